@@ -1,0 +1,54 @@
+"""What the commands in jobs/ share: where results go, and how an error or an interruption ends."""
+
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from curriculum_search.loading import UserError
+
+#: Set by Ray in the process that `ray job submit` starts.
+_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+
+
+def results_root(given: str | None) -> Path:
+    """The folder that all results go under.
+
+    ``--results`` wins, then CURRICULUM_SEARCH_RESULTS.  Else it is ``results`` in the current folder, or in a
+    submitted job ``~/curriculum-search-results``, because a job's current folder is a copy that is new for every job.
+    """
+    chosen = given or os.environ.get("CURRICULUM_SEARCH_RESULTS")
+    if chosen:
+        return Path(chosen).expanduser().resolve()
+    if os.environ.get(_RAY_JOB):
+        return Path("~/curriculum-search-results").expanduser()
+    return Path("results").resolve()
+
+
+def cache_root() -> Path:
+    """The folder for what can be computed again: CURRICULUM_SEARCH_CACHE, else ``~/.cache/curriculum-search``."""
+    return Path(os.environ.get("CURRICULUM_SEARCH_CACHE", "~/.cache/curriculum-search")).expanduser().resolve()
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run a command's main function and exit: 0 done, 2 a user's mistake (one message), 130 interrupted.
+
+    SIGTERM, which is how ``ray job stop`` asks, ends the command as Ctrl-C does.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+    try:
+        main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr, flush=True)
+        sys.exit(130)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,91 @@
+"""The two base classes of everything that can be configured.
+
+Every configurable part is a frozen, keyword-only dataclass that stands beside the code that reads it.  A part of
+which there are several (a pacing, a noise process, a model) is a *family*: a direct subclass of `Kinded`, whose members
+declare ``kind: Literal["name"] = "name"``.  Declaring the member registers it, so that a file of one's own which
+defines a new member makes it available in every study file under that name.
+
+Only the standard library is needed here.  pydantic, where it is installed, reads the same classes and checks YAML files
+against them (`curriculum_search.experiment`).
+"""
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, get_args, get_type_hints
+
+
+class Config:
+    """A plain configuration dataclass: unknown keys and values of the wrong type are errors."""
+
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "strict": True}
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, nested ones included, as plain dictionaries, lists and numbers."""
+        return _plain(dataclasses.asdict(self))  # type: ignore[call-overload, no-any-return]
+
+
+class Kinded(Config):
+    """A family of interchangeable parts (the direct subclass) and its members (classes with a ``kind``).
+
+    A family is written ``class Pacing(Kinded)``; a member ``class Linear(Pacing)`` with
+    ``kind: Literal["linear"] = "linear"`` as its first field.
+    """
+
+    _members: ClassVar[dict[str, type["Kinded"]]]
+    _total: ClassVar[int] = 0
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if Kinded in cls.__bases__:
+            cls._members = {}
+        elif "kind" in inspect.get_annotations(cls):
+            (kind,) = get_args(get_type_hints(cls)["kind"])
+            known = cls._members.get(kind)
+            # A module that is imported again under another name (a plug-in on a worker) redefines the same class.
+            if known is not None and known.__qualname__ != cls.__qualname__:
+                raise ValueError(f"kind {kind!r} is already taken by {known.__module__}.{known.__qualname__}")
+            cls._members[kind] = cls
+            Kinded._total += 1
+
+    @staticmethod
+    def count_members() -> int:
+        """How often a member of any family has been registered in this process."""
+        return Kinded._total
+
+    @classmethod
+    def kinds(cls) -> dict[str, type[Self]]:
+        """The registered members of this family by their ``kind``."""
+        return dict(cls._members)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Build the member that ``fields["kind"]`` names, without any validation library.
+
+        Raises:
+            ValueError: the kind, or one of the other fields, does not exist.
+        """
+        member = cls._members.get(fields.get("kind", ""))
+        if member is None:
+            raise ValueError(f"kind {fields.get('kind')!r} is not one of {', '.join(sorted(cls._members))}")
+        known = {f.name for f in dataclasses.fields(member)}  # type: ignore[arg-type]
+        if unknown := sorted(set(fields) - known):
+            raise ValueError(
+                f"{', '.join(unknown)}: no such field in kind {fields['kind']!r} ({', '.join(sorted(known))})"
+            )
+        return member(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})  # type: ignore[return-value]
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        if "kind" in getattr(cls, "__dataclass_fields__", {}):
+            return handler(source)
+        choices = {kind: handler.generate_schema(member) for kind, member in cls._members.items()}
+        return {"type": "tagged-union", "choices": choices, "discriminator": "kind"}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value

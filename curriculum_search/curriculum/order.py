@@ -1,0 +1,91 @@
+"""Orders: which cluster is unlocked first, second, ..., last.
+
+An order is a permutation of the clusters.  Cluster 0 is the cleanest, and the paper finds it the hardest to learn; it
+also finds that difficulty grows towards the clean end, so "easy to hard" unlocks from the noisiest cluster down.
+"""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from curriculum_search.config import Kinded
+from curriculum_search.curriculum._checks import require
+from curriculum_search.curriculum.difficulty_file import DifficultyFile
+
+
+class Order(Kinded):
+    """In which order clusters are unlocked."""
+
+    all_at_once: ClassVar[bool] = False
+    """Whether everything is unlocked from the first image on, which is ordinary training."""
+
+    @abstractmethod
+    def permutation(self, edges: np.ndarray) -> np.ndarray:
+        """The clusters between `edges` [N + 1] in the order of their unlocking, int64 [N], first = first unlocked."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EasyToHard(Order):
+    """The noisiest cluster first (Kim et al. 2025)."""
+
+    kind: Literal["easy_to_hard"] = "easy_to_hard"
+
+    def permutation(self, edges: np.ndarray) -> np.ndarray:
+        return np.arange(len(edges) - 1)[::-1].copy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HardToEasy(Order):
+    """The cleanest cluster first: the anti-curriculum."""
+
+    kind: Literal["hard_to_easy"] = "hard_to_easy"
+
+    def permutation(self, edges: np.ndarray) -> np.ndarray:
+        return np.arange(len(edges) - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomOrder(Order):
+    """A random order, the same for the same seed: the control that Wu et al. (2021) ask for."""
+
+    kind: Literal["random"] = "random"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.seed >= 0, "seed", "at least 0", self.seed)
+
+    def permutation(self, edges: np.ndarray) -> np.ndarray:
+        return np.random.Generator(np.random.PCG64(self.seed)).permutation(len(edges) - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredOrder(Order):
+    """The cluster that was measured to be the easiest first; between equals, the noisier.
+
+    Args:
+        path: the difficulty.json file that jobs/difficulty.py wrote.
+        curve: which of its two curves.
+    """
+
+    kind: Literal["measured"] = "measured"
+    path: str
+    curve: Literal["convergence", "entropy"] = "convergence"
+
+    def permutation(self, edges: np.ndarray) -> np.ndarray:
+        difficulty = DifficultyFile.load(self.path).curve(self.curve).over(edges)
+        noisiest_first = np.arange(len(difficulty))[::-1]
+        return noisiest_first[np.argsort(difficulty[::-1].round(12), kind="stable")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoOrder(Order):
+    """No curriculum: ordinary training, with every level unlocked from the start."""
+
+    kind: Literal["none"] = "none"
+    all_at_once: ClassVar[bool] = True
+
+    def permutation(self, edges: np.ndarray) -> np.ndarray:
+        return np.arange(len(edges) - 1)

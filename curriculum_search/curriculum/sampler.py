@@ -1,0 +1,318 @@
+"""The curriculum at work: it draws noise levels, observes losses, and moves from stage to stage.
+
+In stage k the first k clusters of the order are unlocked, and noise quantiles q follow one density over them, the
+stage's *law*: the base density restricted to what is unlocked.  The last stage is ordinary training, and its law is the
+base density itself.  A training step is::
+
+    q, weight = sampler.draw(torch.rand(batch_size, device=device))
+    losses = ...                                     # at these q, per sample; train on (weight * losses).mean()
+    sampler.observe(q, losses.detach())
+    images_seen += batch_size * world_size
+    decision = sampler.update(images_seen)
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curriculum_search.curriculum.accumulation import Accumulation
+from curriculum_search.curriculum.decision import Decision, Observation, Pacing, Reason
+from curriculum_search.curriculum.losses import LossHistory, LossTrace
+from curriculum_search.diffusion.density import LossSecondMoment, PiecewiseDensity
+
+UnionDensity = Literal["base", "equal"]
+
+# Steps between two looks at the losses that an adaptive density follows.
+_ADAPTIVE_WINDOW_STEPS = 8
+
+
+@dataclass(frozen=True)
+class Switch:
+    """The beginning of a stage, as recorded in `CurriculumSampler.history`.
+
+    Attributes:
+        images: images seen when it began.
+        stage: its number, from 1.
+        reason: why it began.
+    """
+
+    images: int
+    stage: int
+    reason: Reason
+
+
+class CurriculumSampler:
+    """Draws noise quantiles q as a curriculum says, and decides when its next stage begins.
+
+    All workers of a run have one each, and as they see the same clock and the same losses, they are always alike.
+
+    Args:
+        edges: float64 [N + 1], the clusters' edges in q, from 0 to 1.
+        permutation: int [N], the clusters in the order of their unlocking.
+        accumulation: what is still trained once the next cluster is unlocked.
+        union_density: each unlocked cluster's mass: its own under the base density, or an equal one.
+        pacing: when the next stage begins.
+        density: the base density of q.
+        adaptive: the rule by which the base density follows the losses; None: it is constant.
+        total_images: the training budget.
+        device: where draws are made.
+
+    Attributes:
+        stage: the present stage, from 1.
+        num_stages: the number of the last stage, which is ordinary training: N where all clusters together already are
+            the base density, else N + 1.
+        law: the density of q in the present stage.
+        history: the beginning of every stage so far, the first included.
+
+    Raises:
+        ValueError: a cluster has no mass under the base density.
+    """
+
+    def __init__(
+        self,
+        *,
+        edges: np.ndarray,
+        permutation: np.ndarray,
+        accumulation: Accumulation,
+        union_density: UnionDensity,
+        pacing: Pacing,
+        density: PiecewiseDensity,
+        adaptive: LossSecondMoment | None = None,
+        total_images: int,
+        device: torch.device | str,
+    ) -> None:
+        self.edges = np.array(edges, dtype=np.float64)
+        self.permutation = np.array(permutation, dtype=np.int64)
+        self.accumulation = accumulation
+        self.union_density = union_density
+        self.pacing = pacing
+        self.total_images = total_images
+        self.num_clusters = len(self.permutation)
+        alike = self.num_clusters == 1 or (accumulation.keeps_shares and union_density == "base")
+        self.num_stages = self.num_clusters if alike else self.num_clusters + 1
+        for low, high, mass in zip(self.edges, self.edges[1:], np.diff(density.cdf_at(self.edges)), strict=False):
+            if not mass > 0:
+                raise ValueError(f"the base density has no mass in the cluster of q from {low:.6g} to {high:.6g}")
+
+        self._uniform = density  # what an adaptive density starts from, and what its weights lead back to
+        self._base = density
+        self._adaptive = adaptive
+        self._device = torch.device(device)
+        window_steps = pacing.loss_window_steps
+        self._trace = None if window_steps is None else LossTrace(window_steps)
+        self._losses = (
+            None
+            if adaptive is None
+            else LossHistory(len(density.knots) - 1, adaptive.history, window_steps=_ADAPTIVE_WINDOW_STEPS)
+        )
+
+        self._images_seen = 0
+        self._stage_start_images = 0
+        self._memory: dict[str, float] = {}
+        # The time average of the laws so far, as masses x images on knots that every law of this curriculum shares.
+        self._exposure_knots = np.union1d(density.knots, self.edges)
+        self._exposure = np.zeros(len(self._exposure_knots) - 1)
+        self._law_start_images = 0
+
+        self.stage = 1
+        self.stage = pacing.decide(self._observation()).stage
+        self.history = [Switch(0, self.stage, Reason.START)]
+        self._begin_law()
+
+    def draw(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Noise quantiles and the weights of their losses, for uniform random numbers.
+
+        Args:
+            u: [B], uniform in [0, 1), on this sampler's device.
+
+        Returns:
+            q: float32 [B], inside the unlocked clusters; a deterministic, rising function of u.
+            weight: float32 [B], 1 unless the density is adaptive: then what keeps the expected loss that of a base
+                density which does not adapt.  Multiply each sample's loss by it.
+        """
+        q = self._table.draw(u)
+        if self._weights is None:
+            return q, torch.ones_like(q)
+        starts, weights = self._weights
+        return q, weights[torch.searchsorted(starts, q, right=True) - 1]
+
+    def observe(self, q: Tensor, losses: Tensor, *, shared: bool = False) -> None:
+        """Take note of the losses of the step under way; nothing waits for the device.
+
+        Every worker calls it with its own samples, as often as it likes in a step.  Only where a gate or an
+        adaptive density needs losses does it do anything.
+
+        Args:
+            q: [B], as drawn.
+            losses: [B], the samples' losses, without any weight, detached.
+            shared: the samples are those of all workers, the same on each; otherwise they are gathered here.
+        """
+        if self._trace is not None and self.stage < self.num_stages:
+            self._trace.add(losses, shared=shared)
+        if self._losses is not None:
+            self._losses.add(q, losses, shared=shared)
+
+    def update(self, images_seen: int, bank_losses: Callable[[], Tensor] | None = None) -> Decision:
+        """End a step: decide whether another stage begins, and begin it.
+
+        Waits for the device only where a window of losses ends, a bank is looked at, or another stage begins.
+
+        Args:
+            images_seen: images trained on by now, over all workers.
+            bank_losses: gives the mean loss at each of L equally spaced noise quantiles (l + 1/2) / L, float64 [L],
+                the same on all workers; needed where `needs_bank`.
+
+        Returns:
+            The decision, whose `advances` says whether another stage has begun.
+        """
+        self._images_seen = images_seen
+        losses: tuple[tuple[int, float], ...] = ()
+        if self._trace is not None and self.stage < self.num_stages:
+            losses = self._trace.end_step(images_seen)
+        relearned = self._losses is not None and self._losses.end_step()
+        decision = self.pacing.decide(self._observation(losses, bank_losses))
+        self._memory = {} if decision.advances else dict(decision.memory)
+        if decision.advances or relearned:
+            self._end_law()
+        if decision.reason is not None:
+            self.stage, self._stage_start_images = decision.stage, images_seen
+            if self._trace is not None:
+                self._trace.clear()
+            self.history.append(Switch(images_seen, decision.stage, decision.reason))
+        if decision.advances or relearned:
+            self._begin_law()
+        return decision
+
+    @property
+    def needs_bank(self) -> bool:
+        """Whether `update` wants `bank_losses`."""
+        return self.pacing.reads_bank
+
+    @property
+    def needs_losses(self) -> bool:
+        """Whether `observe` has to be called."""
+        return self._trace is not None or self._losses is not None
+
+    @property
+    def unlocked_share(self) -> float:
+        """The share of the clusters that is unlocked."""
+        return min(self.stage / self.num_clusters, 1.0)
+
+    def exposure(self) -> PiecewiseDensity:
+        """How often each noise level was trained: the time average of the laws over the images seen so far.
+
+        Exact, not counted from draws: a constant density equal to it is the control that separates order from exposure.
+
+        Raises:
+            ValueError: no image has been seen.
+        """
+        if self._images_seen == 0:
+            raise ValueError("there is no exposure before the first update")
+        return PiecewiseDensity.from_masses(self._exposure_knots, self._exposure + self._exposure_of_law())
+
+    def to(self, device: torch.device | str) -> None:
+        """Draw on another device from now on."""
+        self._device = torch.device(device)
+        self._begin_law()
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the future depends on, the same on all workers; plain numbers, strings, lists and dictionaries."""
+        return {
+            "edges": self.edges.tolist(),
+            "images_seen": self._images_seen,
+            "stage": self.stage,
+            "stage_start_images": self._stage_start_images,
+            "memory": dict(self._memory),
+            "history": [{**asdict(switch), "reason": switch.reason.value} for switch in self.history],
+            "law_start_images": self._law_start_images,
+            "exposure": self._exposure.tolist(),
+            "trace": None if self._trace is None else self._trace.state_dict(),
+            "losses": None if self._losses is None else self._losses.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on, to the bit, where `state_dict` was taken, on any number of workers.
+
+        Raises:
+            ValueError: the state belongs to a curriculum with other clusters or stages, or one that keeps other losses.
+        """
+        kept = (self._trace is None, self._losses is None, len(self._exposure))
+        if (
+            state["edges"] != self.edges.tolist()
+            or (state["trace"] is None, state["losses"] is None, len(state["exposure"])) != kept
+            or not 1 <= state["stage"] <= self.num_stages
+        ):
+            raise ValueError("the state was saved by another curriculum: clusters, density or gate differ")
+        self._images_seen = state["images_seen"]
+        self.stage = state["stage"]
+        self._stage_start_images = state["stage_start_images"]
+        self._memory = dict(state["memory"])
+        self.history = [Switch(s["images"], s["stage"], Reason(s["reason"])) for s in state["history"]]
+        self._law_start_images = state["law_start_images"]
+        self._exposure = np.array(state["exposure"], dtype=np.float64)
+        if self._trace is not None:
+            self._trace.load_state_dict(state["trace"])
+        if self._losses is not None:
+            self._losses.load_state_dict(state["losses"])
+        self._begin_law()
+
+    def _observation(
+        self, losses: tuple[tuple[int, float], ...] = (), bank_losses: Callable[[], Tensor] | None = None
+    ) -> Observation:
+        return Observation(
+            images_seen=self._images_seen,
+            total_images=self.total_images,
+            num_clusters=self.num_clusters,
+            num_stages=self.num_stages,
+            stage=self.stage,
+            stage_start_images=self._stage_start_images,
+            losses=losses,
+            bank_loss=None if bank_losses is None else lambda: self._mean_over_law(bank_losses()),
+            memory=self._memory,
+        )
+
+    def _mean_over_law(self, losses: Tensor) -> float:
+        values = losses.double().cpu().numpy()
+        return float(values @ np.diff(self.law.cdf_at(np.linspace(0.0, 1.0, len(values) + 1))))
+
+    def _begin_law(self) -> None:
+        if self._adaptive is not None and self._losses is not None:
+            self._base = self._adaptive.learned(self._losses.losses)
+        self.law = self._law_from(self._base)
+        self._table = self.law.table(self._device)
+        self._weights: tuple[Tensor, Tensor] | None = None
+        if self._adaptive is not None:
+            self._weights = _ratio(self._law_from(self._uniform), self.law, self._device)
+
+    def _end_law(self) -> None:
+        self._exposure += self._exposure_of_law()
+        self._law_start_images = self._images_seen
+
+    def _law_from(self, base: PiecewiseDensity) -> PiecewiseDensity:
+        """What is drawn in the present stage, given the base density."""
+        if self.stage == self.num_stages:
+            return base
+        unlocked = self.permutation[: self.stage]
+        intervals = np.stack([self.edges[unlocked], self.edges[unlocked + 1]], axis=1)
+        masses = np.diff(base.cdf_at(intervals))[:, 0] if self.union_density == "base" else np.ones(len(unlocked))
+        shares = self.accumulation.shares(masses)
+        return base.restrict(intervals[shares > 0], shares[shares > 0])
+
+    def _exposure_of_law(self) -> np.ndarray:
+        masses = np.maximum(np.diff(self.law.cdf_at(self._exposure_knots)), 0.0)
+        return np.asarray((self._images_seen - self._law_start_images) * masses)
+
+
+def _ratio(wanted: PiecewiseDensity, drawn: PiecewiseDensity, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Of two piecewise constant densities, wanted / drawn: where in q each value starts, and the values."""
+    starts = np.union1d(wanted.knots, drawn.knots)[:-1]
+    density = drawn.pdf_at(starts)
+    ratio = np.divide(wanted.pdf_at(starts), density, out=np.ones_like(density), where=density > 0)
+    # A float32 draw is at or above a start if and only if it is at or above the first float32 there.
+    first = starts.astype(np.float32)
+    first = np.where(first < starts, np.nextafter(first, np.float32(2)), first)
+    return torch.from_numpy(first).to(device), torch.from_numpy(ratio.astype(np.float32)).to(device)

@@ -1,0 +1,26 @@
+"""Image sources, the order in which images are shown, and the thread that reads ahead."""
+
+from curriculum_search.data.array import Array
+from curriculum_search.data.digits import Digits
+from curriculum_search.data.folder import Folder
+from curriculum_search.data.images import DataSource, ImageSet, MemoryImages, to_float, to_uint8
+from curriculum_search.data.order import DataOrder, rank_slice
+from curriculum_search.data.prefetch import Prefetcher
+from curriculum_search.data.relief import Relief
+from curriculum_search.data.zip_archive import Zip
+
+__all__ = [
+    "Array",
+    "DataOrder",
+    "DataSource",
+    "Digits",
+    "Folder",
+    "ImageSet",
+    "MemoryImages",
+    "Prefetcher",
+    "Relief",
+    "Zip",
+    "rank_slice",
+    "to_float",
+    "to_uint8",
+]

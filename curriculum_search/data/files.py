@@ -1,0 +1,180 @@
+"""Sets of image files, wherever the files lie."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from curriculum_search.data.decode import Crop, ImageFiles, Shape, check_files, decode, first_shape, num_threads
+from curriculum_search.data.images import Bytes, DataSource, ImageSet, Indices, existing
+
+EDM_LABELS = "dataset.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSource(DataSource):
+    """What `folder` and `zip` have in common: everything but where the files lie.
+
+    Images are square and of one size, or with ``crop: center`` of any size, and are scaled down to `resolution`, never
+    up; without a `resolution` they keep their size.  Without `channels` they are all grey or all in colour, with it
+    they are converted.  Decoded images are kept in memory, up to `cache_gib` in each process.  The reference is the
+    training images unless `reference_path` names others.
+    """
+
+    path: str
+    reference_path: str | None = None
+    resolution: int | None = None  # pixels
+    channels: Literal[1, 3] | None = None
+    crop: Crop = "none"
+    use_labels: bool = True
+    cache_gib: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.resolution is not None and self.resolution < 1:
+            raise ValueError(f"resolution must be at least 1, not {self.resolution}")
+        if self.channels not in (None, 1, 3):
+            raise ValueError(f"channels must be 1, 3 or null, not {self.channels}")
+        if self.crop not in ("none", "center"):
+            raise ValueError(f"crop must be none or center, not {self.crop}")
+        if self.crop == "center" and self.resolution is None:
+            raise ValueError("crop: center needs a resolution")
+        if not self.cache_gib >= 0:
+            raise ValueError(f"cache_gib must not be negative, not {self.cache_gib}")
+
+    def stamp(self) -> str:
+        """What `path_stamp` says of the training and the reference images."""
+        return " ".join(self.path_stamp(existing(path)) for path in (self.path, self.reference_path) if path)
+
+    def path_stamp(self, path: Path) -> str:
+        """Changes when the files under `path` do."""
+        raise NotImplementedError
+
+    def open_files(self) -> tuple[ImageFiles, Indices | None, str]:
+        """The files under `path`, their labels int64 [N] or None, and a fingerprint of the files.
+
+        Raises:
+            ValueError, FileNotFoundError: naming the file and what is wrong with it.
+        """
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Look at the labels and the header of every image, and decode some of them (see `check_files`)."""
+        with _naming("path"):
+            shape = self._check()
+        if self.reference_path is not None:
+            with _naming("reference_path"):
+                other = self._reference_source(shape.resolution)._check()
+                if other.channels != shape.channels:
+                    raise ValueError(
+                        f"{self.reference_path}: {other.channels} channels, while path has {shape.channels}"
+                    )
+
+    def load_images(self) -> ImageSet:
+        """The images, decoded when they are read."""
+        files, labels, fingerprint = self.open_files()
+        shape = first_shape(files, self.resolution, self.channels, self.crop)
+        if not self.use_labels:
+            labels = None
+        digest = hashlib.sha256(f"{fingerprint} {shape}".encode())
+        digest.update(b"" if labels is None else labels.tobytes())
+        return FileImages(
+            f"{Path(self.path).stem} {shape.resolution}x{shape.resolution}",
+            files,
+            shape,
+            labels,
+            fingerprint=digest.hexdigest()[:16],
+            cache_bytes=int(self.cache_gib * 2**30),
+        )
+
+    def reference_images(self) -> ImageSet:
+        """The images of `reference_path`, at the resolution of the training images."""
+        train = self.load()
+        return train if self.reference_path is None else self._reference_source(train.resolution).load_images()
+
+    def _reference_source(self, resolution: int) -> Self:
+        assert self.reference_path is not None
+        return replace(self, path=self.reference_path, reference_path=None, resolution=resolution)
+
+    def _check(self) -> Shape:
+        files, _, _ = self.open_files()
+        return check_files(files, self.resolution, self.channels, self.crop)
+
+
+@contextmanager
+def _naming(field: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise type(error)(f"{field}: {error}") from error
+
+
+def edm_labels(files: ImageFiles, document: bytes) -> Indices | None:
+    """The labels in a ``dataset.json`` as EDM's dataset_tool writes it, int64 [N] in the order of `files.names`.
+
+    Raises:
+        ValueError: naming an image without a label, or with one that is not a class index.
+    """
+    where = f"{files.where}: {EDM_LABELS}"
+    try:
+        pairs = json.loads(document)["labels"]
+        known: dict[str, Any] | None = None if pairs is None else {name.replace("\\", "/"): v for name, v in pairs}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f'{where} is not {{"labels": [[name, class], ...]}} or {{"labels": null}}') from error
+    if known is None:
+        return None
+    for name in files.names:
+        label = known.get(name)
+        if type(label) is not int or label < 0:
+            problem = "has no label" if label is None else f"has the label {label!r}; it must be an integer from 0"
+            raise ValueError(f"{where}: {name} {problem}")
+    return np.array([known[name] for name in files.names], np.int64)
+
+
+class FileImages(ImageSet):
+    """Images that are decoded when they are read, by a pool of threads, and kept in memory as far as `cache_bytes`."""
+
+    def __init__(
+        self,
+        name: str,
+        files: ImageFiles,
+        shape: Shape,
+        labels: Indices | None,
+        *,
+        fingerprint: str,
+        cache_bytes: int,
+    ) -> None:
+        super().__init__(
+            name=name,
+            length=len(files.names),
+            channels=shape.channels,
+            resolution=shape.resolution,
+            labels=labels,
+            fingerprint=fingerprint,
+        )
+        self._files = files
+        self._shape = shape
+        self._pool = ThreadPoolExecutor(num_threads(), thread_name_prefix="decode")
+        # The first so many images are kept: in shuffled epochs no image is likelier to be needed than another.
+        num_cached = min(len(self), cache_bytes // (shape.channels * shape.resolution**2))
+        self._cache = np.empty((num_cached, shape.channels, shape.resolution, shape.resolution), np.uint8)
+        self._cached = np.zeros(num_cached, np.bool_)
+
+    def _read(self, indices: Indices) -> Bytes:
+        if indices.max(initial=-1) < len(self._cache) and self._cached[indices].all():
+            return self._cache[indices]
+        return np.stack(list(self._pool.map(self._image, indices.tolist())))
+
+    def _image(self, index: int) -> Bytes:
+        if index < len(self._cache) and self._cached[index]:
+            return self._cache[index]  # type: ignore[no-any-return]
+        image = decode(self._files, self._files.names[index], self._shape)
+        if index < len(self._cache):
+            self._cache[index] = image
+            self._cached[index] = True  # only now may other threads take it
+        return image

@@ -1,0 +1,169 @@
+"""What an image source gives: images that lie ready, or lie in files, behind one interface."""
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from curriculum_search.config import Kinded
+
+Bytes = NDArray[np.uint8]
+Indices = NDArray[np.int64]
+
+
+def to_float(images: Tensor) -> Tensor:
+    """uint8 [B, C, H, W] in 0..255 as float32 in [-1, 1]: x / 127.5 - 1."""
+    return images.to(torch.float32).div_(127.5).sub_(1.0)
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """The inverse of `to_float`, rounded to the nearest value and clipped: float [B, C, H, W] as uint8."""
+    return images.detach().to(torch.float32).add(1.0).mul_(127.5).round_().clamp_(0.0, 255.0).to(torch.uint8)
+
+
+class ImageSet(ABC):
+    """A finite, ordered set of square images of one size, with or without labels.
+
+    Reading is deterministic and may be done from several threads.  A set is not sent between processes: what is sent
+    is the `DataSource`, from which every worker builds its own.
+
+    Attributes:
+        name: for figures, logs and the words of a protocol.
+        resolution: height and width in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        num_classes: number of classes, 0 when the set has no labels.
+        labels: int64 [N], or None when the set has no labels.
+        fingerprint: changes when the images do; the same on every machine that sees the same files.
+    """
+
+    def __init__(
+        self, *, name: str, length: int, channels: int, resolution: int, labels: Indices | None, fingerprint: str
+    ) -> None:
+        self.name = name
+        self.resolution = resolution
+        self.channels = channels
+        self.labels = labels
+        self.num_classes = 0 if labels is None else int(labels.max()) + 1
+        self.fingerprint = fingerprint
+        self._length = length
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of all images as uint8."""
+        return self._length * self.channels * self.resolution**2
+
+    def read(self, indices: Indices) -> tuple[Tensor, Tensor | None]:
+        """The images at `indices` (int64 [B]): uint8 [B, C, H, W] on the CPU, and their labels int64 [B] or None."""
+        labels = None if self.labels is None else torch.from_numpy(self.labels[indices])
+        return torch.from_numpy(self._read(indices)), labels
+
+    @abstractmethod
+    def _read(self, indices: Indices) -> Bytes: ...
+
+
+class MemoryImages(ImageSet):
+    """Images that lie in one array (in memory, or mapped from a file)."""
+
+    def __init__(self, name: str, images: Bytes, labels: Indices | None, fingerprint: str = "") -> None:
+        """`images` is uint8 [N, C, H, W]; without a `fingerprint` their content is hashed."""
+        super().__init__(
+            name=name,
+            length=len(images),
+            channels=images.shape[1],
+            resolution=images.shape[2],
+            labels=labels,
+            fingerprint=fingerprint or content_hash(images, labels),
+        )
+        self.images = images
+
+    def _read(self, indices: Indices) -> Bytes:
+        return np.ascontiguousarray(self.images[indices])
+
+
+class DataSource(Kinded):
+    """Where images come from: a small config, from which each worker builds the same `ImageSet`.
+
+    A member defines `check`, `stamp` and `load_images`, and `reference_images` where evaluation compares with something
+    else than the training images.
+    """
+
+    _loaded: ClassVar["OrderedDict[tuple[Any, ...], ImageSet]"] = OrderedDict()
+
+    def load(self) -> ImageSet:
+        """The training images.  A process that asks again, as the next trial in a reused actor does, gets the same set.
+
+        Raises:
+            ValueError, FileNotFoundError: naming the file and what is wrong with it.
+        """
+        return self._remembered("train", self.load_images)
+
+    def reference(self) -> ImageSet:
+        """What evaluation compares with: images held out where there are such, else the training images."""
+        return self._remembered("reference", self.reference_images)
+
+    def check(self) -> None:
+        """Quickly find what would fail later.
+
+        Raises:
+            ValueError, FileNotFoundError: naming the file and what is wrong with it.
+        """
+        raise NotImplementedError
+
+    def stamp(self) -> str:
+        """Changes when the files behind the source do; empty for data that come with a package."""
+        return ""
+
+    def load_images(self) -> ImageSet:
+        """Build the training images; `load` remembers them."""
+        raise NotImplementedError
+
+    def reference_images(self) -> ImageSet:
+        """Build the reference images; `reference` remembers them."""
+        return self.load()
+
+    def _remembered(self, part: str, build: Callable[[], ImageSet]) -> ImageSet:
+        key = (part, self, self.stamp())
+        found = self._loaded.get(key)
+        if found is None:
+            found = build()
+            self._loaded[key] = found
+            # Train and reference of one study; the sets of an earlier one would only take memory.
+            while len(self._loaded) > 2:
+                self._loaded.popitem(last=False)
+        return found
+
+
+def content_hash(images: Bytes, labels: Indices | None) -> str:
+    """A hash of pixels, shape and labels."""
+    digest = hashlib.sha256(repr(images.shape).encode())
+    digest.update(np.ascontiguousarray(images).data)
+    digest.update(b"" if labels is None else labels.tobytes())
+    return digest.hexdigest()[:16]
+
+
+def file_stamp(path: Path) -> str:
+    """Size and time of change of a file."""
+    stat = path.stat()
+    return f"{stat.st_size}-{stat.st_mtime_ns}"
+
+
+def existing(path: str) -> Path:
+    """`path` with ``~`` replaced.
+
+    Raises:
+        FileNotFoundError: naming the path as given and where it was looked for.
+    """
+    found = Path(path).expanduser()
+    if not found.exists():
+        raise FileNotFoundError(f"{path} does not exist (looked for {found.absolute()})")
+    return found

@@ -1,0 +1,148 @@
+"""Batches on the training device, prepared ahead of the loop."""
+
+import queue
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curriculum_search.data.images import ImageSet, Indices, MemoryImages, to_float
+from curriculum_search.data.order import DataOrder
+
+Batch = tuple[Tensor, Tensor | None]
+
+
+class Prefetcher:
+    """An endless iterator over one worker's batches: images float32 [b, C, H, W] in [-1, 1], labels int64 [b] or None.
+
+    The k-th batch is the images of ``order`` at positions ``start + k * batch_size + own``.  Where the whole set is
+    small it stays on the device as uint8 and is indexed there; otherwise a thread reads `depth` batches ahead and
+    copies them through pinned memory, on a stream of its own.  What reading raises is raised by `next`.
+    """
+
+    def __init__(
+        self,
+        image_set: ImageSet,
+        order: DataOrder,
+        start: int,
+        batch_size: int,
+        own: slice,
+        device: torch.device,
+        *,
+        depth: int = 2,
+        resident_bytes: int = 2**30,
+    ) -> None:
+        """Begin at `start` images seen.
+
+        Args:
+            batch_size: of the global batch, in images.
+            own: this worker's part of every global batch (see `rank_slice`).
+            resident_bytes: sets that lie in memory and are not larger stay on the device.
+        """
+        indices = _own_indices(order, start, batch_size, own)
+        in_memory = isinstance(image_set, MemoryImages)
+        self._reader: _Reader | None = None
+        self._batches: Iterator[Batch]
+        if in_memory and device.type == "cpu":
+            self._batches = (image_set.read(part) for part in indices)
+        elif in_memory and image_set.num_bytes <= resident_bytes:
+            self._batches = _resident(image_set, indices, device)
+        else:
+            self._reader = _Reader(image_set, indices, device, depth)
+            self._batches = self._reader.batches()
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        images, labels = next(self._batches)
+        return to_float(images), labels
+
+    def close(self) -> None:
+        """Stop reading ahead and wait for the thread."""
+        if self._reader is not None:
+            self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _own_indices(order: DataOrder, start: int, batch_size: int, own: slice) -> Iterator[Indices]:
+    while True:
+        yield order.indices(start, batch_size)[own]
+        start += batch_size
+
+
+def _resident(image_set: ImageSet, indices: Iterator[Indices], device: torch.device) -> Iterator[Batch]:
+    images, labels = image_set.read(np.arange(len(image_set)))
+    images, labels = images.to(device), None if labels is None else labels.to(device)
+    for part in indices:
+        chosen = torch.from_numpy(part).pin_memory().to(device, non_blocking=True)
+        yield images.index_select(0, chosen), None if labels is None else labels.index_select(0, chosen)
+
+
+class _Reader:
+    """A thread that reads up to `depth` batches ahead of the one that is asked for."""
+
+    def __init__(self, image_set: ImageSet, indices: Iterator[Indices], device: torch.device, depth: int) -> None:
+        self._image_set = image_set
+        self._indices = indices
+        self._device = device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._ready: queue.SimpleQueue[tuple[Batch, torch.cuda.Event | None] | BaseException] = queue.SimpleQueue()
+        self._free = threading.Semaphore(depth)
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
+        self._thread.start()
+
+    def batches(self) -> Iterator[Batch]:
+        while not self._closed:
+            item = self._ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            self._free.release()
+            batch, copied = item
+            if copied is not None:
+                current = torch.cuda.current_stream(self._device)
+                current.wait_event(copied)
+                for tensor in batch:
+                    if tensor is not None:
+                        # Made on the reader's stream: its memory must not be given away before the loop's is done.
+                        tensor.record_stream(current)
+            yield batch
+
+    def close(self) -> None:
+        self._closed = True
+        self._free.release()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            for part in self._indices:
+                self._free.acquire()
+                if self._closed:
+                    return
+                self._ready.put(self._on_device(self._image_set.read(part)))
+        except BaseException as error:  # whatever it is, the loop must not wait for ever
+            self._ready.put(error)
+
+    def _on_device(self, batch: Batch) -> tuple[Batch, "torch.cuda.Event | None"]:
+        if self._stream is None:
+            return batch, None
+        images, labels = batch
+        with torch.cuda.stream(self._stream):
+            images = images.pin_memory().to(self._device, non_blocking=True)
+            if labels is not None:
+                labels = labels.pin_memory().to(self._device, non_blocking=True)
+            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            copied.record(self._stream)
+        return (images, labels), copied

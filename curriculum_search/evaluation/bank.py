@@ -1,0 +1,77 @@
+"""The validation loss on a fixed bank: always the same images, noise levels and noise."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curriculum_search import distributed
+from curriculum_search.data import ImageSet, to_float
+from curriculum_search.diffusion import Network, Process
+from curriculum_search.evaluation.generation import sample_generator
+
+
+class FixedBank:
+    """`num_images` images, each with one noise of its own, at `num_levels` noise levels.
+
+    The same images and noise at every level, so that the losses of neighbouring levels can be compared, and the same at
+    every call, so that a change of the loss is a change of the network.
+
+    Args:
+        image_set: what the images are chosen from, at random, without replacement.
+        process: the noise process that the network is trained with.
+        num_images: images, at most as many as the set has.
+        num_levels: noise levels, the midpoints of equal intervals of the noise quantile q.
+        seed: of the choice and of the noise.
+        device: where the network is.
+        batch_size: rows that go through the network together.
+
+    Attributes:
+        q: float64 [num_levels], increasing, from the cleanest level to the noisiest.
+
+    Raises:
+        ValueError: the set has fewer images.
+    """
+
+    def __init__(
+        self,
+        image_set: ImageSet,
+        process: Process,
+        num_images: int,
+        num_levels: int,
+        seed: int,
+        device: torch.device,
+        batch_size: int = 256,
+    ) -> None:
+        if not 1 <= num_images <= len(image_set):
+            raise ValueError(f"num_images must be in 1..{len(image_set)} (the images there are), not {num_images}")
+        chosen = np.sort(np.random.default_rng(seed).choice(len(image_set), num_images, replace=False))
+        images, labels = image_set.read(chosen)
+        self.q = torch.from_numpy((np.arange(num_levels) + 0.5) / num_levels)
+        self._process = process
+        self._images = to_float(images).to(device)
+        self._labels = None if labels is None else labels.to(device)
+        noise = [torch.randn(images.shape[1:], generator=sample_generator(seed, i)) for i in range(num_images)]
+        self._noise = torch.stack(noise).to(device)
+        self._device = device
+        self._batch_size = batch_size
+
+    @torch.no_grad()
+    def losses(self, network: Network) -> Tensor:
+        """The mean unweighted loss at each level: float64 [num_levels] on the CPU, the same on every worker.
+
+        Rows are split over the workers; every worker must call it.  Every row is computed in the same batch whatever
+        the number of workers, and the sum adds nothing but zeros to it, so the result does not depend on that number.
+        """
+        num_images = len(self._images)
+        num_rows = num_images * len(self.q)
+        losses = torch.zeros(num_rows, dtype=torch.float64, device=self._device)
+        levels = self.q.to(self._device, torch.float32)
+        starts = range(0, num_rows, self._batch_size)
+        for start in starts[distributed.rank() :: distributed.world_size()]:
+            rows = torch.arange(start, min(start + self._batch_size, num_rows), device=self._device)
+            level, image = rows // num_images, rows % num_images
+            labels = None if self._labels is None else self._labels[image]
+            losses[rows] = self._process.losses(
+                network, self._images[image], levels[level], self._noise[image], labels
+            ).to(torch.float64)
+        return distributed.all_reduce_sum(losses).view(len(self.q), num_images).mean(1).cpu()

@@ -1,0 +1,279 @@
+"""An evaluation: which metrics, on which samples, against what."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from curriculum_search.config import Config
+from curriculum_search.data import DataSource, ImageSet, to_uint8
+from curriculum_search.diffusion import DDIMSampler, Network, Process, Sampler
+from curriculum_search.evaluation.bank import FixedBank
+from curriculum_search.evaluation.errors import Diverged
+from curriculum_search.evaluation.evaluator import Evaluator
+from curriculum_search.evaluation.evaluators import (
+    Frechet,
+    InceptionScore,
+    KernelDistance,
+    PrecisionRecall,
+    ValidationLoss,
+)
+from curriculum_search.evaluation.evidence import Evidence, Samples
+from curriculum_search.evaluation.features import Pixels, Sources, describe
+from curriculum_search.evaluation.generation import MAX_SAMPLES, Generation
+from curriculum_search.evaluation.reference import References
+from curriculum_search.evaluation.report import Row, Table, image_grid
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Config):
+    """Everything that decides the numbers of an evaluation.
+
+    Sample i is the same whatever evaluators there are and on any number of workers, and evaluators of different sample
+    counts share samples: one pass of generation, as long as the largest count, feeds them all.
+
+    Attributes:
+        evaluators: the metrics of every evaluation.
+        final_evaluators: what the end of a run, and jobs/evaluate.py, add to them.
+        sampler: from noise to images; it has to fit the process.
+        guidance_scale: weight of classifier-free guidance; 1 is none.
+        batch_size: samples, and reference images, that go through the networks together.
+        seed: of samples and bank; see `sample_generator`.
+        grid_images: samples in the grid.
+    """
+
+    evaluators: tuple[Evaluator, ...] = (Frechet(num_samples=500), ValidationLoss())
+    final_evaluators: tuple[Evaluator, ...] = (
+        Frechet(num_samples=1_000),
+        Frechet(extractor=Pixels(), num_samples=1_000),
+        KernelDistance(num_samples=1_000),
+        PrecisionRecall(num_samples=1_000),
+        InceptionScore(num_samples=1_000),
+    )
+    sampler: Sampler = field(default_factory=lambda: DDIMSampler(num_steps=8))
+    guidance_scale: float = 1.0
+    batch_size: int = 125
+    seed: int = 0
+    grid_images: int = 64
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "grid_images"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.seed < 2**32 // MAX_SAMPLES:
+            raise ValueError(f"seed of an evaluation must be in 0..{2**32 // MAX_SAMPLES - 1}, not {self.seed}")
+        names = self.metric_names(final=True)
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"evaluators and final_evaluators yield {', '.join(repeated)} more than once")
+
+    def active(self, *, final: bool) -> tuple[Evaluator, ...]:
+        """The evaluators of an ordinary or of the final evaluation."""
+        return self.evaluators + self.final_evaluators if final else self.evaluators
+
+    def metric_names(self, *, final: bool) -> tuple[str, ...]:
+        """The names of all values of an ordinary or of the final evaluation, without running anything."""
+        return tuple(name for evaluator in self.active(final=final) for name in evaluator.names)
+
+    @property
+    def max_samples(self) -> int:
+        """The largest sample count of all evaluators: the length of a seed block."""
+        return max((need.num_samples for e in self.active(final=True) for need in e.needs), default=0)
+
+    def direction(self, name: str) -> Literal["minimize", "maximize"]:
+        """Whether a metric is better when it is lower or when it is higher.
+
+        Raises:
+            ValueError: no evaluator yields `name`.
+        """
+        for evaluator in self.active(final=True):
+            if name in evaluator.names:
+                return "maximize" if evaluator.higher_is_better else "minimize"
+        raise ValueError(f"no evaluator yields {name!r}; there are {', '.join(self.metric_names(final=True))}")
+
+    def check(self, process: Process, source: DataSource) -> None:
+        """Find, within seconds, what would fail or mislead after hours of training.
+
+        Warns:
+            UserWarning: a distance has fewer samples than features.
+
+        Raises:
+            ValueError, FileNotFoundError: the sampler does not fit the process; guidance without labels; training and
+                reference images of different shape; a reference of another dimension; labels, weights or packages that
+                an extractor lacks.
+        """
+        self.sampler.check(process)
+        train, reference = source.load(), source.reference()
+        if self.guidance_scale != 1 and train.num_classes == 0:
+            raise ValueError(f"guidance_scale must be 1, not {self.guidance_scale}: {train.name} has no labels")
+        shapes = [(s.channels, s.resolution, s.resolution) for s in (train, reference)]
+        if shapes[0] != shapes[1]:
+            raise ValueError(f"training images have shape {shapes[0]}, the reference's {shapes[1]}")
+        for evaluator in self.active(final=True):
+            evaluator.check(train, reference)
+
+    def build(
+        self, *, process: Process, source: DataSource, train_set: ImageSet, device: torch.device, cache_dir: Path
+    ) -> "EvaluationRun":
+        """Load the extractors.  Every worker must call it; what is computed here is kept in `cache_dir`.
+
+        Args:
+            process: the noise process that the network is trained with.
+            source: its reference is what samples are compared with.
+            train_set: the training images: their shape, labels and number of classes are the samples'.
+            device: where the network is.
+            cache_dir: where weights and reference statistics are kept between runs.
+
+        Raises:
+            ValueError, FileNotFoundError: see `check`.
+        """
+        return EvaluationRun(
+            self, process=process, reference=source.reference(), train_set=train_set, device=device, cache_dir=cache_dir
+        )
+
+
+class EvaluationRun:
+    """An `Evaluation` at work on one device, for as many networks as come."""
+
+    def __init__(
+        self,
+        settings: Evaluation,
+        *,
+        process: Process,
+        reference: ImageSet,
+        train_set: ImageSet,
+        device: torch.device,
+        cache_dir: Path,
+    ) -> None:
+        self.settings = settings
+        self.generation = Generation(
+            process=process,
+            sampler=settings.sampler,
+            train_set=train_set,
+            guidance_scale=settings.guidance_scale,
+            seed=settings.seed,
+            batch_size=settings.batch_size,
+            device=device,
+        )
+        sources = Sources(train=train_set, reference=reference, device=device, cache_dir=cache_dir)
+        # In the order of the configuration on every worker, since loading may be collective.
+        extractors = dict.fromkeys(need.extractor for e in settings.active(final=True) for need in e.needs)
+        features = {extractor: extractor.load(sources) for extractor in extractors}
+        self._references = References(reference, features, cache_dir / "reference", device, settings.batch_size)
+        self._reference_set = reference
+        self._device = device
+        self._banks: dict[tuple[int, int, int], FixedBank] = {}
+
+    def metric_names(self, *, final: bool) -> tuple[str, ...]:
+        """See `Evaluation.metric_names`."""
+        return self.settings.metric_names(final=final)
+
+    def metrics(self, network: Network, *, final: bool, block: int = 0) -> dict[str, float]:
+        """All values of an ordinary or of the final evaluation; the same on every worker, each of which must call it.
+
+        Args:
+            network: the averaged network in evaluation mode.
+            final: also the final evaluators.
+            block: which samples: seed block b starts at b times the largest sample count.  Training uses block 0.
+
+        Raises:
+            Diverged: a sample, feature, loss or value is not finite.
+        """
+        evaluators = self.settings.active(final=final)
+        samples = self.collect(network, evaluators, block)
+
+        def bank_losses(num_images: int, num_levels: int) -> Tensor:
+            return self._bank(num_images, num_levels, block).losses(network)
+
+        evidence = Evidence(
+            moments=samples.moments, rows=samples.rows, references=self._references, bank_losses=bank_losses
+        )
+        values: dict[str, float] = {}
+        for evaluator in evaluators:
+            found = dict(evaluator.evaluate(evidence))
+            if tuple(found) != evaluator.names:
+                raise RuntimeError(f"{describe(evaluator)} promised {evaluator.names} and yielded {tuple(found)}")
+            values |= found
+        if bad := [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]:
+            raise Diverged("; ".join(bad))
+        return values
+
+    def collect(self, network: Network, evaluators: Sequence[Evaluator], block: int = 0) -> Samples:
+        """Generate what `evaluators` need, in one pass, and keep what they need of it; every worker must call it."""
+        needs = list(dict.fromkeys(need for evaluator in evaluators for need in evaluator.needs))
+        samples = Samples(needs, self._references.features, self._device)
+        first = block * self.settings.max_samples
+        for generated in self.generation.blocks(network, first, max((n.num_samples for n in needs), default=0)):
+            samples.add(generated.images, generated.first - first)
+        samples.reduce()
+        return samples
+
+    def grid(self, network: Network) -> Tensor:
+        """The first `grid_images` samples side by side, uint8 [C, H, W] on the CPU.  Needs one worker only."""
+        return image_grid(to_uint8(self.generation.block(network, 0, self.settings.grid_images).images).cpu())
+
+    def protocol(self) -> str:
+        """How the numbers come about, in words, one line for each part.  Needs one worker only."""
+        settings, train_set = self.settings, self.generation.train_set
+        guidance = "no guidance" if settings.guidance_scale == 1 else f"guidance scale {settings.guidance_scale:g}"
+        labels = f"labels as often as in {train_set.name}" if train_set.num_classes else "unconditional"
+        lines = [
+            f"samples: averaged (EMA) weights, {describe(self.generation.process)}, {describe(settings.sampler)}, "
+            f"{guidance}, {labels}; sample i from generator seed {settings.seed * MAX_SAMPLES:,} + i; rounded to 8 bits"
+        ]
+        for evaluator in settings.active(final=True):
+            lines.append(f"{', '.join(evaluator.names)}: {evaluator.words(self._references)}")
+        return "\n".join(lines)
+
+    def _bank(self, num_images: int, num_levels: int, block: int) -> FixedBank:
+        key = (num_images, num_levels, block)
+        if key not in self._banks:
+            self._banks[key] = FixedBank(
+                self._reference_set,
+                self.generation.process,
+                num_images,
+                num_levels,
+                seed=self.settings.seed + block,
+                device=self._device,
+            )
+        return self._banks[key]
+
+
+def evaluate(
+    settings: Evaluation,
+    *,
+    network: Network,
+    process: Process,
+    source: DataSource,
+    device: torch.device,
+    cache_dir: Path,
+    num_blocks: int = 3,
+) -> Table:
+    """The full evaluation of one network, over seed blocks: the work of jobs/evaluate.py.
+
+    Blocks differ in their samples (and in the bank of the validation loss), so their spread is what the choice of seeds
+    does to each number.  Reported is their mean, never the best.  Every worker must call it.
+
+    Args:
+        settings: what to evaluate, with the final evaluators.
+        network: the averaged network in evaluation mode, on `device`.
+        process: the noise process that it was trained with.
+        source: the data that it was trained on.
+        device: where it is.
+        cache_dir: where weights and reference statistics are kept between runs.
+        num_blocks: seed blocks.
+
+    Raises:
+        ValueError, FileNotFoundError: see `Evaluation.check`.
+        Diverged: see `EvaluationRun.metrics`.
+    """
+    if not 1 <= num_blocks <= MAX_SAMPLES // max(settings.max_samples, 1):
+        raise ValueError(f"num_blocks must be in 1..{MAX_SAMPLES // max(settings.max_samples, 1)}, not {num_blocks}")
+    settings.check(process, source)
+    run = settings.build(process=process, source=source, train_set=source.load(), device=device, cache_dir=cache_dir)
+    blocks = [run.metrics(network, final=True, block=block) for block in range(num_blocks)]
+    rows = tuple(Row(name=name, values=tuple(values[name] for values in blocks)) for name in blocks[0])
+    return Table(rows=rows, protocol=run.protocol(), grid=run.grid(network))

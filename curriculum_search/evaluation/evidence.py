@@ -1,0 +1,104 @@
+"""What is kept of generated samples, and what evaluators are given."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from curriculum_search import distributed
+from curriculum_search.data import to_uint8
+from curriculum_search.evaluation.errors import Diverged
+from curriculum_search.evaluation.features import Extractor, Features
+from curriculum_search.evaluation.frechet import Moments
+from curriculum_search.evaluation.reference import References
+
+Form = Literal["moments", "features", "probabilities"]
+"""What is kept of samples: mean and covariance of their features, the features, or their class probabilities."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """What an evaluator wants to know of the first `num_samples` samples."""
+
+    extractor: Extractor
+    num_samples: int
+    form: Form
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """What an evaluator is given: the same on every worker, and every worker evaluates.
+
+    Attributes:
+        moments: for each need of form "moments".
+        rows: for each other need: features float32 [num_samples, d] or probabilities [num_samples, classes].
+        references: the same of what samples are compared with.
+        bank_losses: `FixedBank.losses` of the network, given the number of reference images and of noise levels.
+    """
+
+    moments: Mapping[Need, Moments]
+    rows: Mapping[Need, Tensor]
+    references: References
+    bank_losses: Callable[[int, int], Tensor]
+
+
+class Samples:
+    """Collects what evaluators need from samples that pass by, over all workers.
+
+    The samples themselves are not kept.  Nothing here waits for the device until `reduce`.
+    """
+
+    def __init__(self, needs: Sequence[Need], features: Mapping[Extractor, Features], device: torch.device) -> None:
+        self.moments = {need: Moments(features[need.extractor].dimension, device) for need in needs if _streams(need)}
+        self.rows: dict[Need, Tensor] = {}
+        for need in needs:
+            if not _streams(need):
+                loaded = features[need.extractor]
+                width = loaded.dimension if need.form == "features" else loaded.num_classes
+                self.rows[need] = torch.zeros(need.num_samples, width, device=device)
+        self._needs = {e: [n for n in needs if n.extractor == e] for e in dict.fromkeys(n.extractor for n in needs)}
+        self._features = features
+        self._num_bad = torch.zeros((), dtype=torch.int64, device=device)
+
+    @torch.no_grad()
+    def add(self, images: Tensor, start: int) -> None:
+        """Take samples start, start + 1, ...: float images [B, C, H, W].  Those beyond a need's number do not count."""
+        self._num_bad += (~torch.isfinite(images)).sum()
+        rounded = to_uint8(images)
+        for extractor, needs in self._needs.items():
+            if start >= max(need.num_samples for need in needs):
+                continue
+            loaded = self._features[extractor]
+            if any(need.form == "probabilities" for need in needs):
+                features, probabilities = loaded.with_probabilities(rounded)
+            else:
+                features, probabilities = loaded(rounded), None
+            for need in needs:
+                kept = max(min(len(images), need.num_samples - start), 0)
+                if need.form == "moments":
+                    self.moments[need].update(features[:kept])
+                else:
+                    rows = features if need.form == "features" else probabilities
+                    assert rows is not None
+                    self.rows[need][start : start + kept] = rows[:kept]
+
+    def reduce(self) -> None:
+        """Bring together what all workers collected.  Every worker must call it.
+
+        Raises:
+            Diverged: on every worker, when a sample or feature of any worker was not finite.
+        """
+        if int(distributed.all_reduce_sum(self._num_bad)):
+            raise Diverged("samples are not finite")
+        for moments in self.moments.values():
+            moments.reduce()
+        for rows in self.rows.values():
+            # Every row was written by one worker and is zero on the others.
+            if not bool(torch.isfinite(distributed.all_reduce_sum(rows)).all()):
+                raise Diverged("the features of the samples are not finite")
+
+
+def _streams(need: Need) -> bool:
+    return need.form == "moments"

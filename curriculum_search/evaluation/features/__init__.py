@@ -1,0 +1,22 @@
+"""Feature extractors: what a distance between images is taken in."""
+
+from curriculum_search.evaluation.features.classifier import Classifier
+from curriculum_search.evaluation.features.dinov2 import DinoV2
+from curriculum_search.evaluation.features.efficientnet import EfficientNetLite0
+from curriculum_search.evaluation.features.extractor import Extractor, Features, Sources, describe
+from curriculum_search.evaluation.features.inception import Inception
+from curriculum_search.evaluation.features.pixels import Pixels
+from curriculum_search.evaluation.features.torchscript import TorchScript
+
+__all__ = [
+    "Classifier",
+    "DinoV2",
+    "EfficientNetLite0",
+    "Extractor",
+    "Features",
+    "Inception",
+    "Pixels",
+    "Sources",
+    "TorchScript",
+    "describe",
+]

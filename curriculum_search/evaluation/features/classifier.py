@@ -1,0 +1,169 @@
+"""A small classifier, trained once on the user's own labelled images: features where no published network fits."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from curriculum_search.data import DataOrder, ImageSet, to_float
+from curriculum_search.evaluation.cache import digest, once
+from curriculum_search.evaluation.features.extractor import Extractor, Features, Sources, share_from_first
+
+_BATCH = 128
+_HELD_OUT = 10  # every tenth image tells how good the classifier is
+_MAX_LEARNING_RATE = 3e-3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classifier(Extractor):
+    """The penultimate layer of a small convolutional network that tells the classes of the training images.
+
+    It is trained once for a data set and then read from the cache.  On one machine the same settings give the same
+    weights, whatever the number of threads; the checksum in the protocol tells whether two results share them.
+
+    Attributes:
+        num_features: width of the penultimate layer.
+        training_images: images shown in training, repetitions counted.
+        seed: of weights and order.
+    """
+
+    kind: Literal["classifier"] = "classifier"
+    num_features: int = 64
+    training_images: int = 20_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("num_features", "training_images"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} of extractor classifier must be at least 1, not {getattr(self, name)}")
+
+    @property
+    def label(self) -> str:
+        return "classifier"
+
+    @property
+    def tells_classes(self) -> bool:
+        return True
+
+    def dimension(self, reference: ImageSet) -> int:
+        return self.num_features
+
+    def check(self, train: ImageSet, reference: ImageSet) -> None:
+        if train.num_classes < 2:
+            raise ValueError(
+                f"extractor classifier learns from labels, and {train.name} has "
+                f"{'none' if train.num_classes == 0 else 'one class'}: use another extractor, such as pixels"
+            )
+
+    def load(self, sources: Sources) -> Features:
+        self.check(sources.train, sources.reference)
+        train = sources.train
+        name = digest("classifier", 1, train.fingerprint, self.num_features, self.training_images, self.seed)
+        path = once(sources.cache_dir / f"classifier-{name}.pt", partial(self._train, train, sources.device))
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        names, tensors = zip(*saved["network"].items(), strict=True)
+        network = self._network(train)
+        network.load_state_dict(dict(zip(names, share_from_first(list(tensors), sources.device), strict=True)))
+        network.to(sources.device).eval().requires_grad_(False)
+        return _ClassifierFeatures(network, saved["accuracy"], train.name)
+
+    def _network(self, train: ImageSet) -> "ClassifierNetwork":
+        return ClassifierNetwork(train.channels, train.resolution, self.num_features, train.num_classes)
+
+    def _train(self, train: ImageSet, device: torch.device, target: Path) -> None:
+        held_out = np.arange(len(train)) % _HELD_OUT == _HELD_OUT - 1
+        shown = np.flatnonzero(~held_out)
+        num_steps = -(-self.training_images // _BATCH)
+        with _reproducible(self.seed):
+            network = self._network(train).to(device).train()
+            optimizer = torch.optim.AdamW(network.parameters(), lr=_MAX_LEARNING_RATE)
+            schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _MAX_LEARNING_RATE, total_steps=num_steps)
+            order = DataOrder(len(shown), self.seed)
+            for step in range(num_steps):
+                images, labels = _labelled(train, shown[order.indices(step * _BATCH, _BATCH)], device)
+                loss = F.cross_entropy(network(images)[1], labels, label_smoothing=0.1)
+                optimizer.zero_grad()
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                schedule.step()
+            network.eval()
+            right, indices = 0, np.flatnonzero(held_out)
+            with torch.no_grad():
+                for part in np.array_split(indices, -(-len(indices) // 1024)):
+                    images, labels = _labelled(train, part, device)
+                    right += int((network(images)[1].argmax(1) == labels).sum())
+        weights = {name: value.cpu() for name, value in network.state_dict().items()}
+        torch.save({"network": weights, "accuracy": right / max(len(indices), 1)}, target)
+
+
+class ClassifierNetwork(nn.Module):
+    """Float images [B, C, R, R] in [-1, 1] to (features [B, num_features], logits [B, num_classes])."""
+
+    def __init__(self, channels: int, resolution: int, num_features: int, num_classes: int) -> None:
+        super().__init__()
+        layers = [_layer(channels, 32, stride=1)]
+        width = 32
+        while resolution > 4:
+            layers += [_layer(width, 64, stride=2)]
+            width, resolution = 64, (resolution + 1) // 2
+        self.layers = nn.Sequential(*layers, _layer(width, num_features, stride=1))
+        self.head = nn.Linear(num_features, num_classes)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.layers(images).mean((2, 3))
+        return features, self.head(features)
+
+
+class _ClassifierFeatures(Features):
+    def __init__(self, network: ClassifierNetwork, accuracy: float, data: str) -> None:
+        content = hashlib.sha256()
+        for name, value in network.state_dict().items():
+            content.update(name.encode() + value.cpu().numpy().tobytes())
+        self.dimension = network.head.in_features
+        self.num_classes = network.head.out_features
+        self.checksum = content.hexdigest()
+        self.words = (
+            f"classifier trained on {data} ({self.dimension} features, {accuracy:.1%} right on held-out images), "
+            f"SHA-256 {self.checksum[:12]}"
+        )
+        self._network = network
+
+    def __call__(self, images: Tensor) -> Tensor:
+        return self._network(to_float(images))[0]  # type: ignore[no-any-return]
+
+    def with_probabilities(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features, logits = self._network(to_float(images))
+        return features, logits.softmax(1)
+
+
+def _layer(inputs: int, outputs: int, *, stride: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+    )
+
+
+def _labelled(images: ImageSet, indices: Any, device: torch.device) -> tuple[Tensor, Tensor]:
+    pixels, labels = images.read(indices)
+    assert labels is not None
+    return to_float(pixels).to(device), labels.to(device)
+
+
+@contextmanager
+def _reproducible(seed: int) -> Iterator[None]:
+    """One thread, deterministic kernels and a random state of its own: the trial that comes first decides nothing."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.random.fork_rng(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+            torch.manual_seed(seed)
+            yield
+    finally:
+        torch.set_num_threads(threads)

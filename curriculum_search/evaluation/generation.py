@@ -1,0 +1,90 @@
+"""Generating samples whose identity does not depend on how many workers make them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curriculum_search import distributed
+from curriculum_search.data import ImageSet
+from curriculum_search.diffusion import Network, Process, Sampler, guided
+
+MAX_SAMPLES = 2**20  # samples of one seed
+
+
+def sample_generator(seed: int, index: int) -> torch.Generator:
+    """The random numbers of sample `index` of evaluation `seed`: its noise, its label, what its sampler draws.
+
+    With seed 0 this is the generator seeded with the index itself, as in EDM's generate.py.  torch's CPU generator uses
+    32 bits of its seed, so a seed has 2^20 samples and there are 4,096 seeds.
+    """
+    return torch.Generator().manual_seed((seed * MAX_SAMPLES + index) % 2**32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """Samples that were generated together.
+
+    Attributes:
+        first: index of the first sample.
+        images: float32 [n, C, H, W], in [-1, 1] where the network is sane.
+        labels: int64 [n], or None for an unconditional network.
+    """
+
+    first: int
+    images: Tensor
+    labels: Tensor | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generation:
+    """How samples come about.
+
+    Attributes:
+        process: the noise process that the network was trained with.
+        sampler: from noise to images.
+        train_set: gives the images' shape, and the distribution of labels for a class-conditional network.
+        guidance_scale: weight of classifier-free guidance; 1 is none.
+        seed: see `sample_generator`.
+        batch_size: samples that go through the network together, also where fewer are asked for: a float sum may come
+            out differently in a batch of another size.
+        device: where the network is.
+    """
+
+    process: Process
+    sampler: Sampler
+    train_set: ImageSet
+    guidance_scale: float
+    seed: int
+    batch_size: int
+    device: torch.device
+
+    def blocks(self, network: Network, first: int, count: int) -> Iterator[Block]:
+        """This worker's blocks of the samples first .. first + count - 1: every world_size-th of them.
+
+        The last block is as large as the others and may reach beyond the end.
+        """
+        starts = range(first, first + count, self.batch_size)
+        for start in starts[distributed.rank() :: distributed.world_size()]:
+            yield self.block(network, start, self.batch_size)
+
+    @torch.no_grad()
+    def block(self, network: Network, first: int, count: int) -> Block:
+        """The samples first .. first + count - 1 in one batch, on this worker alone."""
+        generators = [sample_generator(self.seed, i) for i in range(first, first + count)]
+        shape = (self.train_set.channels, self.train_set.resolution, self.train_set.resolution)
+        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+        labels = self._labels(generators)
+        if labels is not None and self.guidance_scale != 1:
+            network = guided(network, self.train_set.num_classes, self.guidance_scale)
+        images = self.sampler.sample(self.process, network, noise.to(self.device), labels, generators)
+        return Block(first=first, images=images, labels=labels)
+
+    def _labels(self, generators: list[torch.Generator]) -> Tensor | None:
+        if self.train_set.labels is None:
+            return None
+        shares = np.bincount(self.train_set.labels, minlength=self.train_set.num_classes).cumsum() / len(self.train_set)
+        uniforms = [float(torch.rand((), generator=g, dtype=torch.float64)) for g in generators]
+        return torch.from_numpy(np.searchsorted(shares, uniforms, side="right")).to(self.device)

@@ -1,0 +1,70 @@
+"""The best config, for us (an experiment in YAML) and for other codebases (curriculum.json)."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from curriculum_search.curriculum import CurriculumFile
+from curriculum_search.experiment import Experiment
+
+BEST = "best.yaml"
+CURRICULUM = "curriculum.json"
+
+
+class _Dumper(yaml.SafeDumper):
+    """Block style throughout, but for lists of plain values, which stay on a line."""
+
+
+def experiment_yaml(experiment: Experiment, comment: str) -> str:
+    """An experiment file: `comment` as its head, then every field; jobs/train.py takes it as it is."""
+    head = "".join(f"# {line}".rstrip() + "\n" for line in comment.splitlines())
+    body = yaml.dump(experiment.to_dict(), Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
+    return f"{head}{body}"
+
+
+def write_best(
+    folder: Path, experiment: Experiment, plugins: Mapping[str, str], *, comment: str, evidence: Mapping[str, Any]
+) -> tuple[Path, Path]:
+    """Write ``best.yaml``, with the plug-ins that it needs beside it, and ``curriculum.json``.
+
+    Args:
+        folder: where they go.
+        experiment: the config.
+        plugins: file name to source text.
+        comment: the head of the YAML file: what is known of the config, in words.
+        evidence: the same as data, for curriculum.json.
+
+    Returns:
+        The two paths.
+    """
+    for name, source in plugins.items():
+        (folder / name).write_text(source)
+    best = folder / BEST
+    partial = folder / f"{BEST}.partial"
+    partial.write_text(experiment_yaml(replace(experiment, plugins=tuple(plugins)), comment))
+    shutil.move(partial, best)
+    return best, write_curriculum(folder / CURRICULUM, experiment, evidence)
+
+
+def write_curriculum(path: Path, experiment: Experiment, evidence: Mapping[str, Any]) -> Path:
+    """Write the curriculum of `experiment` as a self-contained file for other people's training code."""
+    file = curriculum_of(experiment)
+    replace(file, evidence=json.loads(json.dumps(evidence))).save(path)
+    return path
+
+
+def curriculum_of(experiment: Experiment) -> CurriculumFile:
+    """The curriculum of an experiment in numbers.
+
+    Raises:
+        ValueError: it does not fit the experiment's noise process.
+    """
+    training = experiment.training
+    return experiment.curriculum.resolve(
+        experiment.process, experiment.density, training.total_images, training.batch_size
+    )

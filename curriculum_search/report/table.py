@@ -1,0 +1,95 @@
+"""The short table at the end of a study, for the terminal and for the report."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """An arm in the table.
+
+    Attributes:
+        group: arms of one group stand together under its name, as in "baselines", "leaders".
+        name: of the arm, in words.
+        value: of the deciding metric; None if there is none, as for a diverged run.
+        spread: standard deviation of the value over seeds.
+        num_seeds: how many runs stand behind the value.
+        others: further metrics, by name.
+        images: images seen by each run.
+        seconds: of each run.
+        note: how it ended, if not as planned, or what to know about it.
+    """
+
+    group: str
+    name: str
+    value: float | None
+    spread: float | None = None
+    num_seeds: int = 1
+    others: Mapping[str, float] = field(default_factory=dict)
+    images: int
+    seconds: float
+    note: str = ""
+
+
+def terminal_table(rows: Sequence[Row], *, metric: str, higher_is_better: bool = False, title: str = "") -> Table:
+    """The rows, in their order and under their groups, as a table for `rich.print`; the best value is bold."""
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    columns = _columns(rows, metric)
+    table.add_column("arm")  # the only one that gives way where the terminal is narrow
+    for head in columns:
+        table.add_column(head, justify="right", no_wrap=True)
+    best = _best(rows, higher_is_better)
+    for i, row in enumerate(rows):
+        if i == 0 or row.group != rows[i - 1].group:
+            if i:
+                table.add_section()
+            table.add_row(Text(row.group, style="italic dim"))
+        style = "bold" if i == best else ""
+        arm = Text(row.name, style=style)
+        if row.note:
+            arm.append(f"\n  {row.note}", style="dim")
+        table.add_row(arm, *(Text(cells[i], style=style) for cells in columns.values()))
+    return table
+
+
+def markdown_table(rows: Sequence[Row], *, metric: str, higher_is_better: bool = False) -> str:
+    """The same table in Markdown, with the group as a column."""
+    columns = {"": [row.group for row in rows], "arm": [row.name for row in rows], **_columns(rows, metric)}
+    columns |= {"note": [row.note for row in rows]} if any(row.note for row in rows) else {}
+    best = _best(rows, higher_is_better)
+    lines = [_line(columns), _line("---" if head in ("", "arm", "note") else "---:" for head in columns)]
+    for i in range(len(rows)):
+        cells = (column[i].replace("|", "\\|") for column in columns.values())
+        lines.append(_line(f"**{cell}**" if i == best and cell else cell for cell in cells))
+    return "\n".join(lines) + "\n"
+
+
+def _columns(rows: Sequence[Row], metric: str) -> dict[str, list[str]]:
+    """The columns of numbers."""
+    others = list(dict.fromkeys(name for row in rows for name in row.others if name != metric))
+    columns = {metric: [_value(row) for row in rows]}
+    columns |= {name: [f"{row.others[name]:.4g}" if name in row.others else "" for row in rows] for name in others}
+    return columns | {
+        "images": [f"{row.images:,}" for row in rows],
+        "seconds": [f"{row.seconds:,.0f}" for row in rows],
+    }
+
+
+def _value(row: Row) -> str:
+    if row.value is None:
+        return "-"
+    spread = "" if row.spread is None else f" ± {row.spread:.2g}"
+    return f"{row.value:.4g}{spread}" + (f" ({row.num_seeds})" if row.num_seeds > 1 else "")
+
+
+def _best(rows: Sequence[Row], higher_is_better: bool) -> int | None:
+    values = {i: row.value for i, row in enumerate(rows) if row.value is not None}
+    return (max if higher_is_better else min)(values, key=lambda i: values[i], default=None)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

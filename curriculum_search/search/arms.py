@@ -1,0 +1,118 @@
+"""Arms: what a study compares.  An arm is a set of values over the base experiment; a run is an arm with a seed.
+
+The baseline arms are trained in every study, beside whatever the search tries (Wu, Dyer & Neyshabur 2021: with equal
+tries no order beat ordinary training, so the comparison has to be made each time).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from curriculum_search.curriculum import Curriculum
+from curriculum_search.experiment import Experiment
+
+BaselineName = Literal["no_curriculum", "published", "reversed", "random_order"]
+NO_CURRICULUM: BaselineName = "no_curriculum"
+
+#: Number of clusters, and iterations without improvement before the next one (Kim et al., re-implemented settings).
+PUBLISHED_CLUSTERS = 20
+PUBLISHED_PATIENCE_STEPS = 200
+
+#: A plateau gate on a raw loss without a trend fires after about this many times its patience.
+_MEDIAN_WAIT = 1.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """Values by dotted path over the base experiment, under a name.
+
+    Attributes:
+        name: unique in the study, for tables and figures.
+        role: "baseline", "searched" or "control" (a constant density with the exposure of another arm).
+        values: dotted path of the experiment to value.
+        control_of: of a control, the arm whose exposure it has.
+    """
+
+    name: str
+    role: Literal["baseline", "searched", "control"]
+    values: Mapping[str, Any]
+    control_of: str = ""
+
+
+def baseline(name: BaselineName, base: Experiment) -> Arm:
+    """One of the baseline arms, with the training settings of `base`.
+
+    - ``no_curriculum``: ordinary training on the base density.
+    - ``published``: 20 log-SNR clusters from easy to hard, cumulative, the next one when the raw loss has not
+      improved for 200 steps (Kim et al. 2025), all unlocked by half of the run.  Where 20 such stages would not fit
+      in that half, the patience is what makes them fit.
+    - ``reversed``: the same from hard to easy (anti-curriculum).
+    - ``random_order``: the same in a random order.
+    """
+    if name == NO_CURRICULUM:
+        return Arm(name=name, role="baseline", values={"curriculum.order.kind": "none"})
+    end_share = 0.5
+    patience_share = min(
+        PUBLISHED_PATIENCE_STEPS / base.training.num_steps, end_share / (PUBLISHED_CLUSTERS * _MEDIAN_WAIT)
+    )
+    order = {"published": "easy_to_hard", "reversed": "hard_to_easy", "random_order": "random"}[name]
+    return Arm(
+        name=name,
+        role="baseline",
+        values={
+            "curriculum.num_clusters": PUBLISHED_CLUSTERS,
+            "curriculum.partition.kind": "log_snr",
+            "curriculum.order.kind": order,
+            "curriculum.accumulation.kind": "cumulative",
+            "curriculum.union_density": "base",
+            "curriculum.pacing.kind": "plateau",
+            "curriculum.pacing.gate": "raw",
+            "curriculum.pacing.patience_share": patience_share,
+            "curriculum.pacing.end_share": end_share,
+        },
+    )
+
+
+def exposure_control(arm: Arm, exposure: Mapping[str, list[float]]) -> Arm:
+    """The arm that trains as often on each noise level as `arm` did, in no order: a constant density.
+
+    What remains between the two is the effect of the order.
+
+    Args:
+        arm: a curriculum.
+        exposure: the time-average of its draws over q, ``{"edges": [K + 1], "mass": [K]}``.
+    """
+    values = {path: value for path, value in arm.values.items() if path.split(".")[0] not in ("curriculum", "density")}
+    return Arm(
+        name=f"{arm.name} / exposure",
+        role="control",
+        control_of=arm.name,
+        values=values
+        | {
+            "curriculum.order.kind": "none",
+            "density.kind": "histogram",
+            "density.edges": list(exposure["edges"]),
+            "density.mass": list(exposure["mass"]),
+        },
+    )
+
+
+def title(arm: Arm, experiment: Experiment) -> str:
+    """An arm as tables, figures and MLflow show it, as in "published: easy to hard, 20 clusters, plateau"."""
+    if arm.name == NO_CURRICULUM:
+        return "no curriculum"
+    if arm.role == "control":
+        return f"{arm.control_of}, exposure only"
+    return f"{arm.name.replace('_', ' ')}: {describe(experiment.curriculum)}"
+
+
+def describe(curriculum: Curriculum) -> str:
+    """A curriculum in a few words, as in "easy to hard, 10 clusters, linear"."""
+    plain = curriculum.canonical().to_dict()
+    order = plain["order"]["kind"]
+    if order == "none":
+        return "no curriculum"
+    words = [order.replace("_", " "), f"{plain['num_clusters']} clusters", plain["pacing"]["kind"].replace("_", " ")]
+    if plain["accumulation"]["kind"] != "cumulative":
+        words.append(plain["accumulation"]["kind"])
+    return ", ".join(words)

@@ -1,0 +1,54 @@
+"""The Ray cluster that a study runs on: found or started when the first job is there, and left as it was found."""
+
+import logging
+import os
+import warnings
+from types import TracebackType
+from typing import Self
+
+import ray
+
+from curriculum_search.loading import UserError
+from curriculum_search.search.executor import Capacity, check_capacity
+from curriculum_search.training import Resources
+
+
+class Cluster:
+    """A connection to Ray that is made on first use.
+
+    A cluster that is running (RAY_ADDRESS, a submitted job, or ``ray start`` on this machine) is joined; otherwise
+    one is started on this machine and stopped at the end.
+
+    Args:
+        resources: of each run.
+    """
+
+    def __init__(self, resources: Resources) -> None:
+        self._resources = resources
+        self._connected = False
+
+    def connect(self) -> Capacity:
+        """Connect, the first time, and say what there is room for.
+
+        Raises:
+            UserError: there is no room for one, or no cluster at RAY_ADDRESS.
+        """
+        if not self._connected:
+            # Ray warns of a change to come in the handling of GPUs on CPU-only actors; no trial of ours depends on it.
+            os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+            warnings.filterwarnings("ignore", module=r"ray\..*")
+            try:
+                ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=True)
+            except ConnectionError as error:
+                raise UserError(f"RAY_ADDRESS: no Ray cluster at {os.environ.get('RAY_ADDRESS')!r}: {error}") from error
+            self._connected = True
+        return check_capacity(self._resources)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._connected:
+            ray.shutdown()

@@ -1,0 +1,364 @@
+"""Searches replayed on recorded learning curves: a new search rule is tried in seconds, without training.
+
+A table holds the curves of many configurations.  A replayed search proposes configurations of the table, "trains" them
+on simulated parallel workers, reports what was recorded, and stops them as its rule says::
+
+    table = Table.read(Path("benchmarks/curves.csv.gz"))
+    trace = replay(table, TableTPE(table), SuccessiveHalving(), workers=4, rng=np.random.default_rng(0))
+    trace.images_to_find(share=0.02), trace.discarded_best
+"""
+
+import csv
+import gzip
+import heapq
+import io
+import json
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curriculum_search.search.stopping import Stopping
+
+_FIXED = ("config", "seed", "total_images", "images", "value", "unlocked_share")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A recorded learning curve.
+
+    Attributes:
+        params: the configuration: dotted path to value, active parameters only.
+        seed: of the run.
+        total_images: of the run.
+        images, values, unlocked: of each evaluation: images seen, the objective (less is better), the share of the
+            noise levels in training.  The last of a run that diverged is infinite.
+    """
+
+    params: Mapping[str, Any]
+    seed: int
+    total_images: int
+    images: tuple[int, ...]
+    values: tuple[float, ...]
+    unlocked: tuple[float, ...]
+
+    @property
+    def final(self) -> float:
+        """The value at the end; infinite for a run that diverged."""
+        return self.values[-1] if self.images[-1] == self.total_images else math.inf
+
+
+@dataclass(frozen=True)
+class Table:
+    """Recorded runs of many configurations of one space, in full and perhaps shorter."""
+
+    runs: tuple[Run, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a table that `write` wrote (gzipped CSV, one row per evaluation)."""
+        rows: dict[tuple[str, str, str], list[dict[str, str]]] = {}
+        with gzip.open(path, "rt", newline="") as file:
+            for row in csv.DictReader(file):
+                rows.setdefault((row["config"], row["seed"], row["total_images"]), []).append(row)
+        return cls(
+            tuple(
+                Run(
+                    params={k: _parsed(v) for k, v in points[0].items() if k not in _FIXED and v},
+                    seed=int(seed),
+                    total_images=int(total_images),
+                    images=tuple(int(point["images"]) for point in points),
+                    values=tuple(float(point["value"]) for point in points),
+                    unlocked=tuple(float(point["unlocked_share"]) for point in points),
+                )
+                for (_, seed, total_images), points in rows.items()
+            )
+        )
+
+    def write(self, path: Path) -> None:
+        """Write the table; equal tables give equal files."""
+        paths = sorted({path for run in self.runs for path in run.params})
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=[*_FIXED, *paths], lineterminator="\n")
+        writer.writeheader()
+        for run in self.runs:
+            for images, value, unlocked in zip(run.images, run.values, run.unlocked, strict=True):
+                fixed = (
+                    self.configs.index(run.params),
+                    run.seed,
+                    run.total_images,
+                    images,
+                    f"{value:.6g}",
+                    f"{unlocked:.4g}",
+                )
+                params = {path: _cell(value) for path, value in run.params.items()}
+                writer.writerow(dict(zip(_FIXED, fixed, strict=True)) | params)
+        path.write_bytes(gzip.compress(text.getvalue().encode(), mtime=0))
+
+    @cached_property
+    def configs(self) -> list[Mapping[str, Any]]:
+        """The configurations, in the order in which they first appear."""
+        found: list[Mapping[str, Any]] = []
+        for run in self.runs:
+            if run.params not in found:
+                found.append(run.params)
+        return found
+
+    @cached_property
+    def total_images(self) -> int:
+        """Images of a run in full."""
+        return max(run.total_images for run in self.runs)
+
+    @cached_property
+    def by_config(self) -> list[dict[int, list[Run]]]:
+        """Of each configuration, its runs by their total images."""
+        found: list[dict[int, list[Run]]] = [{} for _ in self.configs]
+        for run in self.runs:
+            found[self.configs.index(run.params)].setdefault(run.total_images, []).append(run)
+        return found
+
+    @cached_property
+    def truth(self) -> NDArray[np.float64]:
+        """Of each configuration, the mean over its seeds of the value at the end of a full run."""
+        return np.array([np.mean([run.final for run in runs[self.total_images]]) for runs in self.by_config])
+
+
+def _cell(value: Any) -> str:
+    """Words as they are, all else as JSON."""
+    plain = isinstance(value, str) and _parsed(value) == value
+    return value if plain else json.dumps(value)
+
+
+def _parsed(cell: str) -> Any:
+    try:
+        return json.loads(cell)
+    except ValueError:
+        return cell
+
+
+class Proposer(Protocol):
+    """What to try next: configurations of a table by their number."""
+
+    def propose(self, rng: np.random.Generator) -> int | None:
+        """A configuration that has not been proposed; None when there is none left."""
+
+    def tell(self, config: int, value: float | None) -> None:
+        """How it ended: the value at the end of a full run, or None if it was given up before."""
+
+
+class RandomOrder:
+    """Random search without repetition."""
+
+    def __init__(self, table: Table) -> None:
+        self._left = list(range(len(table.configs)))
+
+    def propose(self, rng: np.random.Generator) -> int | None:
+        return self._left.pop(int(rng.integers(len(self._left)))) if self._left else None
+
+    def tell(self, config: int, value: float | None) -> None:
+        """Nothing is learned."""
+
+
+class TableTPE:
+    """Tree-structured Parzen estimator over the configurations of a table.
+
+    As Optuna's: 10 random trials, then the best tenth is good, and all else bad, running and stopped trials included
+    (constant liar); of 24 draws from the good trials' density the one with the highest ratio to the bad ones' is tried.
+    The kernel of two configurations is a product over the parameters that both have, so conditions need no groups.
+    """
+
+    def __init__(self, table: Table, *, num_startup: int = 10, num_candidates: int = 24) -> None:
+        self._kernel = _LogKernel(table.configs)
+        self._num_startup, self._num_candidates = num_startup, num_candidates
+        self._left = np.ones(len(table.configs), dtype=bool)
+        self._bad: set[int] = set()
+        self._complete: dict[int, float] = {}
+        self._ended = 0
+
+    def propose(self, rng: np.random.Generator) -> int | None:
+        left = np.flatnonzero(self._left)
+        if not left.size:
+            return None
+        choice = int(rng.choice(left)) if self._ended < self._num_startup else self._promising(left, rng)
+        self._left[choice] = False
+        self._bad.add(choice)
+        return choice
+
+    def tell(self, config: int, value: float | None) -> None:
+        self._ended += 1
+        if value is not None and math.isfinite(value):
+            self._bad.discard(config)
+            self._complete[config] = value
+
+    def _promising(self, left: NDArray[np.int64], rng: np.random.Generator) -> int:
+        ranked = sorted(self._complete, key=self._complete.__getitem__)
+        num_good = min(math.ceil(0.1 * self._ended), 25, len(ranked))
+        good, bad = ranked[:num_good], [*ranked[num_good:], *self._bad]
+        likely = self._kernel.log_density(left, good)
+        draws = rng.choice(len(left), size=self._num_candidates, p=np.exp(likely) / np.exp(likely).sum())
+        ratios = likely[draws] - self._kernel.log_density(left[draws], bad)
+        return int(left[draws[np.argmax(ratios)]])
+
+
+class _LogKernel:
+    """Densities over the configurations of a table as mixtures of kernels at some of them, and of a uniform one."""
+
+    def __init__(self, configs: Sequence[Mapping[str, Any]]) -> None:
+        count = len(configs)
+        self._distances: list[NDArray[np.float64]] = []
+        self._differs: list[tuple[NDArray[np.bool_], int]] = []
+        for path in sorted({path for config in configs for path in config}):
+            values = [config.get(path) for config in configs]
+            active = np.array([path in config for config in configs])
+            both = active[:, None] & active[None, :]
+            numbers = [value for value in values if value is not None]
+            if all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers):
+                column = np.array([math.nan if value is None else float(value) for value in values])
+                if np.nanmin(column) > 0 and np.nanmax(column) / np.nanmin(column) >= 10:
+                    column = np.log(column)
+                column = (column - np.nanmin(column)) / max(np.nanmax(column) - np.nanmin(column), 1e-12)
+                self._distances.append(np.where(both, np.nan_to_num(column[:, None] - column[None, :]), 0.0))
+            else:
+                labels = [json.dumps(value) for value in values]
+                differs = np.array([[a != b for b in labels] for a in labels])
+                self._differs.append((differs & both, len(set(labels))))
+        self._dimensions = len(self._distances) + len(self._differs)
+        assert count
+
+    def log_density(self, at: NDArray[np.int64], centres: Sequence[int]) -> NDArray[np.float64]:
+        n = len(centres)
+        if not n:
+            return np.zeros(len(at))
+        grid = np.ix_(at, np.asarray(centres))
+        width = 0.2 * n ** (-1 / (self._dimensions + 4))
+        logs = np.zeros((len(at), n))
+        for distances in self._distances:
+            logs += -0.5 * (distances[grid] / width) ** 2 - math.log(width * math.sqrt(2 * math.pi))
+        for differs, choices in self._differs:
+            weight = np.where(differs[grid], 1 / choices, 1 / choices + 1.0 * n) / (1.0 + n)
+            logs += np.log(weight * choices)
+        density: NDArray[np.float64] = np.log((np.exp(logs).sum(axis=1) + 1.0) / (n + 1))
+        return density
+
+
+@dataclass
+class Trace:
+    """How a replayed search went.
+
+    Attributes:
+        table: what it was replayed on.
+        found: at each full run that ended as the best so far: images spent by then by all workers together, and the
+            configuration.
+        spent: images in all.
+        stopped: the configurations that were given up.
+        complete: the configurations that were trained in full.
+    """
+
+    table: Table
+    found: list[tuple[int, int]] = field(default_factory=list)
+    spent: int = 0
+    stopped: list[int] = field(default_factory=list)
+    complete: list[int] = field(default_factory=list)
+
+    def images_to_find(self, share: float) -> float:
+        """Images spent until the best so far was truly within `share` of the table's best; infinite if it never was."""
+        limit = self.table.truth.min() * (1 + share)
+        good = [spent for spent, config in self.found if self.table.truth[config] <= limit]
+        return good[0] if good else math.inf
+
+    def regret(self, images: float = math.inf) -> float:
+        """How far the best so far after `images` images truly is from the table's best, as a share of it."""
+        chosen = [config for spent, config in self.found if spent <= images]
+        return float(self.table.truth[chosen[-1]] / self.table.truth.min() - 1) if chosen else math.inf
+
+    @property
+    def discarded_best(self) -> bool:
+        """Whether the truly best configuration was tried and given up."""
+        return int(self.table.truth.argmin()) in self.stopped
+
+
+def replay(
+    table: Table,
+    proposer: Proposer,
+    stopping: Stopping,
+    *,
+    workers: int,
+    rng: np.random.Generator,
+    max_images: float = math.inf,
+    first_short: float | None = None,
+) -> Trace:
+    """Run a search on the table until it is exhausted or `max_images` have been spent.
+
+    All workers train equally fast.  A configuration with several recorded seeds is trained on one of them, by chance.
+
+    Args:
+        table: the recorded runs.
+        proposer: what to try.
+        stopping: when to give up.
+        workers: trials at once.
+        rng: of the proposer and of the seeds.
+        max_images: budget; a trial that has begun is trained on.
+        first_short: try each configuration in a complete short run first, and in full only if it is among this share of
+            the short runs that have ended; None: in full at once.
+    """
+    trace = Trace(table)
+    stopper = stopping.build(table.total_images)
+    shorts: list[float] = []
+    best = math.inf
+    # Events: time at which a worker reports, a counter that keeps their order, the trial, and its point.
+    events: list[tuple[int, int, int, Run, int]] = []
+    counter = 0
+
+    def start(config: int, now: int, *, short: bool) -> None:
+        nonlocal counter
+        lengths = table.by_config[config]
+        runs = lengths[min(lengths) if short else table.total_images]
+        run = runs[int(rng.integers(len(runs)))]
+        counter += 1
+        heapq.heappush(events, (now + run.images[0], counter, config, run, 0))
+
+    def start_next(now: int) -> None:
+        if trace.spent >= max_images:
+            return
+        config = proposer.propose(rng)
+        if config is not None:
+            start(config, now, short=first_short is not None)
+
+    for _ in range(workers):
+        start_next(0)
+    while events:
+        now, order, config, run, point = heapq.heappop(events)
+        trace.spent += run.images[point] - (run.images[point - 1] if point else 0)
+        ended = point == len(run.images) - 1
+        if run.total_images < table.total_images:
+            if not ended:
+                heapq.heappush(events, (now + run.images[point + 1] - run.images[point], order, config, run, point + 1))
+                continue
+            shorts.append(run.final)
+            if sorted(shorts).index(run.final) < math.ceil((first_short or 0) * len(shorts)):
+                start(config, now, short=False)
+                continue
+            trace.stopped.append(config)
+            proposer.tell(config, None)
+        else:
+            trial: Hashable = config
+            decision = stopper.decide(trial, run.images[point], run.values[point], run.unlocked[point])
+            if not ended and decision == "continue":
+                heapq.heappush(events, (now + run.images[point + 1] - run.images[point], order, config, run, point + 1))
+                continue
+            if ended:
+                trace.complete.append(config)
+                proposer.tell(config, run.final)
+                if run.final < best:
+                    best = run.final
+                    trace.found.append((trace.spent, config))
+            else:
+                trace.stopped.append(config)
+                proposer.tell(config, None)
+        start_next(now)
+    return trace

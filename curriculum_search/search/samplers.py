@@ -1,0 +1,228 @@
+"""The samplers of a study: Optuna's, by name."""
+
+import heapq
+import importlib.util
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState
+
+from curriculum_search.config import Kinded
+
+#: TPE sees the best trials and the latest.  It calls at most 25 trials good and weighs old ones less, so more of them
+#: would change little, and its time per trial no longer grows with their number.
+_BEST_SEEN, _LATEST_SEEN = 25, 225
+
+
+class SearchSampler(Kinded):
+    """How configurations are proposed.
+
+    Attributes:
+        same_seed: after a restart the sampler needs the seed that it began with, the rest of its state being in the
+            storage; any other would repeat its first draws.
+    """
+
+    same_seed: ClassVar[bool] = False
+
+    def build(self, seed: int) -> BaseSampler:
+        """The Optuna sampler, with random state from `seed`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TPE(SearchSampler):
+    """Tree-structured Parzen estimator (Bergstra et al. 2011), joint over the parameters of each branch of the space.
+
+    Attributes:
+        num_startup_trials: drawn at random first.
+        num_candidates: draws from the good trials' density, of which the most promising is tried.
+        multivariate: one density over all parameters rather than one each (Falkner et al. 2018).
+        group: a density per group of parameters that exist together; needs `multivariate`.
+        constant_liar: running trials count as bad, so that parallel ones spread.
+    """
+
+    kind: Literal["tpe"] = "tpe"
+    num_startup_trials: int = 10
+    num_candidates: int = 24
+    multivariate: bool = True
+    group: bool = True
+    constant_liar: bool = True
+
+    def __post_init__(self) -> None:
+        if self.group and not self.multivariate:
+            raise ValueError("group must be false where multivariate is false, not true")
+
+    def build(self, seed: int) -> BaseSampler:
+        return _ShortMemory(
+            optuna.samplers.TPESampler(
+                n_startup_trials=self.num_startup_trials,
+                n_ei_candidates=self.num_candidates,
+                multivariate=self.multivariate,
+                group=self.group,
+                constant_liar=self.constant_liar,
+                seed=seed,
+            )
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianProcess(SearchSampler):
+    """Gaussian process with log expected improvement; parameters with conditions are drawn at random."""
+
+    kind: Literal["gp"] = "gp"
+    num_startup_trials: int = 10
+
+    def build(self, seed: int) -> BaseSampler:
+        return optuna.samplers.GPSampler(
+            n_startup_trials=self.num_startup_trials, seed=seed, warn_independent_sampling=False
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CMAES(SearchSampler):
+    """CMA-ES over the numbers; categories and parameters with conditions are drawn at random."""
+
+    kind: Literal["cmaes"] = "cmaes"
+
+    def build(self, seed: int) -> BaseSampler:
+        if importlib.util.find_spec("cmaes") is None:
+            raise ValueError("sampler kind cmaes needs the package cmaes: pip install cmaes")
+        return optuna.samplers.CmaEsSampler(seed=seed, warn_independent_sampling=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class QMC(SearchSampler):
+    """Scrambled low-discrepancy sequence: random search that leaves no holes."""
+
+    same_seed: ClassVar[bool] = True
+    kind: Literal["qmc"] = "qmc"
+    sequence: Literal["sobol", "halton"] = "sobol"
+
+    def build(self, seed: int) -> BaseSampler:
+        return optuna.samplers.QMCSampler(
+            qmc_type=self.sequence, scramble=True, seed=seed, warn_independent_sampling=False
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NSGAII(SearchSampler):
+    """Genetic search for several objectives (Deb et al. 2002)."""
+
+    kind: Literal["nsgaii"] = "nsgaii"
+    population_size: int = 50
+
+    def build(self, seed: int) -> BaseSampler:
+        return optuna.samplers.NSGAIISampler(population_size=self.population_size, seed=seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Random(SearchSampler):
+    """Independent draws."""
+
+    kind: Literal["random"] = "random"
+
+    def build(self, seed: int) -> BaseSampler:
+        return optuna.samplers.RandomSampler(seed=seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid(SearchSampler):
+    """Every configuration once, in random order; numbers with a continuum of values at `points` of them."""
+
+    kind: Literal["grid"] = "grid"
+    points: int = 5
+
+    def __post_init__(self) -> None:
+        if self.points < 1:
+            raise ValueError(f"points must be at least 1, not {self.points}")
+
+    def build(self, seed: int) -> BaseSampler:
+        return optuna.samplers.RandomSampler(seed=seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnyOptuna(SearchSampler):
+    """Another class of `optuna.samplers` by its name, with the arguments that its documentation lists."""
+
+    kind: Literal["optuna"] = "optuna"
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.name not in optuna.samplers.__all__ or not self.name.endswith("Sampler"):
+            names = ", ".join(name for name in optuna.samplers.__all__ if name.endswith("Sampler"))
+            raise ValueError(f"name must be one of {names}, not {self.name!r}")
+
+    def build(self, seed: int) -> BaseSampler:
+        sampler = getattr(optuna.samplers, self.name)
+        options = {"seed": seed, **self.options}
+        try:
+            return sampler(**options)  # type: ignore[no-any-return]
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"options of sampler {self.name}: {error}") from None
+
+
+class _View(optuna.Study):
+    """A study with fewer trials, as `optuna.pruners.HyperbandPruner` makes them for its brackets."""
+
+    def __init__(self, study: optuna.Study) -> None:
+        super().__init__(study.study_name, study._storage, sampler=study.sampler, pruner=study.pruner)
+        self.seen: list[FrozenTrial] = []
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        del deepcopy, use_cache  # samplers do not write into trials
+        return [trial for trial in self.seen if states is None or trial.state in states]
+
+
+class _ShortMemory(BaseSampler):
+    """Shows `sampler` the running trials, the best and the latest, in place of all."""
+
+    def __init__(self, sampler: BaseSampler) -> None:
+        self.sampler = sampler
+        self._view: _View | None = None
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        if self._view is None:
+            self._view = _View(study)
+        self._view.seen = _best_and_latest(study)
+        return self.sampler.infer_relative_search_space(self._view, trial)
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        assert self._view is not None
+        return self.sampler.sample_relative(self._view, trial, search_space)
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        assert self._view is not None
+        return self.sampler.sample_independent(self._view, trial, param_name, param_distribution)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        self.sampler.before_trial(study, trial)
+
+    def after_trial(
+        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
+    ) -> None:
+        self.sampler.after_trial(study, trial, state, values)
+
+
+def _best_and_latest(study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that decide what TPE proposes; of several objectives all, since the good are a share of them there."""
+    trials = study.get_trials(deepcopy=False)
+    ended = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
+    if len(study.directions) > 1 or len(ended) <= _BEST_SEEN + _LATEST_SEEN:
+        return trials
+    pick = heapq.nlargest if study.direction == optuna.study.StudyDirection.MAXIMIZE else heapq.nsmallest
+    complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
+    best = pick(_BEST_SEEN, complete, key=lambda trial: trial.values[0])
+    kept = {trial.number: trial for trial in [*best, *ended[-_LATEST_SEEN:]]}
+    kept |= {trial.number: trial for trial in trials if trial.state == TrialState.RUNNING}
+    return [kept[number] for number in sorted(kept)]

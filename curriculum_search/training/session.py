@@ -1,0 +1,56 @@
+"""What the training loop knows of the home that it runs in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """What a run says at an evaluation.
+
+    Attributes:
+        images: images seen so far.
+        metrics: name to value: the evaluators' values, the mean training loss, throughput, stage.
+        switches: the curriculum's changes of stage since the last report, as plain mappings.
+        final: whether this is the run's last report.
+        exposure: of the last report: the share of the run's draws in each interval of the noise quantile q,
+            ``{"edges": [K + 1], "mass": [K]}``.
+    """
+
+    images: int
+    metrics: Mapping[str, float]
+    switches: tuple[Mapping[str, Any], ...] = ()
+    final: bool = False
+    exposure: Mapping[str, list[float]] = field(default_factory=dict)
+
+
+class Session(Protocol):
+    """A plain process, a Ray Tune actor or a Ray Train worker."""
+
+    run_dir: Path
+    device: torch.device
+
+    def report(self, report: Report) -> None:
+        """Take what the run says; called on every worker at the same points.  May not return if the run is to stop."""
+
+
+@dataclass
+class PlainSession:
+    """A run in a process of its own that keeps its reports."""
+
+    run_dir: Path
+    device: torch.device = field(default_factory=lambda: default_device())
+    reports: list[Report] = field(default_factory=list)
+
+    def report(self, report: Report) -> None:
+        """Keep the report."""
+        self.reports.append(report)
+
+
+def default_device() -> torch.device:
+    """The first GPU if there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

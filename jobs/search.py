@@ -1,0 +1,28 @@
+"""Run a study: ``python jobs/search.py search_spaces/quickstart.yaml [path=value ...]``.
+
+The same command again goes on where it was, and after the end it prints the result.  Any field of the file can be
+overridden, as in ``study.trials=40`` or ``base.resources.workers=2``.
+"""
+
+import argparse
+from pathlib import Path
+
+from curriculum_search.cli import cache_root, results_root, run_command
+from curriculum_search.loading import parse_overrides
+from curriculum_search.search.driver import run_study
+from curriculum_search.search.study import StudyFile
+
+
+def main() -> None:
+    """Read the command line and run the study."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, help="a study file, as in search_spaces/")
+    parser.add_argument("overrides", nargs="*", metavar="path=value", help="any field, as in study.trials=40")
+    parser.add_argument("--results", help="folder for results (default: ./results)")
+    arguments = parser.parse_args()
+    file = StudyFile.load(arguments.study, parse_overrides(arguments.overrides))
+    run_study(file, root=results_root(arguments.results), cache_dir=cache_root())
+
+
+if __name__ == "__main__":
+    run_command(main)

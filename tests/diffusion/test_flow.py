@@ -1,0 +1,30 @@
+import numpy as np
+import torch
+from torch import Tensor
+
+from curriculum_search.diffusion import Flow
+
+
+def test_log_snr_is_that_of_the_linear_path() -> None:
+    t = np.array([0.01, 0.2, 0.5, 0.9])
+    np.testing.assert_allclose(Flow().log_snr(t), 2 * np.log((1 - t) / t), rtol=1e-12, atol=1e-12)
+
+
+def test_the_network_is_asked_for_noise_minus_image(toy_images: tuple[Tensor, Tensor]) -> None:
+    images, noise = toy_images
+    t = torch.linspace(0.1, 0.9, 6)
+    seen = {}
+
+    def network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+        seen.update(x=x, time=time, labels=labels)
+        return noise - images
+
+    labels = torch.arange(6)
+    torch.testing.assert_close(Flow().losses(network, images, t, noise, labels), torch.zeros(6))
+    torch.testing.assert_close(seen["x"], torch.lerp(images, noise, t[:, None, None, None]))
+    torch.testing.assert_close(seen["time"], t)
+    assert seen["labels"] is labels
+
+
+def test_at_the_ends_of_the_path_log_snr_is_finite() -> None:
+    np.testing.assert_allclose(Flow().log_snr(np.array([0.0, 1.0])), [41.4465, -41.4465], rtol=1e-5)

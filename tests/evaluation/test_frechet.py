@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.linalg import sqrtm
+
+from curriculum_search.evaluation import Diverged
+from curriculum_search.evaluation.frechet import Gaussian, Moments, frechet_distance
+
+
+def rotation(d: int, seed: int) -> np.ndarray:
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(d, d)))[0]
+
+
+def distance(mean1, covariance1, mean2, covariance2, count=None) -> float:
+    mean1, covariance1, mean2, covariance2 = (torch.as_tensor(x) for x in (mean1, covariance1, mean2, covariance2))
+    return frechet_distance(Gaussian.from_covariance(mean1, covariance1), mean2, covariance2, count)
+
+
+def by_sqrtm(mean1, covariance1, mean2, covariance2) -> float:
+    root = np.real(sqrtm(covariance1 @ covariance2))
+    return float(np.sum((mean1 - mean2) ** 2) + np.trace(covariance1 + covariance2 - 2 * root))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    d=st.integers(1, 12),
+    seed=st.integers(0, 10_000),
+    zeros=st.integers(0, 11),
+    other_zeros=st.integers(0, 11),
+)
+def test_closed_form_for_covariances_with_common_eigenvectors_of_any_rank(d, seed, zeros, other_zeros):
+    rng = np.random.default_rng(seed)
+    a, b = rng.uniform(0.1, 3, d), rng.uniform(0.1, 3, d)
+    a[: min(zeros, d)] = 0
+    b[d - min(other_zeros, d) :] = 0
+    axes, mean1, mean2 = rotation(d, seed), rng.normal(size=d), rng.normal(size=d)
+    expected = np.sum((mean1 - mean2) ** 2) + np.sum((np.sqrt(a) - np.sqrt(b)) ** 2)
+    assert distance(mean1, (axes * a) @ axes.T, mean2, (axes * b) @ axes.T) == pytest.approx(expected, rel=1e-7)
+
+
+def test_one_dimension_is_the_difference_of_means_and_of_standard_deviations():
+    assert distance([1.0], [[4.0]], [3.0], [[9.0]]) == pytest.approx((3 - 1) ** 2 + (3 - 2) ** 2)
+
+
+@pytest.mark.parametrize(("d", "samples"), [(20, 500), (64, 40), (128, 129)])
+def test_agrees_with_scipy_sqrtm_where_samples_are_many_or_fewer_than_features(d, samples):
+    rng = np.random.default_rng(d)
+    mix = rng.normal(size=(d, d)) * np.exp(-np.arange(d) / d)
+    x, y = rng.normal(size=(2_000, d)) @ mix, 0.3 + rng.normal(size=(samples, d)) @ mix.T
+    pair = [f(z) for z in (x, y) for f in (lambda z: z.mean(0), lambda z: np.cov(z, rowvar=False))]
+    # sqrtm itself is off by some 1e-8 where the product is singular.
+    assert distance(*pair, samples) == pytest.approx(by_sqrtm(*pair), rel=1e-6 if samples <= d else 1e-9)
+
+
+@pytest.mark.parametrize("samples", [700, 60])
+def test_small_eigenvalues_count_although_they_are_a_trillionth_of_the_largest(samples):
+    rng, d = np.random.default_rng(0), 100
+    mix = rng.normal(size=(d, d)) * np.exp(-14 * np.arange(d) / d)
+    x, y = rng.normal(size=(900, d)) @ mix, rng.normal(size=(samples, d)) @ mix[::-1]
+    # tr (S S')^(1/2) is the sum of the singular values of A^T B for any factors S = A A^T, S' = B B^T: no squares needed.
+    a, b = ((z - z.mean(0)) / np.sqrt(len(z) - 1) for z in (x, y))
+    root = np.linalg.svd(a @ b.T, compute_uv=False).sum()
+    expected = np.sum((x.mean(0) - y.mean(0)) ** 2) + np.sum(a**2) + np.sum(b**2) - 2 * root
+    found = distance(x.mean(0), a.T @ a, y.mean(0), b.T @ b, samples)
+    # Reduced from the other end, the eigenvalues give an error of some 1e-6.
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_agrees_with_pytorch_fid_and_torch_fidelity(wave):
+    x, y = wave(60, 12), 1.3 * wave(50, 12, step=0.9, start=1.0) + 0.2
+    pair = [f(z) for z in (x, y) for f in (lambda z: z.mean(0), lambda z: np.cov(z, rowvar=False))]
+    # calculate_frechet_distance of pytorch-fid 0.3.0; torch-fidelity 0.4.0 gives 6.857217410455805.  Their square root
+    # of a nearly singular product is worth eight digits; the singular values of the factors give 6.857217431162111.
+    assert distance(*pair) == pytest.approx(6.857217410455798, rel=1e-8)
+    assert distance(*pair) == pytest.approx(6.857217431162111, rel=1e-12)
+
+
+def test_fewer_samples_than_features_cost_no_precision():
+    d, samples = 300, 60
+    rng, axes, spectrum = np.random.default_rng(0), rotation(d, 0), np.zeros(d)
+    spectrum[: samples - 1] = np.sort(rng.uniform(1, 3, samples - 1))
+    full = np.linspace(0.5, 4, d)
+    expected = np.sum((np.sqrt(full) - np.sqrt(spectrum)) ** 2)
+    pair = [np.zeros(d), (axes * full) @ axes.T, np.zeros(d), (axes * spectrum) @ axes.T]
+    assert distance(*pair, samples) == pytest.approx(expected, rel=1e-12)
+    assert distance(*pair[2:], *pair[:2]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_equal_gaussians_are_at_distance_zero_and_never_below():
+    covariance = np.cov(np.random.default_rng(0).normal(size=(20, 50)), rowvar=False)
+    found = distance(np.ones(50), covariance, np.ones(50), covariance)
+    assert 0 <= found < 1e-9
+
+
+def test_a_reference_without_any_spread_is_allowed():
+    assert distance([0.0, 0.0], np.zeros((2, 2)), [3.0, 4.0], np.eye(2)) == pytest.approx(25 + 2)
+
+
+def test_streamed_moments_are_those_of_all_rows():
+    rows = np.random.default_rng(0).normal(size=(103, 7)).astype(np.float32) * 3 + 5
+    moments = Moments(7)
+    for part in np.array_split(rows, 9):
+        moments.update(torch.from_numpy(part))
+    assert moments.count == 103
+    np.testing.assert_allclose(moments.mean(), rows.astype(np.float64).mean(0), rtol=1e-13)
+    np.testing.assert_allclose(moments.covariance(), np.cov(rows.astype(np.float64), rowvar=False), rtol=1e-10)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_features_that_are_not_finite_are_an_error_and_no_distance(bad):
+    rows = torch.ones(10, 3)
+    rows[4, 1] = bad
+    moments = Moments(3)
+    moments.update(rows)
+    with pytest.raises(Diverged, match="not finite"):
+        moments.mean()
+
+
+def test_another_dimension_is_named():
+    reference = Gaussian.from_covariance(torch.zeros(4), torch.eye(4))
+    with pytest.raises(ValueError, match="reference has 4 features, the samples have 3"):
+        frechet_distance(reference, torch.zeros(3), torch.eye(3))
+
+
+@pytest.mark.parametrize(
+    ("mean", "covariance", "message"),
+    [
+        (torch.zeros(3), torch.eye(4), "square covariance of the same size"),
+        (torch.full((2,), torch.nan), torch.eye(2), "not finite"),
+        (torch.zeros(2), torch.tensor([[1.0, 2.0], [2.0, 1.0]]), "negative eigenvalue"),
+    ],
+)
+def test_a_reference_that_is_no_gaussian_is_refused(mean, covariance, message):
+    with pytest.raises(ValueError, match=message):
+        Gaussian.from_covariance(mean, covariance)

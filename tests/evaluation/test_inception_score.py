@@ -1,0 +1,25 @@
+import pytest
+import torch
+
+from curriculum_search.evaluation.inception_score import inception_score
+
+
+def test_agrees_with_torch_fidelity(wave):
+    probabilities = torch.from_numpy(3 * wave(60, 7)).softmax(1)
+    # isc_features_to_metric of torch-fidelity 0.4.0 with 4 splits, not shuffled.
+    assert inception_score(probabilities, num_splits=4) == pytest.approx((2.1642076323455433, 0.13485677501850024))
+
+
+def test_certain_and_balanced_classes_score_their_number_even_with_zero_probabilities():
+    assert inception_score(torch.eye(5).repeat(20, 1), num_splits=2) == pytest.approx((5.0, 0.0), abs=1e-12)
+
+
+def test_samples_that_look_alike_score_one():
+    assert inception_score(torch.tensor([[0.2, 0.3, 0.5]]).repeat(20, 1))[0] == pytest.approx(1.0)
+
+
+def test_two_kinds_of_certainty_in_three_to_one_score_the_exponential_of_their_entropy():
+    probabilities = torch.eye(2)[[0, 0, 0, 1] * 10]
+    expected = torch.tensor([0.75, 0.25]).double()
+    entropy = -(expected * expected.log()).sum()
+    assert inception_score(probabilities, num_splits=1) == pytest.approx((float(entropy.exp()), 0.0))

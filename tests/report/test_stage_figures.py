@@ -1,0 +1,69 @@
+"""The figures of what was unlocked and of difficulty."""
+
+from pathlib import Path
+
+import pytest
+
+from curriculum_search.report import StageHistory, difficulty, unlocked, unlocked_levels
+
+EASY = StageHistory(
+    total_images=1000, edges=[0.0, 0.2, 0.6, 1.0], permutation=[2, 1, 0], switches=[(0, 1), (300, 2), (500, 3)]
+)
+STOPPED = StageHistory(total_images=1000, edges=[0.0, 0.5, 1.0], permutation=[0, 1], switches=[(0, 1)], stopped_at=400)
+NONE = StageHistory(total_images=1000, edges=[0.0, 1.0], permutation=[0], switches=[(0, 1)])
+
+
+def test_the_share_of_unlocked_clusters_steps_up_at_every_switch() -> None:
+    figure = unlocked({"none": [NONE], "easy": [EASY, STOPPED]}, baseline="none")
+    (axes,) = figure.axes
+    none, easy, stopped, cross = (line.get_xydata().tolist() for line in axes.lines)
+    assert none == [[0, 100], [1000, 100]]
+    assert easy == [[0, pytest.approx(100 / 3)], [300, pytest.approx(200 / 3)], [500, 100], [1000, 100]]
+    assert stopped == [[0, 50], [400, 50]]
+    assert cross == [[400, 50]]
+    assert {line.get_drawstyle() for line in axes.lines[:3]} == {"steps-post"}
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["none", "easy (2)"]
+
+
+def test_every_cluster_is_a_band_from_its_unlocking_to_the_end() -> None:
+    figure = unlocked_levels({"easy": EASY, "stopped": STOPPED})
+    easy, stopped = figure.axes
+    bands = [collection.get_paths()[0].get_extents() for collection in easy.collections]
+    assert [(band.x0, band.x1, band.y0, band.y1) for band in bands] == [
+        (0, 1000, 0.6, 1.0),
+        (300, 1000, 0.2, 0.6),
+        (500, 1000, 0.0, 0.2),
+    ]
+    (band,) = (collection.get_paths()[0].get_extents() for collection in stopped.collections)
+    assert (band.x0, band.x1, band.y0, band.y1) == (0, 400, 0.0, 0.5)
+
+
+@pytest.mark.parametrize("num_arms", [0, 1, 3, 4, 7])
+def test_there_is_a_panel_for_every_arm(num_arms: int, tmp_path: Path) -> None:
+    figure = unlocked_levels({f"arm {i}": EASY for i in range(num_arms)}, title="study")
+    assert [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()] == [
+        f"arm {i}" for i in range(num_arms)
+    ]
+    figure.savefig(tmp_path / "figure.png")
+
+
+def test_runs_that_never_began_are_left_out() -> None:
+    failed = StageHistory(total_images=1000, edges=[0.0, 1.0], permutation=[0], switches=[])
+    assert len(unlocked({"a": [failed], "b": [EASY, failed]}).axes[0].lines) == 1
+    assert not unlocked_levels({"a": failed}).axes[0].collections
+
+
+def test_difficulty_shows_each_intervals_loss_and_each_study_over_q(tmp_path: Path) -> None:
+    figure = difficulty(
+        {"convergence": ([0.0, 0.5, 1.0], [1.6, 0.4]), "entropy": ([0.0, 0.25, 1.0], [3.4, 0.2])},
+        losses={(0.0, 0.5): [(0, 1.0), (100, 0.8)], (0.5, 1.0): [(0, 1.0), (100, 0.05)]},
+        title="digits",
+    )
+    left, right = figure.axes[:2]
+    assert [line.get_ydata().tolist() for line in left.lines] == [[1.0, 0.8], [1.0, 0.05]]
+    assert left.get_yscale() == "log"
+    steps = [patch.get_data() for patch in right.patches]
+    assert [list(values) for values, _, _ in steps] == [[1.6, 0.4], [3.4, 0.2]]
+    assert [list(edges) for _, edges, _ in steps] == [[0.0, 0.5, 1.0], [0.0, 0.25, 1.0]]
+    figure.savefig(tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").stat().st_size > 10_000

@@ -1,0 +1,69 @@
+"""The table at the end of a study, and the report."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from curriculum_search.report import Row, markdown_table, terminal_table, write_report
+
+ROWS = [
+    Row(group="baselines", name="no curriculum", value=9.1234, spread=0.4, num_seeds=5, images=48_000, seconds=12.4),
+    Row(group="baselines", name="reversed", value=None, images=6_000, seconds=3.0, note="diverged: loss is nan"),
+    Row(
+        group="leaders", name="easy to hard [20|linear]", value=7.01, others={"kid": 0.03125}, images=48_000, seconds=11
+    ),
+]
+
+
+def shown(rows: list[Row], *, width: int = 100, styles: bool = False, **options: Any) -> str:
+    console = Console(width=width, record=True, file=io.StringIO(), force_terminal=True)
+    console.print(terminal_table(rows, metric="fd_500", **options))
+    return console.export_text(styles=styles)
+
+
+def test_the_terminal_table_has_a_line_for_every_arm_under_its_group() -> None:
+    text = "\n".join(" ".join(line.split()) for line in shown(ROWS, title="quickstart").splitlines())
+    assert "arm fd_500 kid images seconds" in text
+    assert "no curriculum 9.123 ± 0.4 (5) 48,000 12" in text
+    assert "reversed - 6,000 3" in text
+    assert "diverged: loss is nan" in text
+    assert text.index("baselines") < text.index("reversed") < text.index("leaders") < text.index("easy to hard")
+    assert "quickstart" in text
+
+
+def test_the_best_value_is_bold_whichever_way_is_better() -> None:
+    bold = "\x1b[1m"
+    assert bold + "easy to hard" in shown(ROWS, styles=True)
+    assert bold + "no curriculum" in shown(ROWS, styles=True, higher_is_better=True)
+    assert bold + "no curriculum" not in shown(ROWS, styles=True)
+
+
+def test_numbers_stay_whole_in_a_narrow_terminal() -> None:
+    text = shown(ROWS, width=60)
+    for number in ("9.123 ± 0.4 (5)", "0.03125", "48,000"):
+        assert number in text
+
+
+def test_the_markdown_table_says_the_same() -> None:
+    lines = markdown_table(ROWS, metric="fd_500").splitlines()
+    assert lines == [
+        "|  | arm | fd_500 | kid | images | seconds | note |",
+        "| --- | --- | ---: | ---: | ---: | ---: | --- |",
+        "| baselines | no curriculum | 9.123 ± 0.4 (5) |  | 48,000 | 12 |  |",
+        "| baselines | reversed | - |  | 6,000 | 3 | diverged: loss is nan |",
+        "| **leaders** | **easy to hard [20\\|linear]** | **7.01** | **0.03125** | **48,000** | **11** |  |",
+    ]
+
+
+def test_the_report_joins_text_and_figures_by_paths_that_move_with_it(tmp_path: Path) -> None:
+    path = write_report(
+        tmp_path / "report.md",
+        title="quickstart",
+        sections={"": "Not separable.", "Arms": markdown_table(ROWS, metric="fd_500")},
+        figures={"Convergence": tmp_path / "figures" / "convergence.png"},
+    )
+    text = path.read_text()
+    assert text.startswith("# quickstart\n\nNot separable.\n\n## Arms\n\n|  | arm |")
+    assert text.endswith("![Convergence](figures/convergence.png)\n\n*Convergence*\n")

@@ -1,0 +1,68 @@
+"""The direction of imports: the method stands on its own, the search stands on the method."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "curriculum_search"
+CORE = ("curriculum", "diffusion", "models", "data", "training", "evaluation", "adapters", "testing")
+CORE_FILES = ("config.py", "distributed.py", "experiment.py")
+ORCHESTRATION = {"ray", "optuna", "mlflow", "pydantic", "yaml", "rich", "matplotlib"}
+UPPER = {"search", "tracking", "report", "cli", "loading", "export"}
+
+
+def core_files() -> list[Path]:
+    files = [PACKAGE / name for name in CORE_FILES]
+    for name in CORE:
+        folder = PACKAGE / name
+        files += sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+    return files
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, at its top or inside a function."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", core_files(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_the_core_imports_no_orchestration(path: Path) -> None:
+    for name in imported(path):
+        parts = name.split(".")
+        assert parts[0] not in ORCHESTRATION, f"{path.name} imports {name}"
+        if parts[0] == "curriculum_search" and len(parts) > 1:
+            assert parts[1] not in UPPER, f"{path.name} imports {name}, which stands above it"
+
+
+def test_an_experiment_trains_where_only_torch_and_numpy_are_installed(tmp_path: Path) -> None:
+    program = f"""
+import sys
+for name in {sorted(ORCHESTRATION | {"scipy", "hypothesis"})!r}:
+    sys.modules[name] = None  # an import of it fails, as where it is not installed
+import numpy as np
+from pathlib import Path
+from curriculum_search.data import Array
+from curriculum_search.evaluation import Evaluation, ValidationLoss
+from curriculum_search.experiment import Experiment
+from curriculum_search.models import DiT
+from curriculum_search.training import PlainSession, Training, train
+folder = Path({str(tmp_path)!r})
+np.savez(folder / "data.npz", images=np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), dtype=np.uint8))
+experiment = Experiment(
+    data=Array(path=str(folder / "data.npz")),
+    model=DiT(patch_size=4, hidden_size=16, depth=1, num_heads=2),
+    training=Training(total_images=64, batch_size=16, num_evaluations=2),
+    evaluation=Evaluation(evaluators=(ValidationLoss(),), final_evaluators=()),
+)
+result = train(experiment, PlainSession(run_dir=folder), folder)
+assert result.images == 64 and result.metrics["val_loss"] > 0, result
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
