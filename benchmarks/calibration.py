@@ -135,7 +135,7 @@ FOUND = {
     "skewed noise": World(noise=skewed, gains={"leader": 5.4}),
     "heavy tails": World(noise=heavy, gains={"leader": 5.4}),
     "1 run in 20 diverges": World(gains={"leader": 5.4}, lost=0.05),
-    "4 to 8 seeds": World(plan=plan_with(4, 8), gains={"leader": 5.4}),
+    "3 to 8 seeds": World(plan=plan_with(3, 8), gains={"leader": 5.4}),
     "gain of 1 sd, equal noise": World(gains={"leader": 2.7}),
     "the same, seeds correlated by 0.7": World(gains={"leader": 2.7}, common=0.7),
 }
@@ -170,7 +170,7 @@ def main() -> None:
             _, found, right, runs, paired = run(pool, world, studies)
             print(f"{name:36}{found:12.1%}{right:18.1%}{runs:8.1f}{paired:8.0%}", flush=True)
         print(
-            f"\nFound, by gain in standard deviations (equal noise) and seeds at most; runs, {studies // 4} studies each"
+            f"\nFound (runs), by gain in standard deviations and most seeds, equal noise, {studies // 4} studies each"
         )
         gains = (0.5, 1.0, 1.5, 2.0, 3.0)
         print(f"{'seeds':8}" + "".join(f"{gain:>16}" for gain in gains))

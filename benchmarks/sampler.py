@@ -4,8 +4,8 @@
 
 Every row is a whole step of the curriculum: uniform random numbers, `draw`, the process's timesteps, `observe`, and
 `update` with what its gate reads.  The first row is what training does without any of it, uniform timesteps from
-torch.rand.  Rows take turns in one run, so that a busy machine slows all of them.  On CUDA, `draw` and `observe` run once
-more with every synchronisation made an error.  The cost of evaluating a fixed bank is not the sampler's and not in here.
+torch.rand.  Rows take turns in one run, so that a busy machine slows all of them.  On CUDA, `draw` and `observe` run
+once more with every synchronisation made an error.  Evaluating a fixed bank is not the sampler's work and not in here.
 """
 
 import argparse

@@ -3,8 +3,8 @@
     python benchmarks/search.py [--table benchmarks/curves.csv.gz] [--replicates 400] [--workers 4]
 
 For each rule: images spent, by all workers together and in full runs, until the best finished configuration is truly
-within 2 % of the best of the table (median and quartiles over replicates; "never" counts as more than all); how often the
-truly best configuration was tried and given up; and, after a budget of 40 full runs, how far the pick is from the best.
+within 2 % of the best of the table (median and quartiles over replicates; infinite where that never happens); how often
+the truly best configuration was tried and given up; and how far the pick after 40 full runs' images is from the best.
 """
 
 import argparse
@@ -12,7 +12,8 @@ import math
 import os
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +29,7 @@ BUDGET_RUNS = 40
 @dataclass(frozen=True, kw_only=True)
 class Rule:
     proposer: Literal["random", "tpe"] = "tpe"
-    stopping: Stopping = NoStopping()
+    stopping: Stopping = field(default_factory=NoStopping)
     first_short: float | None = None
 
 
@@ -84,7 +85,7 @@ def main() -> None:
         for name, rule in RULES.items():
             parts = [range(start, arguments.replicates, 8) for start in range(8)]
             jobs = [(table, rule, arguments.workers, part) for part in parts]
-            found, regrets, given_up = map(np.array, zip(*sum(pool.map(replicate, jobs), []), strict=True))
+            found, regrets, given_up = map(np.array, zip(*chain(*pool.map(replicate, jobs)), strict=True))
             low, median, high = np.quantile(found, [0.25, 0.5, 0.75], method="inverted_cdf")
             if name == "random search":
                 random_median = median

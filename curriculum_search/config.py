@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Self, get_args, get_type_hints
 class Config:
     """A plain configuration dataclass: unknown keys and values of the wrong type are errors."""
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "strict": True}
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": False}
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, nested ones included, as plain dictionaries, lists and numbers."""
@@ -85,7 +85,8 @@ class Kinded(Config):
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _plain(v) for k, v in value.items()}
+        first = {"kind": value["kind"]} if "kind" in value else {}  # the order of inherited fields puts it last
+        return first | {k: _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return value

@@ -4,11 +4,12 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from torch import nn
 
 from curriculum_search.config import Config
-from curriculum_search.curriculum import Curriculum
+from curriculum_search.curriculum import Curriculum, MeasuredOrder, MeasuredPartition
 from curriculum_search.data import DataSource, Digits, ImageSet
 from curriculum_search.diffusion import DDPM, Density, NoWeighting, Process, Uniform, Weighting
 from curriculum_search.evaluation import Evaluation
@@ -67,8 +68,12 @@ class Experiment(Config):
         Resources and the paths of plug-ins are left out, and so are settings without effect, such as the pacing of a
         run that has no curriculum.
         """
-        fields = dataclasses.replace(self, curriculum=self.curriculum.canonical()).to_dict()
+        curriculum = self.curriculum.canonical()
+        fields = dataclasses.replace(self, curriculum=curriculum).to_dict()
         del fields["resources"], fields["plugins"]
+        for name, part in (("partition", curriculum.partition), ("order", curriculum.order)):
+            if isinstance(part, MeasuredPartition | MeasuredOrder):  # what the file says, not where it lies
+                fields["curriculum"][name]["path"] = hashlib.sha256(Path(part.path).read_bytes()).hexdigest()
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
 
     def build_network(self, images: ImageSet) -> nn.Module:

@@ -25,11 +25,13 @@ class UserError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 with two changes: 1e-4 is a number, and a key that is written twice is an error."""
+    """YAML 1.1 with three changes: 1e-4 is a number, 2026-01-01 is text, and a key written twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                continue
             key = self.construct_object(key_node, deep=True)
             if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key!r} is written twice", key_node.start_mark)
@@ -37,6 +39,10 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float",
     re.compile(r"^[-+]?([0-9][0-9_]*)(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
@@ -57,7 +63,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not a text file") from error
     try:
-        raw = yaml.load(text, _Loader)
+        raw = _load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -70,9 +76,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def parse_value(text: str) -> Any:
     """One value as YAML reads it: ``1e-4`` a number, ``null`` none, ``[1, 2]`` a list."""
     try:
-        return yaml.load(text, _Loader)
+        return _load(text)
     except yaml.YAMLError as error:
-        raise UserError(f"{text!r} is not a value that YAML can read") from error
+        raise UserError(f"command line: {text!r} is not a value that YAML can read") from error
+
+
+def _load(text: str) -> Any:
+    raw = yaml.load(text, _Loader)
+    try:
+        json.dumps(raw)
+    except (TypeError, ValueError) as error:
+        raise yaml.YAMLError(f"holds what is no number, text, list or mapping ({error})") from error
+    return raw
 
 
 def parse_overrides(arguments: Iterable[str]) -> dict[str, Any]:
@@ -116,20 +131,22 @@ def with_values(raw: Mapping[str, Any], values: Mapping[str, Any], where: str) -
     return result
 
 
-def read_plugins(paths: Iterable[str], where: str, folder: Path) -> dict[str, str]:
+def read_plugins(paths: Any, where: str, folder: Path, *, field: str = "plugins") -> dict[str, str]:
     """The source text of the Python files that define kinds of one's own, by file name; relative paths start at
     `folder`.
 
     Raises:
-        UserError: a file is missing.
+        UserError: `paths` is not a list of names, or a file is missing.
     """
+    if not isinstance(paths, list | tuple) or not all(isinstance(path, str) for path in paths):
+        raise UserError(f"{where}: {field}: must be a list of file names, not {_shown(paths)}")
     sources = {}
     for given in paths:
         path = folder / given
         try:
             sources[path.name] = path.read_text()
         except OSError as error:
-            raise UserError(f"{where}: plugins: {path} cannot be read ({error.strerror})") from error
+            raise UserError(f"{where}: {field}: {path} cannot be read ({error.strerror})") from error
     return sources
 
 
@@ -156,7 +173,7 @@ def validated(cls: type[T], raw: Mapping[str, Any], where: str, prefix: str = ""
     """`raw` as an instance of the configuration class `cls`.
 
     Args:
-        cls: a dataclass made of `Config` parts.
+        cls: a dataclass made of `Config` parts, or a dictionary of them.
         raw: nested plain values, as YAML or JSON gives them.
         where: the file's name, for the message.
         prefix: dotted path of `raw` inside the file, for the message.
@@ -170,10 +187,6 @@ def validated(cls: type[T], raw: Mapping[str, Any], where: str, prefix: str = ""
     except ValidationError as error:
         lines = [_message(cls, problem, prefix) for problem in error.errors(include_url=False)]
         raise UserError("\n".join(f"{where}: {line}" for line in dict.fromkeys(lines))) from error
-    except TypeError as error:
-        raise UserError(
-            f"{where}: {prefix or 'a field'} holds a value that is no number, text or list ({error})"
-        ) from error
 
 
 @functools.cache
@@ -216,16 +229,32 @@ def _message(cls: type[Any], problem: Any, prefix: str) -> str:
         return f"{dotted}: {context['error']}" if dotted else str(context["error"])
     if kind == "missing":
         return f"{dotted}: is required"
+    if kind in ("too_long", "too_short"):
+        limit = context.get("max_length", context.get("min_length"))
+        return f"{dotted}: must hold {limit} values, not {given}"
     wanted = problem["msg"].removeprefix("Input should be ")
-    return f"{dotted}: must be {wanted}, not {given}"
+    return f"{dotted}: must be {_PLAIN_WORDS.get(wanted, wanted)}, not {given}"
+
+
+_PLAIN_WORDS = {
+    "a valid array": "a list",
+    "a valid integer": "a whole number",
+    "a valid number": "a number",
+    "a valid string": "text",
+    "a valid boolean": "true or false",
+    "an object": "a mapping of fields to values",
+}
 
 
 def _walk(cls: Any, location: tuple[Any, ...]) -> tuple[Any, list[str]]:
     """The class that a problem's location leads to, and its path without pydantic's union tags."""
-    owner, path = cls, list[str]()
+    owner, path = _inner(cls), list[str]()
     for step in location:
         if isinstance(owner, type) and issubclass(owner, Kinded) and not dataclasses.is_dataclass(owner):
-            owner = owner.kinds().get(step, owner)
+            if step in owner.kinds():
+                owner = owner.kinds()[step]
+            else:
+                path.append(str(step))  # a place in a list or a dictionary of such parts
             continue
         path.append(str(step))
         if dataclasses.is_dataclass(owner):

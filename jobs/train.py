@@ -5,10 +5,12 @@ prints the result.  On a CPU a run with the same seed ends at the same numbers, 
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from curriculum_search.cli import cache_root, results_root, run_command
 from curriculum_search.loading import load_experiment, parse_overrides
+from curriculum_search.search.jobs import Status
 from curriculum_search.search.single import train_single
 
 
@@ -20,13 +22,15 @@ def main() -> None:
     parser.add_argument("--results", help="folder for results (default: ./results)")
     arguments = parser.parse_args()
     experiment, plugins = load_experiment(arguments.experiment, parse_overrides(arguments.overrides))
-    train_single(
+    result = train_single(
         experiment,
         plugins,
         where=str(arguments.experiment),
         root=results_root(arguments.results),
         cache_dir=cache_root(),
     )
+    if result.status is not Status.FINISHED:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ from curriculum_search.curriculum import CurriculumFile, Switch
 class CurriculumAdapter:
     """A curriculum that follows somebody else's training loop, one draw of noise levels after another.
 
-    Each draw counts its images, those of all workers of torch.distributed included, and stages change between
-    draws, at the same draw on every worker.  A curriculum whose gate watches the loss also needs `observe` after
-    each draw (`needs_losses` tells; fixed pacings do not).  Uniform random numbers come from torch's global
-    generator of the device.
+    Each draw counts its images, those of all workers of torch.distributed included, and stages change between draws, at
+    the same draw on every worker.  Uniform random numbers come from torch's global generator of the device.
+
+    A curriculum may follow the loss (`needs_losses`): if its gate watches it, `observe` must be told the losses
+    after each draw; if its base density adapts to it, each sample's loss is also multiplied by its `importance`.
 
     Args:
         curriculum: a curriculum.json file, or its contents.

@@ -20,7 +20,7 @@ class DiffusersTimesteps(CurriculumAdapter):
 
         timesteps = curriculum.timesteps(bsz, latents.device)
 
-    Only a curriculum whose gate watches the loss needs ``curriculum.observe(...)`` with the losses per sample.
+    A curriculum that follows the loss needs ``curriculum.observe(...)`` after it, with the losses per sample.
     ``accelerator.register_for_checkpointing(curriculum)`` saves and restores it.
     """
 
@@ -32,8 +32,7 @@ class DiffusersTimesteps(CurriculumAdapter):
 
 
 class FlowMatchScheduler(Protocol):
-    """What is needed of diffusers' ``FlowMatchEulerDiscreteScheduler``: its sigmas [N (+ 1)], falling from noise to
-    data."""
+    """What is needed of diffusers' ``FlowMatchEulerDiscreteScheduler``: N timesteps and sigmas, from noise to data."""
 
     timesteps: Tensor
     sigmas: Tensor
@@ -52,7 +51,7 @@ class DiffusersFlowMatching(CurriculumAdapter):
     decides which sigmas there are.  An index is that of the next sigma at or above q.  The density is the
     curriculum's own; the scripts' ``weighting_scheme`` no longer changes it.
 
-    Only a curriculum whose gate watches the loss needs ``curriculum.observe(...)`` with the losses per sample.
+    A curriculum that follows the loss needs ``curriculum.observe(...)`` after it, with the losses per sample.
     ``accelerator.register_for_checkpointing(curriculum)`` saves and restores it.
 
     Args:

@@ -15,9 +15,9 @@ class EDMSigmas(CurriculumAdapter):
 
         sigma = self.curriculum.sigmas(images.shape[0], images.device)
 
-    Only a curriculum whose gate watches the loss needs, at the end of ``__call__``,
-    ``self.curriculum.observe(loss.flatten(1).mean(1) / weight.flatten())``; the loss is told without its weight.
-    Save ``loss_fn.curriculum.state_dict()`` with the training state.
+    A curriculum that follows the loss is told it without its weight, at the end of ``__call__``:
+    ``self.curriculum.observe((loss / weight).flatten(1).mean(1))``.  Save ``loss_fn.curriculum.state_dict()`` with
+    the training state.
     """
 
     process_kinds = ("edm",)

@@ -11,14 +11,14 @@ class SiTTimes(CurriculumAdapter):
 
     SiT's time runs from noise to data: x_t = t * data + (1 - t) * noise on its linear path, so t = 1 - q.
 
-    ``transport/transport.py``, in ``Transport.sample``, instead of ``t = th.rand((x1.shape[0],)) * (t1 - t0) + t0``::
+    ``train.py``, once, and ``transport/transport.py``, in ``Transport.sample`` instead of the line with ``th.rand``::
+
+        transport.curriculum = curriculum_search.adapters.SiTTimes("curriculum.json", total_images=...)
 
         t = self.curriculum.times(x1.shape[0], x1.device, t0, t1)
 
-    with ``transport.curriculum = curriculum_search.adapters.SiTTimes("curriculum.json", total_images=...)`` in
-    ``train.py``. Only a curriculum whose gate watches the loss needs
-    ``transport.curriculum.observe(loss_dict["loss"])`` there. Save ``transport.curriculum.state_dict()`` in the
-    checkpoint.
+    A curriculum that follows the loss needs ``transport.curriculum.observe(loss_dict["loss"])`` after it.  Save
+    ``transport.curriculum.state_dict()`` in the checkpoint.
     """
 
     process_kinds = ("flow",)

@@ -87,7 +87,7 @@ class DifficultyFile(Config):
     Args:
         process: the noise process on which it was measured, as its configuration's plain fields.
         convergence: the loss that models trained on one interval each still had, per interval.
-        entropy: relative entropy between neighbouring marginals.
+        entropy: square root of the relative entropy between neighbouring marginals.
         details: free further records.
     """
 

@@ -85,8 +85,9 @@ class LossHistory:
         self._steps += 1
         if self._steps < self._window_steps or not self._pending:
             return False
-        for pairs in self._pending:
-            self._append(*pairs.cpu().double().transpose(0, 1).reshape(2, -1).numpy())
+        device = self._pending[-1].device
+        in_order = [pairs.to(device).transpose(0, 1).reshape(2, -1) for pairs in self._pending]
+        self._append(*torch.cat(in_order, dim=1).cpu().double().numpy())
         self._steps, self._pending = 0, []
         return True
 
@@ -96,7 +97,7 @@ class LossHistory:
         by_bin = np.argsort(bins, kind="stable")
         bins, losses = bins[by_bin], losses[by_bin]
         added = np.bincount(bins, minlength=num_bins)
-        nth = np.arange(len(bins)) - (np.cumsum(added) - added)[bins]
+        nth = np.arange(len(bins)) - (np.cumsum(added) - added)[bins]  # of those that its bin is given
         # Each bin is a ring; of more losses than it holds, only the last go in.
         last = nth >= added[bins] - length
         self.losses[bins[last], (self._counts[bins] + nth)[last] % length] = losses[last]

@@ -118,7 +118,7 @@ class MeasuredPartition(Partition):
     Args:
         path: the difficulty.json file that jobs/difficulty.py wrote.
         curve: which of its two curves: ``convergence`` (loss left after training on an interval alone) or ``entropy``
-            (relative entropy between neighbouring marginals).
+            (square root of the relative entropy between neighbouring marginals).
     """
 
     kind: Literal["measured"] = "measured"

@@ -13,7 +13,7 @@ base density itself.  A training step is::
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,10 +21,9 @@ from torch import Tensor
 
 from curriculum_search.curriculum.accumulation import Accumulation
 from curriculum_search.curriculum.decision import Decision, Observation, Pacing, Reason
+from curriculum_search.curriculum.law import UnionDensity, importance, stage_law
 from curriculum_search.curriculum.losses import LossHistory, LossTrace
 from curriculum_search.diffusion.density import LossSecondMoment, PiecewiseDensity
-
-UnionDensity = Literal["base", "equal"]
 
 # Steps between two looks at the losses that an adaptive density follows.
 _ADAPTIVE_WINDOW_STEPS = 8
@@ -92,8 +91,8 @@ class CurriculumSampler:
         self.pacing = pacing
         self.total_images = total_images
         self.num_clusters = len(self.permutation)
-        alike = self.num_clusters == 1 or (accumulation.keeps_shares and union_density == "base")
-        self.num_stages = self.num_clusters if alike else self.num_clusters + 1
+        ends_as_base = self.num_clusters == 1 or (accumulation.keeps_shares and union_density == "base")
+        self.num_stages = self.num_clusters if ends_as_base else self.num_clusters + 1
         for low, high, mass in zip(self.edges, self.edges[1:], np.diff(density.cdf_at(self.edges)), strict=False):
             if not mass > 0:
                 raise ValueError(f"the base density has no mass in the cluster of q from {low:.6g} to {high:.6g}")
@@ -286,33 +285,19 @@ class CurriculumSampler:
         self._table = self.law.table(self._device)
         self._weights: tuple[Tensor, Tensor] | None = None
         if self._adaptive is not None:
-            self._weights = _ratio(self._law_from(self._uniform), self.law, self._device)
+            starts, weights = importance(self._law_from(self._uniform), self.law)
+            self._weights = torch.from_numpy(starts).to(self._device), torch.from_numpy(weights).to(self._device)
 
     def _end_law(self) -> None:
         self._exposure += self._exposure_of_law()
         self._law_start_images = self._images_seen
 
     def _law_from(self, base: PiecewiseDensity) -> PiecewiseDensity:
-        """What is drawn in the present stage, given the base density."""
         if self.stage == self.num_stages:
             return base
         unlocked = self.permutation[: self.stage]
-        intervals = np.stack([self.edges[unlocked], self.edges[unlocked + 1]], axis=1)
-        masses = np.diff(base.cdf_at(intervals))[:, 0] if self.union_density == "base" else np.ones(len(unlocked))
-        shares = self.accumulation.shares(masses)
-        return base.restrict(intervals[shares > 0], shares[shares > 0])
+        return stage_law(base, self.edges, unlocked, self.accumulation, self.union_density)
 
     def _exposure_of_law(self) -> np.ndarray:
         masses = np.maximum(np.diff(self.law.cdf_at(self._exposure_knots)), 0.0)
         return np.asarray((self._images_seen - self._law_start_images) * masses)
-
-
-def _ratio(wanted: PiecewiseDensity, drawn: PiecewiseDensity, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Of two piecewise constant densities, wanted / drawn: where in q each value starts, and the values."""
-    starts = np.union1d(wanted.knots, drawn.knots)[:-1]
-    density = drawn.pdf_at(starts)
-    ratio = np.divide(wanted.pdf_at(starts), density, out=np.ones_like(density), where=density > 0)
-    # A float32 draw is at or above a start if and only if it is at or above the first float32 there.
-    first = starts.astype(np.float32)
-    first = np.where(first < starts, np.nextafter(first, np.float32(2)), first)
-    return torch.from_numpy(first).to(device), torch.from_numpy(ratio.astype(np.float32)).to(device)

@@ -48,11 +48,10 @@ class Evaluation(Config):
 
     evaluators: tuple[Evaluator, ...] = (Frechet(num_samples=500), ValidationLoss())
     final_evaluators: tuple[Evaluator, ...] = (
-        Frechet(num_samples=1_000),
-        Frechet(extractor=Pixels(), num_samples=1_000),
-        KernelDistance(num_samples=1_000),
-        PrecisionRecall(num_samples=1_000),
-        InceptionScore(num_samples=1_000),
+        Frechet(extractor=Pixels(), num_samples=500),
+        KernelDistance(num_samples=500, subset_size=250),
+        PrecisionRecall(num_samples=500),
+        InceptionScore(num_samples=500),
     )
     sampler: Sampler = field(default_factory=lambda: DDIMSampler(num_steps=8))
     guidance_scale: float = 1.0
@@ -163,7 +162,7 @@ class EvaluationRun:
         extractors = dict.fromkeys(need.extractor for e in settings.active(final=True) for need in e.needs)
         features = {extractor: extractor.load(sources) for extractor in extractors}
         self._references = References(reference, features, cache_dir / "reference", device, settings.batch_size)
-        self._reference_set = reference
+        self.reference = reference
         self._device = device
         self._banks: dict[tuple[int, int, int], FixedBank] = {}
 
@@ -207,7 +206,7 @@ class EvaluationRun:
         samples = Samples(needs, self._references.features, self._device)
         first = block * self.settings.max_samples
         for generated in self.generation.blocks(network, first, max((n.num_samples for n in needs), default=0)):
-            samples.add(generated.images, generated.first - first)
+            samples.add(generated, generated.first - first)
         samples.reduce()
         return samples
 
@@ -232,7 +231,7 @@ class EvaluationRun:
         key = (num_images, num_levels, block)
         if key not in self._banks:
             self._banks[key] = FixedBank(
-                self._reference_set,
+                self.reference,
                 self.generation.process,
                 num_images,
                 num_levels,

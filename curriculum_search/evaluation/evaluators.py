@@ -117,9 +117,11 @@ class KernelDistance(Neighbourhood):
 
     def check(self, train: ImageSet, reference: ImageSet) -> None:
         super().check(train, reference)
-        if self.reference_file is None and len(reference) < self.subset_size:
+        file = self.reference_file
+        available = len(reference if file is None else read_images(Path(file).expanduser()))
+        if available < self.subset_size:
             raise ValueError(
-                f"subset_size of evaluator kid must be at most the {len(reference)} images of the reference, "
+                f"subset_size of evaluator kid must be at most the {available} images of the reference, "
                 f"not {self.subset_size}"
             )
 
@@ -213,8 +215,8 @@ class ValidationLoss(Evaluator):
     """
 
     kind: Literal["val_loss"] = "val_loss"
-    num_images: int = 32
-    num_levels: int = 20
+    num_images: int = 16
+    num_levels: int = 10
     num_intervals: int = 10
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ from curriculum_search.data import to_uint8
 from curriculum_search.evaluation.errors import Diverged
 from curriculum_search.evaluation.features import Extractor, Features
 from curriculum_search.evaluation.frechet import Moments
+from curriculum_search.evaluation.generation import Block
 from curriculum_search.evaluation.reference import References
 
 Form = Literal["moments", "features", "probabilities"]
@@ -63,10 +64,10 @@ class Samples:
         self._num_bad = torch.zeros((), dtype=torch.int64, device=device)
 
     @torch.no_grad()
-    def add(self, images: Tensor, start: int) -> None:
-        """Take samples start, start + 1, ...: float images [B, C, H, W].  Those beyond a need's number do not count."""
-        self._num_bad += (~torch.isfinite(images)).sum()
-        rounded = to_uint8(images)
+    def add(self, block: Block, start: int) -> None:
+        """Take a block whose first sample counts as the `start`-th; samples beyond a need's number do not count."""
+        self._num_bad += ~block.finite
+        rounded = to_uint8(block.images)
         for extractor, needs in self._needs.items():
             if start >= max(need.num_samples for need in needs):
                 continue
@@ -76,7 +77,7 @@ class Samples:
             else:
                 features, probabilities = loaded(rounded), None
             for need in needs:
-                kept = max(min(len(images), need.num_samples - start), 0)
+                kept = max(min(len(rounded), need.num_samples - start), 0)
                 if need.form == "moments":
                     self.moments[need].update(features[:kept])
                 else:
@@ -91,7 +92,7 @@ class Samples:
             Diverged: on every worker, when a sample or feature of any worker was not finite.
         """
         if int(distributed.all_reduce_sum(self._num_bad)):
-            raise Diverged("samples are not finite")
+            raise Diverged("the samples, or what the network gave on the way to them, are not finite")
         for moments in self.moments.values():
             moments.reduce()
         for rows in self.rows.values():

@@ -5,10 +5,10 @@ of Inception: Heusel et al. 2017, arXiv 1706.08500).  The usual packages take a 
 which is not symmetric.  With a factor S = A A^T its eigenvalues are those of the symmetric A^T S' A, so that one
 ``eigvalsh`` gives the trace; A comes from one eigendecomposition of the reference, which is kept with it.
 
-Square roots of eigenvalues need small eigenvalues to be right, and features have spectra over many orders of magnitude.
-A^T S' A is graded: with A's columns in order of rising eigenvalue its large entries are at the lower right.  Reduced
-from there (``UPLO="U"``) the small eigenvalues keep their relative precision; from the other end they drown, which costs
-up to 1e-6 of the distance.
+A square root needs small eigenvalues to be right too, and features have spectra over many orders of magnitude.  With
+A's columns in order of falling eigenvalue the product is graded, its large entries at the upper left, and LAPACK,
+which reduces the lower triangle from there, keeps the relative precision of small eigenvalues.  In the order in which
+``eigh`` gives them they drown in the large ones, which costs up to 1e-6 of the distance.
 """
 
 from dataclasses import dataclass
@@ -70,7 +70,7 @@ class Gaussian:
 
     Attributes:
         mean: float64 [d].
-        factor: float64 [d, r] with covariance = factor @ factor.T, columns in order of rising norm; r is its rank.
+        factor: float64 [d, r] with covariance = factor @ factor.T, columns in order of falling norm; r is its rank.
         count: images behind it, 0 where a file does not say.
     """
 
@@ -102,6 +102,7 @@ class Gaussian:
         largest = float(values[-1])
         if float(values[0]) < -1e-6 * max(largest, 0.0):
             raise ValueError(f"the covariance of the reference has a negative eigenvalue ({float(values[0]):.3g})")
+        values, vectors = values.flip(0), vectors.flip(1)
         kept = values > _ROUNDING * largest
         return cls(mean=mean, factor=vectors[:, kept] * values[kept].sqrt(), count=count)
 
@@ -134,7 +135,7 @@ def frechet_distance(reference: Gaussian, mean: Tensor, covariance: Tensor, coun
     if mean.shape != reference.mean.shape:
         raise ValueError(f"the reference has {reference.dimension} features, the samples have {len(mean)}")
     product = reference.factor.T @ covariance @ reference.factor
-    values = torch.linalg.eigvalsh((product + product.T) / 2, UPLO="U")
+    values = torch.linalg.eigvalsh((product + product.T) / 2, UPLO="L")
     if count is not None:
         values = values[max(len(values) - (count - 1), 0) :]
     root = float(values.clamp(min=0).sqrt().sum())

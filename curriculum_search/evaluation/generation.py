@@ -31,11 +31,14 @@ class Block:
         first: index of the first sample.
         images: float32 [n, C, H, W], in [-1, 1] where the network is sane.
         labels: int64 [n], or None for an unconditional network.
+        finite: bool []: whether the samples, and all that the network gave on the way, are finite.  Samplers clip,
+            which makes an infinite output look like an image.
     """
 
     first: int
     images: Tensor
     labels: Tensor | None
+    finite: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,9 +81,17 @@ class Generation:
         noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
         labels = self._labels(generators)
         if labels is not None and self.guidance_scale != 1:
-            network = guided(network, self.train_set.num_classes, self.guidance_scale)
-        images = self.sampler.sample(self.process, network, noise.to(self.device), labels, generators)
-        return Block(first=first, images=images, labels=labels)
+            network = guided(network, 0, self.guidance_scale)
+        finite = torch.ones((), dtype=torch.bool, device=self.device)
+
+        def watched(x: Tensor, time: Tensor, given: Tensor | None) -> Tensor:
+            output = network(x, time, given)
+            finite.logical_and_(torch.isfinite(output).all())
+            return output
+
+        images = self.sampler.sample(self.process, watched, noise.to(self.device), labels, generators)
+        finite.logical_and_(torch.isfinite(images).all())
+        return Block(first=first, images=images, labels=labels, finite=finite)
 
     def _labels(self, generators: list[torch.Generator]) -> Tensor | None:
         if self.train_set.labels is None:

@@ -19,7 +19,7 @@ PUBLISHED_CLUSTERS = 20
 PUBLISHED_PATIENCE_STEPS = 200
 
 #: A plateau gate on a raw loss without a trend fires after about this many times its patience.
-_MEDIAN_WAIT = 1.6
+_MEDIAN_WAIT = 1.7
 
 
 @dataclass(frozen=True, kw_only=True)

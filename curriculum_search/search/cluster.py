@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import warnings
 from types import TracebackType
 from typing import Self
@@ -17,7 +18,8 @@ class Cluster:
     """A connection to Ray that is made on first use.
 
     A cluster that is running (RAY_ADDRESS, a submitted job, or ``ray start`` on this machine) is joined; otherwise
-    one is started on this machine and stopped at the end.
+    one is started on this machine and stopped at the end.  A connection that this process has already is used, and
+    kept.
 
     Args:
         resources: of each run.
@@ -33,14 +35,19 @@ class Cluster:
         Raises:
             UserError: there is no room for one, or no cluster at RAY_ADDRESS.
         """
-        if not self._connected:
+        if not ray.is_initialized():
             # Ray warns of a change to come in the handling of GPUs on CPU-only actors; no trial of ours depends on it.
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
             warnings.filterwarnings("ignore", module=r"ray\..*")
+            on_terminate = signal.getsignal(signal.SIGTERM)
             try:
-                ray.init(logging_level=logging.ERROR, log_to_driver=False, configure_logging=True)
+                # The dashboard takes seconds to start; only Ray Train asks it, when it cleans up after a stopped trial.
+                ray.init(
+                    logging_level=logging.ERROR, log_to_driver=False, include_dashboard=self._resources.workers > 1
+                )
             except ConnectionError as error:
                 raise UserError(f"RAY_ADDRESS: no Ray cluster at {os.environ.get('RAY_ADDRESS')!r}: {error}") from error
+            signal.signal(signal.SIGTERM, on_terminate)  # Ray sets one that exits as if all were well.
             self._connected = True
         return check_capacity(self._resources)
 

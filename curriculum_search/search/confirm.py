@@ -85,11 +85,12 @@ class ConfirmationPhase(Phase):
         return self.book.curve(self.entry(arm, seed).experiment.identity())
 
     def values(self, metric: str) -> dict[str, dict[int, float]]:
-        """Arm to seed to the final value of a metric; NaN where the run did not come to its end."""
+        """Arm to seed to the final value of a metric: NaN where the run diverged, nothing where an error ended it."""
         return {
             arm: {
                 seed: result.metrics[metric] if result.status is Status.FINISHED else float("nan")
                 for seed, result in self.results(arm).items()
+                if result.status is not Status.FAILED
             }
             for arm in self.arms
         }
@@ -114,7 +115,10 @@ class ConfirmationPhase(Phase):
     def _round(self) -> list[Entry]:
         if self.file.study.confirmation.leaders == 0:
             return []
-        runs = [self.entry(arm, seed) for arm, seed in allocate(self.plan, self.values(self.file.study.objective))]
+        values = self.values(self.file.study.objective)
+        asked = allocate(self.plan, values, concurrency=self.progress.concurrency)
+        entries = [self.entry(arm, seed) for arm, seed in asked]
+        runs = [entry for entry in entries if self.result(entry) is None]  # an error may have ended the others
         self.progress.total = max(self.progress.total, sum(self.progress.counts.values()) + len(runs))
         # Two arms may be the same training, as when the search has found the published setting.
         return list({run.experiment.identity(): run for run in runs}.values())

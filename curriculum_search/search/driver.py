@@ -34,12 +34,14 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
     """
     folder = root / file.study.name
     check_same_study(folder, file)
-    tracker = Tracker(folder / "tracking", uri=tracking_uri(root), study=file.study.name, experiment=EXPERIMENT_NAME)
-    try:
-        tracker.check()
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    with _only_driver(folder), Cluster(file.base.resources) as cluster:
+    with only_driver(folder), Cluster(file.base.resources) as cluster:
+        tracker = Tracker(
+            folder / "tracking", uri=tracking_uri(root), study=file.study.name, experiment=EXPERIMENT_NAME
+        )
+        try:
+            tracker.check()
+        except ValueError as error:
+            raise UserError(str(error)) from error
         book = RunBook(
             folder,
             cache_dir=cache_dir,
@@ -48,7 +50,7 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
             objective=file.study.objective,
             direction=file.direction,
         )
-        search = SearchPhase(file, book, _open_searcher(folder, file))
+        search = SearchPhase(file, book, open_searcher(folder, file))
         if search.pending():
             cluster.connect()  # The cluster may lack room, and nothing has been written so far.
         (folder / _FINGERPRINT).write_text(file.fingerprint())
@@ -57,13 +59,14 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
                 STUDY, name=file.study.name, params=file.tracked_params(), tags={"study": file.study.name}
             )
             tracker.log_artifact(STUDY, file.write_resolved(folder))
-            _run(search, cluster)
+            run_phase(search, cluster)
             confirmation = ConfirmationPhase(file, book, search.finished())
-            _run(confirmation, cluster)
+            run_phase(confirmation, cluster)
             result = publish(file, book, search, confirmation)
             tracker.end_run(STUDY, status="FINISHED", best=result.tracked_metrics(file.study.objective))
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
+            book.interrupted()
             tracker.end_run(STUDY, status="KILLED" if interrupted else "FAILED")
             raise
         finally:
@@ -86,7 +89,7 @@ def check_same_study(folder: Path, file: StudyFile) -> None:
         )
 
 
-def _open_searcher(folder: Path, file: StudyFile) -> Searcher:
+def open_searcher(folder: Path, file: StudyFile) -> Searcher:
     try:
         return Searcher(
             file.space,
@@ -101,7 +104,7 @@ def _open_searcher(folder: Path, file: StudyFile) -> Searcher:
         raise UserError(f"{file.path}: {error}") from error
 
 
-def _run(phase: Phase, cluster: Cluster) -> None:
+def run_phase(phase: Phase, cluster: Cluster) -> None:
     """Run a phase's jobs on the cluster, if it has any."""
     if not phase.pending():
         return
@@ -118,12 +121,16 @@ def _run(phase: Phase, cluster: Cluster) -> None:
 
 
 @contextmanager
-def _only_driver(folder: Path) -> Iterator[None]:
-    """Keep a second driver out of a study's folder."""
+def only_driver(folder: Path) -> Iterator[None]:
+    """Keep a second driver out of a folder.
+
+    Raises:
+        UserError: one is at work there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / ".lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"{folder}: another command is running this study; wait for it, or stop it") from error
+            raise UserError(f"{folder}: another command is at work there; wait for it, or stop it") from error
         yield

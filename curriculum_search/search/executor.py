@@ -140,6 +140,7 @@ class _Handout(_DriverOnly, Searcher):
         self.concurrency = concurrency
         self.running: dict[str, Job] = {}
         self.stopped: set[str] = set()
+        self.failures: dict[str, BaseException] = {}  # what ended a trial that is not restarted again
         self.error: Exception | None = None
 
     def set_search_properties(self, metric: Any, mode: Any, config: Any, **spec: Any) -> bool:
@@ -170,7 +171,8 @@ class _Handout(_DriverOnly, Searcher):
         if trial_id in self.stopped:
             outcome = Outcome(status=Status.STOPPED)
         elif error:
-            outcome = Outcome(status=Status.FAILED, reason="the run raised an error; see its error file")
+            failure = self.failures[trial_id]
+            outcome = Outcome(status=Status.FAILED, reason=_reason(failure), trace=str(failure))
         elif result and DIVERGED in result:
             outcome = Outcome(status=Status.DIVERGED, reason=result[DIVERGED])
         else:
@@ -215,6 +217,24 @@ class _Listener(_DriverOnly, FIFOScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         stop = REPORT in result and self.searcher.take_report(trial.trial_id, json.loads(result[REPORT]))
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        path = trial.pickled_error_file  # `trial.get_pickled_error` looks where Tune copies it later.
+        failure = ray.cloudpickle.loads(Path(path).read_bytes()) if path else RuntimeError("Ray could not run it")
+        self.searcher.failures[trial.trial_id] = failure
+
+
+def _reason(failure: BaseException) -> str:
+    """What went wrong in a trial, on one line."""
+    # Ray wraps what a trial raised; Ray Train wraps what its workers raised, which Ray wraps.
+    for _ in range(4):
+        workers = getattr(failure, "worker_failures", {})
+        inner = getattr(failure, "cause", None) or next(iter(workers.values()), None)
+        if not isinstance(inner, BaseException):
+            break
+        failure = inner
+    lines = str(failure).strip().splitlines() or [""]
+    return f"{type(failure).__name__}: {lines[-1]}"
 
 
 class _Ticker(_DriverOnly, tune.Callback):

@@ -47,10 +47,17 @@ class Status(Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """How a run ended, and in words why if it went wrong."""
+    """How a run ended.
+
+    Attributes:
+        status: how.
+        reason: in words why, if it went wrong.
+        trace: where the error was raised, if one ended it.
+    """
 
     status: Status
     reason: str = ""
+    trace: str = ""
 
 
 class Exhausted(Enum):

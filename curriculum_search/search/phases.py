@@ -106,11 +106,16 @@ class SearchPhase(Phase):
     def __init__(self, file: StudyFile, book: RunBook, searcher: Searcher) -> None:
         super().__init__(file, book)
         self.searcher = searcher
-        self.stopping = file.study.stopping
+        self._sign = 1 if file.direction == "minimize" else -1
+        self._stopper = file.study.stopping.build(file.base.training.total_images)
         self.baselines = [Entry(arm=arm, experiment=file.experiment(arm, file.study.seed)) for arm in file.baselines()]
         self._tries = Counter(params.get(_ORDER) for _, params in searcher.handed_out())
         self._queue = [self._trial(number, params) for number, params in searcher.running()]
         self._queue += [entry for entry in self.baselines if self.result(entry) is None]
+        for entry in self.entries():  # What the stopping rule knew before an interruption.
+            curve = book.curve(entry.experiment.identity())
+            for images, metrics in zip(curve.images, curve.metrics, strict=True):
+                self._hopeless(entry, images, metrics[file.study.objective], metrics)
         self._deadline = time.monotonic() + 3600 * file.study.max_hours if file.study.max_hours else None
         self.progress.total = len(self._queue) + self._trials_left()
 
@@ -130,11 +135,10 @@ class SearchPhase(Phase):
     def judge(self, entry: Entry, report: dict[str, Any], *, fresh: bool) -> bool:
         """Tell the searcher a trial's value, and ask the stopping rule."""
         value = report["metrics"][self.file.study.objective]
-        if entry.trial is None:
-            return False
-        if fresh:
+        if fresh and entry.trial is not None:
             self.searcher.report(entry.trial, report["images"], value)
-        return False
+        # Baselines are never stopped, but trials are judged beside them.
+        return self._hopeless(entry, report["images"], value, report["metrics"]) and entry.trial is not None
 
     def settle(self, entry: Entry, result: RunResult) -> None:
         """Tell the searcher how a trial ended."""
@@ -160,8 +164,11 @@ class SearchPhase(Phase):
     def finished(self) -> list[tuple[Entry, RunResult]]:
         """Every baseline and trial that saw all its images, with its result; the best first."""
         good = [(entry, result) for entry, result in self.ended_runs() if result.status is Status.FINISHED]
-        sign = 1 if self.file.direction == "minimize" else -1
-        return sorted(good, key=lambda pair: sign * pair[1].metrics[self.file.study.objective])
+        return sorted(good, key=lambda pair: self._sign * pair[1].metrics[self.file.study.objective])
+
+    def _hopeless(self, entry: Entry, images: int, value: float, metrics: Mapping[str, float]) -> bool:
+        key = entry.experiment.identity()
+        return self._stopper.decide(key, images, self._sign * value, metrics["unlocked_share"]) == "stop"
 
     def _next_entry(self) -> Entry | None:
         if self._queue:

@@ -5,6 +5,7 @@
                     checkpoint.pt      of the last evaluation
                     samples.png        generated images at the end
                     result.json        written last: how it ended
+                    error.txt          of a run that failed: where
 
 What is in these folders is the truth about the study: MLflow is a copy of it, and a run that has a result is never
 trained again.
@@ -25,6 +26,7 @@ from curriculum_search.training import GRID
 _RESULT = "result.json"
 _LOG = "log.jsonl"
 _EXPERIMENT = "experiment.json"
+_ERROR = "error.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +177,12 @@ class RunBook:
     def ended(self, key: str, outcome: Outcome) -> RunResult:
         """Write how a run ended."""
         curve = self.curve(key)
-        status = outcome.status
+        status, reason = outcome.status, outcome.reason
+        if outcome.trace:
+            error = self.folder(key) / _ERROR
+            error.write_text(outcome.trace)
+            self.tracker.log_artifact(key, error)
+            reason = f"{reason} ({error})"
         metrics = curve.metrics[-1] if curve.metrics else {}
         result = RunResult(
             status=status,
@@ -183,7 +190,7 @@ class RunBook:
             images=curve.images[-1] if curve.images else 0,
             seconds=time.time() - self._started.get(key, time.time()),
             exposure=curve.exposure,
-            reason=outcome.reason,
+            reason=reason,
         )
         result.save(self.folder(key))
         if (grid := self.folder(key) / GRID).exists():
@@ -192,6 +199,12 @@ class RunBook:
         self.tracker.set_tags(key, {"outcome": status.value} | ({"reason": result.reason} if result.reason else {}))
         self.tracker.end_run(key, status="FINISHED" if good else "FAILED", best=self._best(curve))
         return result
+
+    def interrupted(self) -> None:
+        """Say that the runs which have begun and not ended are not under way any more."""
+        for key in self._started:
+            if self.result(key) is None:
+                self.tracker.end_run(key, status="KILLED")
 
     def _best(self, curve: Curve) -> dict[str, float]:
         values = [value for _, value in curve.points(self.objective)]

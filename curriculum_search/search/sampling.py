@@ -3,7 +3,7 @@
 Every trial ends in Optuna's own terms: COMPLETE with its final value, PRUNED with the intermediate values that it
 reached, FAIL with a reason.  The storage is one journal file, written before anything is trained, which survives the
 driver and which Optuna's tools read (``optuna-dashboard study.journal``; ``optuna trials --storage study.journal
---storage-class JournalFileBackend --study-name NAME``).
+--study-name NAME``).
 """
 
 import json

@@ -11,6 +11,7 @@ from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
 from curriculum_search.search.arms import describe
 from curriculum_search.search.cluster import Cluster
+from curriculum_search.search.driver import EXPERIMENT_NAME, only_driver
 from curriculum_search.search.executor import run_jobs
 from curriculum_search.search.jobs import Exhausted, Job, Outcome, Status
 from curriculum_search.search.runs import RunBook, RunResult
@@ -43,7 +44,10 @@ def train_single(
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
     folder, key = root / _FOLDER, experiment.identity()
-    tracker = Tracker(folder / "tracking", uri=tracking_uri(root), study=_FOLDER, experiment="curriculum-search")
+    run_dir = folder / "runs" / key
+    name = f"{describe(experiment.curriculum)}, seed {experiment.seed}"
+    # A tracker of its own, so that several runs can be trained at the same time.
+    tracker = Tracker(run_dir / "tracking", uri=tracking_uri(root), study=key, experiment=EXPERIMENT_NAME)
     metric = experiment.evaluation.metric_names(final=False)[0]
     book = RunBook(
         folder,
@@ -53,23 +57,27 @@ def train_single(
         objective=metric,
         direction=experiment.evaluation.direction(metric),
     )
-    run_dir = book.folder(key)
     result = book.result(key)
-    if result is None or result.status is not Status.FINISHED:
-        try:
-            tracker.check()
-        except ValueError as error:
-            raise UserError(str(error)) from error
-        with Cluster(experiment.resources) as cluster:
+    if result is None or result.status is Status.FAILED:
+        with only_driver(run_dir), Cluster(experiment.resources) as cluster:
+            try:
+                tracker.check()
+            except ValueError as error:
+                raise UserError(str(error)) from error
             if experiment.resources.workers > 1:
                 cluster.connect()
-            tracker.start_run(STUDY, name="jobs/train.py")
-            source = _OneRun(book, experiment)
+            tracker.start_run(STUDY, name=f"train: {name}")
+            source = _OneRun(book, experiment, name)
             try:
                 if experiment.resources.workers > 1:
                     run_jobs(source, resources=experiment.resources, concurrency=1, scratch=run_dir / "tune")
                 else:
                     _train_here(source, experiment)
+                tracker.end_run(STUDY, status="FINISHED")
+            except BaseException as error:
+                book.interrupted()
+                tracker.end_run(STUDY, status="KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+                raise
             finally:
                 if unsent := tracker.close(_SEND_SECONDS):
                     print(f"MLflow: {unsent}", flush=True)
@@ -85,11 +93,11 @@ def train_single(
 class _OneRun:
     """A source of one job."""
 
-    def __init__(self, book: RunBook, experiment: Experiment) -> None:
+    def __init__(self, book: RunBook, experiment: Experiment, name: str) -> None:
         self.book = book
         self.job = book.start(
             experiment,
-            name=f"{describe(experiment.curriculum)}, seed {experiment.seed}",
+            name=name,
             tags={"role": "single", "curriculum": describe(experiment.curriculum)},
         )
         self._given = False

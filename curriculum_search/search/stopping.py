@@ -155,9 +155,9 @@ class _Halving(Stopper):
 class Forecast(Stopping):
     """Give a trial up when it is unlikely to end better than the best so far.
 
-    How much a trial will still gain is learned from those that have ended: from what they gained after the same number of
-    images, each counting the more the closer it was then to where the trial is with its curriculum.  A curriculum is
-    so compared with curricula, and while too few have ended to tell, nothing is given up.
+    How much a trial will still gain is learned from those that have ended: from what they gained after the same number
+    of images, each counting the more the closer it was then to where the trial is with its curriculum.  A curriculum
+    is so compared with curricula, and while too few have ended to tell, nothing is given up.
 
     Attributes:
         chance: give up below this probability of ending among the best `rank`.

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -117,20 +118,29 @@ class StudyFile:
             UserError: one message that says what to change, and where.
         """
         where = str(path)
-        raw = with_values(read_yaml(path), overrides, "command line")
+        # A parameter of the space is one key with dots in it.
+        parameters = {p: v for p, v in overrides.items() if p.startswith("space.")}
+        raw = with_values(read_yaml(path), {p: v for p, v in overrides.items() if p not in parameters}, "command line")
         for section in raw:
             if section not in _SECTIONS:
                 raise UserError(f"{where}: {section}: no such section; allowed: {', '.join(_SECTIONS)}")
         for section in _SECTIONS:
             if not isinstance(raw.get(section), dict):
                 raise UserError(f"{where}: {section}: this section is required, and holds fields")
-        plugins = read_plugins(raw["base"].get("plugins", ()), where, path.parent)
+        for override, value in parameters.items():
+            parameter, _, field_name = override.removeprefix("space.").rpartition(".")
+            if isinstance(raw["space"].get(parameter), dict):
+                raw["space"][parameter][field_name] = value
+            else:
+                raw["space"][override.removeprefix("space.")] = value
+        raw["space"] = {parameter: value for parameter, value in raw["space"].items() if value is not None}
+        plugins = read_plugins(raw["base"].get("plugins", ()), where, path.parent, field="base.plugins")
         define_plugins(plugins)
         file = cls(
             path=path,
             study=validated(Study, raw["study"], where, "study"),
             base=validated(Experiment, raw["base"], where, "base"),
-            space=validated(Space, {"parameters": raw["space"]}, where, "space"),
+            space=_space(raw["space"], where),
             raw_base=raw["base"],
             plugins=plugins,
         )
@@ -222,6 +232,22 @@ class StudyFile:
                     wanted.setdefault(parent, allowed[0] if isinstance(allowed, list | tuple) else allowed)
         return self.space.define(lambda p, distribution: wanted.get(p, distribution.values(2)[0]))
 
+    def _check_values(self, values: Mapping[str, Any], path: str) -> None:
+        """Whether a configuration of the space makes an experiment; else its parameter without which it would (or
+        `path`) is named."""
+        try:
+            self._base_with(values, f"{self.path}: space")
+        except UserError:
+            for suspect in values:
+                with suppress(UserError):
+                    self._base_with({p: v for p, v in values.items() if p != suspect}, "")
+                    path = suspect
+                    break
+            self._base_with(values, f"{self.path}: space.{path} = {values[path]!r}")
+
+    def _base_with(self, values: Mapping[str, Any], where: str) -> Experiment:
+        return validated(Experiment, with_values(self.raw_base, values, where), where, "base")
+
     def _check(self) -> None:
         where = str(self.path)
         try:
@@ -235,11 +261,17 @@ class StudyFile:
                 f"{self.study.objective!r}; they yield: {', '.join(names)}"
             )
         for path, value in ((p, v) for p, d in self.space.parameters.items() for v in _extremes(d)):
-            values = self._probe(path, value)
-            raw = with_values(self.raw_base, values, f"{where}: space")
-            validated(Experiment, raw, f"{where}: space.{path} = {value!r}", "base")
+            self._check_values(self._probe(path, value), path)
         for arm in self.baselines():
             self.experiment(arm, self.study.seed)
+
+
+def _space(raw: Mapping[str, Any], where: str) -> Space:
+    parameters = validated(dict[str, Distribution], raw, where, "space")
+    try:
+        return Space(parameters=parameters)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
 
 
 def _extremes(distribution: Distribution) -> list[Any]:

@@ -13,10 +13,12 @@ from curriculum_search.curriculum import (
     Cumulative,
     Curriculum,
     CurriculumSampler,
+    Decision,
     EasyToHard,
     HardToEasy,
     Linear,
     Newest,
+    Observation,
     Pacing,
     Plateau,
     RandomOrder,
@@ -85,6 +87,21 @@ def test_every_switch_is_recorded_with_images_stage_and_reason() -> None:
         Switch(510, 3, Reason.SCHEDULE),
         Switch(760, 4, Reason.SCHEDULE),
     ]
+
+
+def test_what_a_pacing_remembers_is_kept_within_a_stage_and_forgotten_at_every_switch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = []
+
+    class Counting(Linear):
+        def decide(self, seen: Observation) -> Decision:
+            shown.append((seen.images_seen, seen.memory.get("steps", 0)))
+            return replace(super().decide(seen), memory={"steps": seen.memory.get("steps", 0) + 1})
+
+    advance(build(replace(FOUR, pacing=Counting(end_share=0.1))), 60)
+    # The first decision is the one before training; stages of 25 images begin after 30 and 60 of them.
+    assert shown == [(0, 0), (10, 0), (20, 1), (30, 2), (40, 0), (50, 1), (60, 2)]
 
 
 def test_equal_union_density_gives_each_unlocked_cluster_the_same_share() -> None:

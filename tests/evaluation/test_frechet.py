@@ -59,12 +59,12 @@ def test_small_eigenvalues_count_although_they_are_a_trillionth_of_the_largest(s
     rng, d = np.random.default_rng(0), 100
     mix = rng.normal(size=(d, d)) * np.exp(-14 * np.arange(d) / d)
     x, y = rng.normal(size=(900, d)) @ mix, rng.normal(size=(samples, d)) @ mix[::-1]
-    # tr (S S')^(1/2) is the sum of the singular values of A^T B for any factors S = A A^T, S' = B B^T: no squares needed.
+    # tr (S S')^(1/2) is the sum of the singular values of A^T B for any S = A A^T, S' = B B^T: no squares needed.
     a, b = ((z - z.mean(0)) / np.sqrt(len(z) - 1) for z in (x, y))
     root = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     expected = np.sum((x.mean(0) - y.mean(0)) ** 2) + np.sum(a**2) + np.sum(b**2) - 2 * root
     found = distance(x.mean(0), a.T @ a, y.mean(0), b.T @ b, samples)
-    # Reduced from the other end, the eigenvalues give an error of some 1e-6.
+    # With the factor's columns in the order of eigh the error is some 1e-6.
     assert found == pytest.approx(expected, rel=1e-9)
 
 

@@ -27,7 +27,9 @@ def test_is_the_average_over_all_pairs_of_different_members(wave):
 def test_has_expectation_zero_at_any_size_for_equal_distributions():
     rng = np.random.default_rng(0)
     for size in (4, 20):
-        values = [polynomial_mmd(*(torch.from_numpy(rng.normal(size=(size, 2))) for _ in range(2))) for _ in range(2_000)]
+        values = [
+            polynomial_mmd(*(torch.from_numpy(rng.normal(size=(size, 2))) for _ in range(2))) for _ in range(2_000)
+        ]
         assert abs(np.mean(values)) < 4 * np.std(values) / np.sqrt(len(values))
 
 

@@ -54,7 +54,7 @@ def test_pickle_of_edm2_by_extractor(tmp_path, protocol):
     mean, covariance = read_statistics(path, "dinov2")
     np.testing.assert_array_equal(mean, MEAN + 1)
     np.testing.assert_array_equal(covariance, COVARIANCE)
-    with pytest.raises(ValueError, match="no statistics for extractor classifier .it has: num_images, fid, fd_dinov2"):
+    with pytest.raises(ValueError, match=r"no statistics for extractor classifier .it has: num_images, fid, fd_dinov2"):
         read_statistics(path, "classifier")
 
 

@@ -70,9 +70,11 @@ class Classifier(Extractor):
         path = once(sources.cache_dir / f"classifier-{name}.pt", partial(self._train, train, sources.device))
         saved = torch.load(path, map_location="cpu", weights_only=True)
         names, tensors = zip(*saved["network"].items(), strict=True)
-        network = self._network(train)
-        network.load_state_dict(dict(zip(names, share_from_first(list(tensors), sources.device), strict=True)))
-        network.to(sources.device).eval().requires_grad_(False)
+        with torch.device("meta"):
+            network = self._network(train)
+        shared = share_from_first(list(tensors), sources.device)
+        network.load_state_dict(dict(zip(names, shared, strict=True)), assign=True)
+        network.eval().requires_grad_(False)
         return _ClassifierFeatures(network, saved["accuracy"], train.name)
 
     def _network(self, train: ImageSet) -> "ClassifierNetwork":
@@ -82,7 +84,7 @@ class Classifier(Extractor):
         held_out = np.arange(len(train)) % _HELD_OUT == _HELD_OUT - 1
         shown = np.flatnonzero(~held_out)
         num_steps = -(-self.training_images // _BATCH)
-        with _reproducible(self.seed):
+        with _reproducible(self.seed, device):
             network = self._network(train).to(device).train()
             optimizer = torch.optim.AdamW(network.parameters(), lr=_MAX_LEARNING_RATE)
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _MAX_LEARNING_RATE, total_steps=num_steps)
@@ -157,12 +159,17 @@ def _labelled(images: ImageSet, indices: Any, device: torch.device) -> tuple[Ten
 
 
 @contextmanager
-def _reproducible(seed: int) -> Iterator[None]:
+def _reproducible(seed: int, device: torch.device) -> Iterator[None]:
     """One thread, deterministic kernels and a random state of its own: the trial that comes first decides nothing."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        with (
+            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+            torch.backends.cudnn.flags(deterministic=True, benchmark=False),
+            torch.inference_mode(False),  # whoever evaluates may have turned gradients off
+            torch.enable_grad(),
+        ):
             torch.manual_seed(seed)
             yield
     finally:

@@ -21,7 +21,7 @@ PUBLISHED = {
     STATE_DICT_SHA256: "pt_inception-2015-12-05-6726825d.pth (pytorch-fid, torch-fidelity)",
     TORCHSCRIPT_SHA256: "inception-2015-12-05.pt (NVIDIA's metrics, clean-fid)",
 }
-_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
+_URL = "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth"
 _ADVICE = "get the file where there is a network and name it in the field `path` of extractor inception"
 _SIDE = 299  # pixels
 
@@ -31,7 +31,7 @@ class Inception(Extractor):
     """2,048 features of the Inception v3 of 2015-12-05 (Heusel et al. 2017, arXiv 1706.08500).
 
     Attributes:
-        path: one of the two published files; None downloads one once, where there is a network.
+        path: one of the two published files; None downloads the state dict once, where there is a network.
         resize: how images get to 299 pixels, which changes the distance.  "tensorflow" as the original code, ADM, EDM
             and StyleGAN do; "pytorch" as pytorch-fid does; "clean" as clean-fid does.  Statistics from a file must have
             been made in the same way.
@@ -62,7 +62,7 @@ class Inception(Extractor):
 
     def load(self, sources: Sources) -> Features:
         if self.path is None:
-            path = download_once(_URL, TORCHSCRIPT_SHA256, sources.cache_dir / "weights", _ADVICE)
+            path = download_once(_URL, STATE_DICT_SHA256, sources.cache_dir / "weights", _ADVICE)
         else:
             path = Path(self.path).expanduser()
         checksum = _verified(path)

@@ -1,0 +1,48 @@
+"""Measure how hard each noise level is: ``python jobs/difficulty.py experiment.yaml [path=value ...]``.
+
+Trains one model for each interval of noise levels, estimates the relative entropy between neighbouring levels, and
+writes difficulty.json, for ``partition: {kind: measured, path: ...}`` and ``order: {kind: measured, path: ...}``.
+Of a study file, as in search_spaces/, the base is measured.  The same command again goes on where it was.
+"""
+
+import argparse
+from pathlib import Path
+
+from curriculum_search.cli import cache_root, results_root, run_command
+from curriculum_search.difficulty import ConvergenceStudy, EntropyStudy
+from curriculum_search.loading import UserError, load_experiment, parse_overrides, read_yaml
+from curriculum_search.search.difficulty import measure_difficulty
+from curriculum_search.search.study import StudyFile
+
+
+def main() -> None:
+    """Read the command line and measure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiment", type=Path, help="an experiment or a study file in YAML")
+    parser.add_argument("overrides", nargs="*", metavar="path=value", help="any field, as in process.prediction=v")
+    parser.add_argument("--intervals", type=int, default=10, help="models, one for each interval (default: 10)")
+    parser.add_argument("--results", help="folder for results (default: ./results)")
+    arguments = parser.parse_args()
+    overrides = parse_overrides(arguments.overrides)
+    if "base" in read_yaml(arguments.experiment):
+        file = StudyFile.load(arguments.experiment, {f"base.{path}": value for path, value in overrides.items()})
+        experiment, plugins = file.base, file.plugins
+    else:
+        experiment, plugins = load_experiment(arguments.experiment, overrides)
+    try:
+        convergence = ConvergenceStudy(num_intervals=arguments.intervals)
+    except ValueError as error:
+        raise UserError(f"--intervals: {error}") from error
+    measure_difficulty(
+        experiment,
+        plugins,
+        where=str(arguments.experiment),
+        root=results_root(arguments.results),
+        cache_dir=cache_root(),
+        convergence=convergence,
+        entropy=EntropyStudy(seed=experiment.seed),
+    )
+
+
+if __name__ == "__main__":
+    run_command(main)

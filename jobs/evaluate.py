@@ -1,0 +1,29 @@
+"""Evaluate a trained run in full: ``python jobs/evaluate.py best.yaml [evaluation.path=value ...]``.
+
+Takes an experiment file whose run has been trained, a run's folder, or its checkpoint.  Prints every metric as mean and
+standard deviation over seed blocks, with the protocol in words, and logs them to MLflow.
+"""
+
+import argparse
+from pathlib import Path
+
+from curriculum_search.cli import cache_root, results_root, run_command
+from curriculum_search.loading import parse_overrides
+from curriculum_search.search.evaluated import evaluate_trained, find_trained
+
+
+def main() -> None:
+    """Read the command line and evaluate."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("target", type=Path, help="a best.yaml, a run's folder or a checkpoint")
+    parser.add_argument("overrides", nargs="*", metavar="path=value", help="as in evaluation.guidance_scale=1.5")
+    parser.add_argument("--blocks", type=int, default=3, help="seed blocks (default: 3)")
+    parser.add_argument("--results", help="folder for results (default: ./results)")
+    arguments = parser.parse_args()
+    root = results_root(arguments.results)
+    run = find_trained(arguments.target, parse_overrides(arguments.overrides), root)
+    evaluate_trained(run, root=root, cache_dir=cache_root(), num_blocks=arguments.blocks)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,48 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """World size to what each of its workers found, from real processes that talk through gloo."""
+    folder = tmp_path_factory.mktemp("workers")
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, str(Path(__file__).with_name("worker.py")), str(folder)]
+    subprocess.run(command, env=environment, check=True, timeout=240)
+    return {
+        world_size: [torch.load(folder / str(world_size) / f"result-{rank}.pt") for rank in range(world_size)]
+        for world_size in (1, 2, 4)
+    }
+
+
+def samples(workers) -> torch.Tensor:
+    blocks = {first: images for worker in workers for first, images in worker["samples"].items()}
+    return torch.cat([blocks[first] for first in sorted(blocks)])
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_samples_are_the_same_bit_for_bit(results, world_size):
+    assert torch.equal(samples(results[world_size]), samples(results[1]))
+    assert len(samples(results[1])) == 80
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_every_worker_has_the_metrics_of_a_single_one(results, world_size):
+    alone = results[1][0]["metrics"]
+    for worker in results[world_size]:
+        assert worker["metrics"] == pytest.approx(alone, rel=1e-6)
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_bank_losses_are_the_same_bit_for_bit_on_every_worker(results, world_size):
+    for worker in results[world_size]:
+        assert torch.equal(worker["bank"], results[1][0]["bank"])
+
+
+def test_all_workers_learn_that_one_has_diverged(results):
+    assert all(worker["diverged"] for workers in results.values() for worker in workers)

@@ -1,0 +1,139 @@
+"""The published weights cannot be had without a network; everything but their values is tested."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from curriculum_search.evaluation import Inception, Sources
+from curriculum_search.evaluation.cache import file_sha256
+from curriculum_search.evaluation.features import inception
+from curriculum_search.evaluation.features.inception_network import InceptionNetwork
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+
+
+@pytest.fixture
+def filled(wave):
+    """The network with weights from a formula, as given to torch-fidelity too."""
+    with torch.device("meta"):
+        network = InceptionNetwork()
+    network = network.to_empty(device="cpu").eval().requires_grad_(False)
+    for i, (name, value) in enumerate(sorted(network.state_dict().items())):
+        if not value.is_floating_point():
+            value.zero_()
+            continue
+        numbers = torch.from_numpy(wave(*value.shape, step=0.7 + 0.001 * i, start=float(i)))
+        if name.endswith("running_var"):
+            numbers = 1 + 0.5 * numbers
+        elif name.endswith("bn.weight"):
+            numbers = 1 + 0.2 * numbers
+        elif value.ndim == 1:
+            numbers = 0.1 * numbers
+        else:
+            numbers = numbers * 1.7 * math.sqrt(2 / value[0].numel())
+        value.copy_(numbers)
+    return network
+
+
+@pytest.fixture
+def images(wave):
+    image = torch.from_numpy((np.abs(wave(9, 9, 3, step=0.37)) * 255).astype(np.uint8)).permute(2, 0, 1)
+    return torch.stack([image, 255 - image])
+
+
+def test_names_and_shapes_are_those_of_the_published_state_dict():
+    with torch.device("meta"):
+        shapes = {name: tuple(value.shape) for name, value in InceptionNetwork().state_dict().items()}
+    # 94 convolutions with five tensors each, one count of batches each, and the last layer.
+    assert len(shapes) == 94 * 6 + 2
+    assert sum(math.prod(shape) for shape in shapes.values()) == 23_885_486  # of torch-fidelity 0.4.0's network
+    expected = {
+        "Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3),
+        "Conv2d_2b_3x3.bn.running_mean": (64,),
+        "Conv2d_4a_3x3.conv.weight": (192, 80, 3, 3),
+        "Mixed_5b.branch_pool.conv.weight": (32, 192, 1, 1),
+        "Mixed_5d.branch3x3dbl_3.conv.weight": (96, 96, 3, 3),
+        "Mixed_6a.branch3x3.conv.weight": (384, 288, 3, 3),
+        "Mixed_6b.branch7x7_2.conv.weight": (128, 128, 1, 7),
+        "Mixed_6e.branch7x7dbl_5.conv.weight": (192, 192, 1, 7),
+        "Mixed_7a.branch7x7x3_4.conv.weight": (192, 192, 3, 3),
+        "Mixed_7b.branch3x3_2a.conv.weight": (384, 384, 1, 3),
+        "Mixed_7c.branch3x3dbl_1.conv.weight": (448, 2048, 1, 1),
+        "Mixed_7c.branch_pool.bn.running_var": (192,),
+        "fc.weight": (1008, 2048),
+        "fc.bias": (1008,),
+    }
+    assert {name: shapes.get(name) for name in expected} == expected
+
+
+def test_features_and_probabilities_agree_with_torch_fidelity(filled, wave):
+    image = torch.from_numpy((np.abs(wave(299, 299, 3, step=0.37)) * 255).astype(np.uint8)).permute(2, 0, 1)[None]
+    network = filled.double()
+    features = network((image.double() - 128) / 128)
+    # FeatureExtractorInceptionV3 of torch-fidelity 0.4.0 in float64 with the same weights.
+    expected = [28.66086054354485, 16.948284341998047, 16.218874079277175, 17.70234935881167]
+    assert features[0, [0, 777, 1000, 2047]].tolist() == pytest.approx(expected, rel=1e-9)
+    assert float(features.mean()) == pytest.approx(16.791863766478187, rel=1e-9)
+    p = network.probabilities(features)
+    assert [float(p.max()), float((p * p.log()).sum())] == pytest.approx(
+        [0.9784965591941958, -0.11344639353636388], rel=1e-7
+    )
+
+
+def test_resizing_agrees_with_torch_fidelity_and_clean_fid(images, wave):
+    def points(pixels: Tensor) -> list[float]:
+        return [float(pixels[0, c, y, x]) for y, x, c in ((0, 0, 0), (150, 37, 1), (298, 298, 2), (60, 250, 0))]
+
+    # interpolate_bilinear_2d_like_tensorflow1x of torch-fidelity 0.4.0.
+    tensorflow = inception.resized(images.float(), "tensorflow")
+    assert points(tensorflow) == pytest.approx([0.0, 135.69443, 225.0, 184.09604], abs=2e-3)
+    # make_resizer("PIL", False, "bicubic", (299, 299)) of clean-fid 0.1.35, enlarging and shrinking.
+    clean = inception.resized(images.float(), "clean")
+    assert points(clean) == pytest.approx([0.0, 159.14621, 227.05956, 228.12204], abs=2e-3)
+    large = torch.from_numpy((np.abs(wave(640, 640, 3, step=0.013)) * 255).astype(np.uint8)).permute(2, 0, 1)[None]
+    shrunk = inception.resized(large.float(), "clean")
+    assert points(shrunk) == pytest.approx([47.791107, 200.82913, 181.42189, 131.53798], abs=2e-2)
+
+
+def test_a_state_dict_is_loaded_by_its_published_names(filled, images, tmp_path, monkeypatch, digits):
+    # Older PyTorch, which the published file was made with, did not count batches.
+    state = {name: value for name, value in filled.state_dict().items() if "num_batches" not in name}
+    path = tmp_path / "weights.pth"
+    torch.save(state, path)
+    monkeypatch.setitem(inception.PUBLISHED, file_sha256(path), "a stand-in")
+    sources = Sources(train=digits, reference=digits, device=torch.device("cpu"), cache_dir=tmp_path)
+    features = Inception(path=str(path)).load(sources)
+    with torch.no_grad():
+        rows, probabilities = features.with_probabilities(images)
+        grey = features(images[:, :1])
+    pixels = inception.resized(images.float(), "tensorflow")
+    torch.testing.assert_close(rows, filled((pixels - 128) / 128))
+    assert rows.shape == grey.shape == (2, features.dimension)
+    assert probabilities.shape == (2, features.num_classes)
+    assert "a stand-in" in features.words
+
+
+class LikeNvidia(nn.Module):
+    """The interface of NVIDIA's TorchScript file, around a network that is quickly run."""
+
+    def forward(self, images: Tensor, return_features: bool = False, no_output_bias: bool = False) -> Tensor:
+        features = images.mean((2, 3)).repeat(1, 683)[:, :2048].reshape(-1, 2048, 1)[:, :, 0]
+        if return_features:
+            return features
+        return torch.softmax(features[:, :1008] / 255 - (0.0 if no_output_bias else 1.0), 1)
+
+
+@pytest.mark.parametrize("resize", ["tensorflow", "pytorch", "clean"])
+def test_nvidias_torchscript_is_recognised_and_called_as_its_metrics_do(images, tmp_path, monkeypatch, digits, resize):
+    path = tmp_path / "inception.pt"
+    torch.jit.save(torch.jit.script(LikeNvidia()), str(path))
+    monkeypatch.setitem(inception.PUBLISHED, file_sha256(path), "a stand-in")
+    sources = Sources(train=digits, reference=digits, device=torch.device("cpu"), cache_dir=tmp_path)
+    rows, probabilities = Inception(path=str(path), resize=resize).load(sources).with_probabilities(images)
+    pixels = inception.resized(images.float(), resize)
+    torch.testing.assert_close(rows[:, :3], pixels.mean((2, 3)))
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(2))
+    assert Inception(resize=resize).label == ("inception" if resize == "tensorflow" else f"inception_{resize}")

@@ -1,0 +1,94 @@
+"""Evaluations by one, two and four workers, each a process of its own; started by test_evaluation_workers.py.
+
+Usage: worker.py FOLDER
+"""
+
+import multiprocessing
+import sys
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from curriculum_search.data import Digits
+from curriculum_search.diffusion import DDPM, DDPMSampler
+from curriculum_search.evaluation import (
+    Classifier,
+    Diverged,
+    Evaluation,
+    FixedBank,
+    Frechet,
+    InceptionScore,
+    KernelDistance,
+    Pixels,
+    PrecisionRecall,
+    ValidationLoss,
+)
+from curriculum_search.models import DiT
+
+EXTRACTOR = Classifier(num_features=16, training_images=1_000)
+SETTINGS = Evaluation(
+    evaluators=(Frechet(extractor=EXTRACTOR, num_samples=75), ValidationLoss(num_images=9, num_levels=10)),
+    final_evaluators=(
+        Frechet(extractor=Pixels(num_components=20), num_samples=60),
+        KernelDistance(extractor=EXTRACTOR, num_samples=75, subset_size=30, num_subsets=3),
+        PrecisionRecall(extractor=EXTRACTOR, num_samples=70),
+        InceptionScore(extractor=EXTRACTOR, num_samples=75, num_splits=3),
+    ),
+    sampler=DDPMSampler(num_steps=3),
+    batch_size=16,
+)
+
+
+def work(rank: int, world_size: int, folder: Path, cache: Path) -> None:
+    """Evaluate a network with weights from a seed and write what came out to `folder`."""
+    torch.set_num_threads(1)
+    if world_size > 1:
+        dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size)
+    torch.manual_seed(0)
+    model = DiT(patch_size=4, hidden_size=16, depth=1, num_heads=2)
+    network = model.build(channels=1, out_channels=1, resolution=8, num_classes=10).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    source, device = Digits(), torch.device("cpu")
+    # Workers on machines that share no files have caches of their own.
+    run = SETTINGS.build(
+        process=DDPM(), source=source, train_set=source.load(), device=device, cache_dir=cache / str(rank % 2)
+    )
+    metrics = run.metrics(network, final=True)
+    samples = {block.first: block.images for block in run.generation.blocks(network, 0, 75)}
+    bank = FixedBank(source.load(), DDPM(), num_images=10, num_levels=7, seed=0, device=device, batch_size=16)
+
+    def breaks_for_some(x: torch.Tensor, time: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+        return torch.full_like(x, torch.nan) if rank == world_size - 1 else network(x, time, labels)
+
+    try:
+        run.metrics(breaks_for_some, final=False)
+        diverged = False
+    except Diverged:
+        diverged = True
+    result = {"metrics": metrics, "samples": samples, "bank": bank.losses(network), "diverged": diverged}
+    torch.save(result, folder / f"result-{rank}.pt")
+    if world_size > 1:
+        dist.destroy_process_group()
+
+
+def main(folder: Path) -> int:
+    """Run all of them; what they share by being forked is what they have imported."""
+    Digits().load()
+    processes = []
+    for world_size in (1, 2, 4):
+        there = folder / str(world_size)
+        there.mkdir()
+        for rank in range(world_size):
+            arguments = (rank, world_size, there, folder / "cache")
+            processes.append(multiprocessing.get_context("fork").Process(target=work, args=arguments))
+            processes[-1].start()
+    for process in processes:
+        process.join()
+    return max(abs(process.exitcode or 0) for process in processes)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,196 @@
+"""A whole study in miniature, by its commands: search, confirmation, what it leaves, and what the same command does
+again."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from optuna.storages.journal import JournalFileBackend
+
+from curriculum_search.curriculum import CurriculumFile
+from curriculum_search.search.runs import RunResult
+from curriculum_search.search.jobs import Status
+from curriculum_search.tracking import tracking_uri
+
+POINTS = [80, 160, 240, 320]
+TIMES = {"images_per_second", "train_seconds"}
+
+
+@pytest.fixture(scope="module")
+def study(make_workplace: Callable[[], Any]) -> Any:
+    """A workplace where the command has run to its end in a process of its own, with what it said."""
+    workplace = make_workplace()
+    process = workplace.start("search", workplace.study, workplace.watched())
+    workplace.out, workplace.err = process.communicate(timeout=280)
+    assert process.returncode == 0, workplace.err
+    workplace.deserted = workplace.is_deserted()
+    workplace.root = workplace.results / "tiny"
+    return workplace
+
+
+def results(root: Path) -> dict[str, RunResult]:
+    found = {folder.name: RunResult.load(folder) for folder in (root / "runs").iterdir()}
+    assert None not in found.values()
+    return found  # type: ignore[return-value]
+
+
+def stamps(root: Path) -> dict[str, int]:
+    """When each file of the study's runs was last written."""
+    return {str(path): path.stat().st_mtime_ns for path in (root / "runs").rglob("*") if path.is_file()}
+
+
+def without_times(metrics: Any) -> dict[str, float]:
+    return {name: value for name, value in metrics.items() if name not in TIMES}
+
+
+def test_the_command_says_where_it_is_and_ends_with_table_verdict_and_paths(study: Any) -> None:
+    assert re.search(r"^search: 5 runs, \d+ at a time$", study.out, re.M)
+    assert len(re.findall(r"^search: .* finished at 320 images, \d+ s, val_loss [\d.]+", study.out, re.M)) == 5
+    assert "(best so far)" in study.out
+    assert re.search(r"^confirmation: \d+ runs, \d+ at a time$", study.out, re.M)
+    table = study.out[study.out.index("tiny: val_loss at the end") :]
+    for words in ("baselines, fresh seeds", "no curriculum", "published", "leaders, fresh seeds", "exposure only"):
+        assert words in table
+    for words in ("val_loss", "images", "seconds", "search, one seed each"):
+        assert words in table
+    assert re.search(r"^Verdict: \S+", table, re.M)
+    assert f"trains with: python jobs/train.py {study.root / 'best.yaml'}" in table
+    assert f"mlflow ui --backend-store-uri sqlite:///{study.results / 'mlflow.db'}" in table
+
+
+def test_nothing_but_the_study_speaks(study: Any) -> None:
+    assert study.err == ""
+    lines = study.out[: study.out.index("tiny: val_loss at the end")].splitlines()
+    assert [line for line in lines if not line.startswith(("search: ", "confirmation: "))] == []
+
+
+def test_the_command_leaves_no_process_behind(study: Any) -> None:
+    assert study.deserted
+
+
+def test_a_study_leaves_its_files(study: Any) -> None:
+    names = {path.name for path in study.root.iterdir()}
+    assert {"best.yaml", "curriculum.json", "report.md", "study.yaml", "study.journal", "figures", "witness.py"} <= names
+    assert {path.name for path in (study.root / "figures").iterdir()} == {
+        "convergence_by_order_search.png",
+        "unlocked_clusters_search.png",
+        "convergence_by_arm_fresh_seeds.png",
+        "unlocked_noise_levels_fresh_seeds.png",
+    }
+    for folder in (study.root / "runs").iterdir():
+        files = {path.name for path in folder.iterdir()}
+        assert files == {"experiment.json", "log.jsonl", "checkpoint.pt", "samples.png", "result.json"}
+        reports = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        assert [report["images"] for report in reports] == POINTS
+    resolved = yaml.safe_load((study.root / "study.yaml").read_text())
+    assert resolved["base"]["training"]["learning_rate"] == 1e-3
+    assert CurriculumFile.load(study.root / "curriculum.json").total_images == 320
+
+
+def test_every_run_is_trained_once(study: Any) -> None:
+    assert len(study.witnessed()) == 4 * len(results(study.root))
+    assert {result.status for result in results(study.root).values()} == {Status.FINISHED}
+
+
+def test_confirmation_takes_seeds_that_the_search_never_saw(study: Any) -> None:
+    seeds: dict[str, set[int]] = {"search": set(), "confirmation": set()}
+    for folder in (study.root / "runs").iterdir():
+        experiment = json.loads((folder / "experiment.json").read_text())
+        seeds["search" if experiment["seed"] == 0 else "confirmation"].add(experiment["seed"])
+    assert seeds["search"] == {0}
+    assert {1, 2} <= seeds["confirmation"]
+
+
+def test_optuna_has_every_trial_with_its_values(study: Any) -> None:
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(study.root / "study.journal")))
+    trials = optuna.load_study(study_name="tiny", storage=storage).get_trials()
+    assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 3
+    for trial in trials:
+        assert sorted(trial.intermediate_values) == POINTS
+        assert trial.value == trial.intermediate_values[320]
+
+
+@pytest.fixture(scope="module")
+def tracked(study: Any) -> tuple[MlflowClient, Run, dict[str, Run]]:
+    """MLflow's client, the study's run and its children by the name of their folder."""
+    client = MlflowClient(f"sqlite:///{study.results / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("curriculum-search").experiment_id])
+    children = {r.data.tags["curriculum_search.run"]: r for r in runs if "mlflow.parentRunId" in r.data.tags}
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert {child.data.tags["mlflow.parentRunId"] for child in children.values()} == {parent.info.run_id}
+    return client, parent, children
+
+
+def test_mlflow_has_a_child_for_every_run_with_its_curve(
+    study: Any, tracked: tuple[MlflowClient, Run, dict[str, Run]]
+) -> None:
+    client, _, children = tracked
+    assert set(children) == set(results(study.root))
+    for key, child in children.items():
+        assert child.info.status == "FINISHED"
+        history = client.get_metric_history(child.info.run_id, "val_loss")
+        assert [point.step for point in history] == POINTS
+        assert child.data.metrics["best_val_loss"] == min(point.value for point in history)
+        assert history[-1].value == results(study.root)[key].metrics["val_loss"]
+        assert len(child.data.params) <= 11
+        assert all(len(value) < 40 for value in child.data.params.values())
+        assert {"arm", "role", "phase", "curriculum", "outcome"} <= set(child.data.tags)
+        assert {file.path for file in client.list_artifacts(child.info.run_id)} == {"experiment.json", "samples.png"}
+
+
+def test_mlflow_has_the_study_with_figures_and_best_config(
+    study: Any, tracked: tuple[MlflowClient, Run, dict[str, Run]]
+) -> None:
+    client, parent, _ = tracked
+    assert (parent.info.run_name, parent.info.status) == ("tiny", "FINISHED")
+    assert "best_val_loss" in parent.data.metrics
+    files = {file.path for file in client.list_artifacts(parent.info.run_id)}
+    assert files == {"best.yaml", "curriculum.json", "report.md", "study.yaml", "figures"}
+    figures = client.list_artifacts(parent.info.run_id, "figures")
+    assert {Path(file.path).name for file in figures} == {path.name for path in (study.root / "figures").iterdir()}
+
+
+def test_the_same_command_again_asks_for_no_cluster_trains_nothing_and_says_the_same(study: Any, no_ray: None) -> None:
+    before, witnessed = stamps(study.root), study.witnessed()
+    status, out, err = study.call("search", study.study, study.watched())
+    assert (status, err) == (0, "")
+    assert out == study.out[study.out.index("tiny: val_loss at the end") :]
+    assert stamps(study.root) == before
+    assert study.witnessed() == witnessed
+
+
+def test_the_best_config_trains_to_the_same_number_digit_for_digit(study: Any, no_ray: None) -> None:
+    status, out, err = study.call("train", study.root / "best.yaml")
+    assert (status, err) == (0, "")
+    claimed = re.search(r"ends at val_loss = (\S+)", (study.root / "best.yaml").read_text())
+    assert claimed
+    assert f"  val_loss = {claimed[1]}\n" in out
+    (folder,) = (study.results / "train" / "runs").iterdir()
+    trained, of_study = RunResult.load(folder), results(study.root)[folder.name]
+    assert trained
+    assert without_times(trained.metrics) == without_times(of_study.metrics)
+    assert trained.exposure == of_study.exposure
+
+
+def test_with_more_trials_only_the_new_ones_are_trained(study: Any, two_cpus: None) -> None:
+    before, witnessed, known = stamps(study.root), len(study.witnessed()), set(results(study.root))
+    status, out, err = study.call("search", study.study, study.watched(), "study.trials=5")
+    assert (status, err) == (0, "")
+    now = results(study.root)
+    searched = [key for key in set(now) - known if _experiment(study.root, key)["seed"] == 0]
+    assert len(searched) == 2
+    assert re.search(r"^search: 2 runs, 2 at a time$", out, re.M)
+    assert {path: stamp for path, stamp in stamps(study.root).items() if path in before} == before
+    assert len(study.witnessed()) - witnessed == 4 * len(set(now) - known)
+
+
+def _experiment(root: Path, key: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((root / "runs" / key / "experiment.json").read_text())
+    return found
