@@ -9,7 +9,7 @@ metric and number of samples N the table has
 - fault: how far the mean moves for spoilt images;
 - fault / noise: how many standard deviations that is, of a single comparison of two models (noise times sqrt 2).
 
-About five minutes on one core.
+About ten minutes on one core, most of them on EfficientNet.
 """
 
 import argparse

@@ -81,7 +81,7 @@ class Generation:
         noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
         labels = self._labels(generators)
         if labels is not None and self.guidance_scale != 1:
-            network = guided(network, 0, self.guidance_scale)
+            network = guided(network, self.train_set.num_classes, self.guidance_scale)
         finite = torch.ones((), dtype=torch.bool, device=self.device)
 
         def watched(x: Tensor, time: Tensor, given: Tensor | None) -> Tensor:

@@ -61,7 +61,9 @@ class ConfirmationPhase(Phase):
             first_seed=file.study.seed + 1,
             confidence=settings.confidence,
         )
-        self._forget_failures()
+        for arm in self.arms:
+            for seed in self.seeds(arm):
+                self.forget_failure(self.entry(arm, seed))
         self._queue = self._round()
         self._running = 0
         self.progress.total = self.plan.least_runs - sum(map(len, self.values(file.study.objective).values()))
@@ -122,10 +124,3 @@ class ConfirmationPhase(Phase):
         self.progress.total = max(self.progress.total, sum(self.progress.counts.values()) + len(runs))
         # Two arms may be the same training, as when the search has found the published setting.
         return list({run.experiment.identity(): run for run in runs}.values())
-
-    def _forget_failures(self) -> None:
-        """Have another go at runs that an error ended, which is not the fault of their config."""
-        for arm in self.arms:
-            for seed, result in self.results(arm).items():
-                if result.status is Status.FAILED:
-                    self.book.forget(self.entry(arm, seed).experiment.identity())

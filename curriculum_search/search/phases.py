@@ -66,6 +66,12 @@ class Phase(ABC):
         """How a run ended; None if it has not."""
         return self.book.result(entry.experiment.identity())
 
+    def forget_failure(self, entry: Entry) -> None:
+        """Have another go at a run that an error ended, which is not the fault of its config."""
+        result = self.result(entry)
+        if result is not None and result.status is Status.FAILED:
+            self.book.forget(entry.experiment.identity())
+
     def start(self, entry: Entry) -> Job:
         """The job that trains an entry."""
         arm, experiment = entry.arm, entry.experiment
@@ -110,6 +116,8 @@ class SearchPhase(Phase):
         self._stopper = file.study.stopping.build(file.base.training.total_images)
         self.baselines = [Entry(arm=arm, experiment=file.experiment(arm, file.study.seed)) for arm in file.baselines()]
         self._tries = Counter(params.get(_ORDER) for _, params in searcher.handed_out())
+        for entry in self.baselines:
+            self.forget_failure(entry)
         self._queue = [self._trial(number, params) for number, params in searcher.running()]
         self._queue += [entry for entry in self.baselines if self.result(entry) is None]
         for entry in self.entries():  # What the stopping rule knew before an interruption.
