@@ -7,11 +7,11 @@ runs alone.
 from dataclasses import replace
 
 from curriculum_search.search.arms import NO_CURRICULUM, Arm, exposure_control
+from curriculum_search.search.comparison import Plan
 from curriculum_search.search.jobs import Exhausted, Job, Status
 from curriculum_search.search.phases import Entry, Phase
 from curriculum_search.search.runs import Curve, RunBook, RunResult
 from curriculum_search.search.study import StudyFile
-from curriculum_search.search.comparison import Plan
 from curriculum_search.search.verdict import allocate
 
 

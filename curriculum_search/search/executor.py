@@ -7,6 +7,7 @@ been done.
 """
 
 import json
+import logging
 import math
 import os
 import shutil
@@ -97,6 +98,7 @@ def run_jobs(source: JobSource, *, resources: Resources, concurrency: int, scrat
         scratch: a folder for Tune's own files, emptied first.
     """
     os.environ.update(_ENVIRONMENT)
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what fails is told to the source
     shutil.rmtree(scratch, ignore_errors=True)
     if resources.workers == 1:
         bundle: dict[str, float] = {"CPU": resources.cpus_per_worker}

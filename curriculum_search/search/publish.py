@@ -207,7 +207,10 @@ def _rows(file: StudyFile, search: SearchPhase, confirmation: ConfirmationPhase)
                     note=f"{lost} runs did not end" if lost else "",
                 )
             )
-    for entry, result in [pair for pair in search.finished() if pair[0].arm.role == "searched"][:_LISTED]:
+    confirmed = bool(rows)  # The baselines are among those; else the search's stand beside its best.
+    baselines = [] if confirmed else [pair for pair in search.finished() if pair[0].arm.role == "baseline"]
+    searched = [pair for pair in search.finished() if pair[0].arm.role == "searched"][:_LISTED]
+    for entry, result in baselines + searched:
         rows.append(
             Row(
                 group="search, one seed each",

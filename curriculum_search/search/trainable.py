@@ -65,7 +65,7 @@ def _train_group(job: Job) -> None:
             name=job.key,
             storage_path=str(job.run_dir / "ray_train"),
             callbacks=[TuneReportCallback()],  # type: ignore[no-untyped-call, list-item]
-            failure_config=FailureConfig(max_failures=2),
+            failure_config=FailureConfig(max_failures=0),  # it is Tune that restarts a trial
         ),
     )
     trainer.fit()

@@ -108,6 +108,7 @@ class Workplace:
     folder: Path
     cache: Path
     database: Path
+    tracking_uri: str = ""  #: where commands are told to track; a file in the results, if nowhere
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
@@ -148,16 +149,21 @@ class Workplace:
             f"{{kind: witness, log: '{self.log}'}}]"
         )
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a process of this workplace needs to be told."""
+        tracking = {"MLFLOW_TRACKING_URI": self.tracking_uri}
+        return {"CURRICULUM_SEARCH_CACHE": str(self.cache), _MARK: self.mark, **tracking}
+
     def load(self, *overrides: str) -> StudyFile:
         return StudyFile.load(self.study, parse_overrides(overrides))
 
     def start(self, script: str, *arguments: object) -> subprocess.Popen[str]:
         """Start a command in a process group of its own, as a shell does, on a Ray of its own."""
-        environment = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_TRACKING_URI", "RAY_ADDRESS")}
         process = subprocess.Popen(
             [sys.executable, f"jobs/{script}.py", *map(str, arguments), "--results", str(self.results)],
             cwd=REPOSITORY,
-            env={**environment, "RAY_ADDRESS": "local", "CURRICULUM_SEARCH_CACHE": str(self.cache), _MARK: self.mark},
+            env={**os.environ, **self.environment, "RAY_ADDRESS": "local"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -181,7 +187,7 @@ class Workplace:
             ):
                 patch.setattr(warnings, "formatwarning", warnings.formatwarning)
                 patch.setenv("CURRICULUM_SEARCH_CACHE", str(self.cache))
-                patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+                patch.setenv("MLFLOW_TRACKING_URI", self.tracking_uri)
                 runpy.run_path(str(REPOSITORY / "jobs" / f"{script}.py"), run_name="__main__")
         except SystemExit as end:
             status = end.code or 0
@@ -200,7 +206,7 @@ class Workplace:
                     found.append(int(folder.name))
         return found
 
-    def is_deserted(self, within_seconds: float = 20.0) -> bool:
+    def is_deserted(self, within_seconds: float = 90.0) -> bool:
         """Whether all that the commands have started has ended, soon."""
         return wait_for(lambda: not self.started(), within_seconds)
 

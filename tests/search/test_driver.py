@@ -15,9 +15,8 @@ from mlflow.entities import Run
 from optuna.storages.journal import JournalFileBackend
 
 from curriculum_search.curriculum import CurriculumFile
-from curriculum_search.search.runs import RunResult
 from curriculum_search.search.jobs import Status
-from curriculum_search.tracking import tracking_uri
+from curriculum_search.search.runs import RunResult
 
 POINTS = [80, 160, 240, 320]
 TIMES = {"images_per_second", "train_seconds"}
@@ -77,7 +76,15 @@ def test_the_command_leaves_no_process_behind(study: Any) -> None:
 
 def test_a_study_leaves_its_files(study: Any) -> None:
     names = {path.name for path in study.root.iterdir()}
-    assert {"best.yaml", "curriculum.json", "report.md", "study.yaml", "study.journal", "figures", "witness.py"} <= names
+    assert {
+        "best.yaml",
+        "curriculum.json",
+        "report.md",
+        "study.yaml",
+        "study.journal",
+        "figures",
+        "witness.py",
+    } <= names
     assert {path.name for path in (study.root / "figures").iterdir()} == {
         "convergence_by_order_search.png",
         "unlocked_clusters_search.png",

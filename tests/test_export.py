@@ -1,0 +1,65 @@
+"""The best config as a file that trains again, and as a curriculum for other code."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from curriculum_search.curriculum import Curriculum, CurriculumFile, EasyToHard, Linear, NoOrder, Plateau
+from curriculum_search.diffusion import EDM, HeunSampler, LogNormal
+from curriculum_search.evaluation import Evaluation
+from curriculum_search.experiment import Experiment
+from curriculum_search.export import curriculum_of, experiment_yaml, write_best
+from curriculum_search.loading import load_experiment
+from curriculum_search.training import Training
+
+EXPERIMENTS = [
+    Experiment(),
+    Experiment(
+        process=EDM(),
+        density=LogNormal(mean=-0.5, std=1.1),
+        curriculum=Curriculum(num_clusters=7, order=EasyToHard(), pacing=Plateau(patience_share=0.03)),
+        training=Training(learning_rate=1.23456789012345e-4, microbatch_size=16, betas=(0.95, 0.999)),
+        evaluation=Evaluation(sampler=HeunSampler(num_steps=4)),
+        seed=12,
+    ),
+]
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_is_read_back_as_it_was_written(experiment: Experiment, tmp_path: Path) -> None:
+    path = tmp_path / "best.yaml"
+    path.write_text(experiment_yaml(experiment, "Best config.\n\nends at fd = 1.5"))
+    assert path.read_text().startswith("# Best config.\n#\n# ends at fd = 1.5\ndata:")
+    again, _ = load_experiment(path, {})
+    assert again == experiment
+    assert again.identity() == experiment.identity()
+
+
+def test_the_best_config_takes_its_plug_ins_along(tmp_path: Path) -> None:
+    source = {"of_export.py": "LOADED = True\n"}
+    best, curriculum = write_best(tmp_path, Experiment(seed=3), source, comment="x", evidence={"value": 1.5})
+    experiment, plugins = load_experiment(best, {})
+    assert plugins == source
+    assert replace(experiment, plugins=()) == Experiment(seed=3)
+    assert CurriculumFile.load(curriculum).evidence == {"value": 1.5}
+    assert not list(tmp_path.glob("*.partial"))
+    assert yaml.safe_load(best.read_text())["plugins"] == ["of_export.py"]
+
+
+def test_the_exported_curriculum_is_the_one_that_was_trained() -> None:
+    experiment = Experiment(curriculum=Curriculum(num_clusters=5, pacing=Linear(end_share=0.6)))
+    file = curriculum_of(experiment)
+    training = experiment.training
+    sampler = experiment.curriculum.build(
+        experiment.process, experiment.density, training.total_images, training.batch_size, "cpu"
+    )
+    assert list(file.edges) == sampler.edges.tolist()
+    assert list(file.permutation) == sampler.permutation.tolist()
+    assert (file.total_images, file.batch_size) == (training.total_images, training.batch_size)
+
+
+def test_ordinary_training_is_exported_as_one_cluster() -> None:
+    file = curriculum_of(Experiment(curriculum=Curriculum(order=NoOrder(), num_clusters=12)))
+    assert file.edges == (0.0, 1.0)
