@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from curriculum_search.search.comparison import Plan, compare
-from curriculum_search.search.verdict import allocate
+from curriculum_search.search.statistics.comparison import Plan, compare
+from curriculum_search.search.statistics.verdict import allocate
 
 REFERENCE = "no curriculum"
 PLAN = Plan(

@@ -1,7 +1,7 @@
 """What orchestration costs: seconds per trial beyond training, ours beside plain Ray Tune.
 
     python benchmarks/overhead.py --trials 100
-    python benchmarks/overhead.py --trials 1000        is the time per trial flat?
+    python benchmarks/overhead.py --trials 1000        is the time per trial flat from the 100th to the 1,000th?
 
 Both sides run the same number of trials that do nothing but report six values, with one worker each on reused actors,
 one side after the other: ours through the whole search (Optuna journal, run folders, logs, MLflow in SQLite), the peer
@@ -9,8 +9,8 @@ through ray.tune with OptunaSearch and the ASHA scheduler, its own loggers off.
 """
 
 import argparse
-import itertools
 import json
+import logging
 import os
 import tempfile
 import time
@@ -26,12 +26,13 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
-from curriculum_search.search import driver, executor
-from curriculum_search.search.cluster import Cluster
+from curriculum_search.search import driver
+from curriculum_search.search.book.runs import RunBook
+from curriculum_search.search.execution import executor
+from curriculum_search.search.execution.cluster import Cluster
+from curriculum_search.search.execution.trainable import REPORT
 from curriculum_search.search.phases import SearchPhase
-from curriculum_search.search.runs import RunBook
 from curriculum_search.search.study import StudyFile
-from curriculum_search.search.trainable import REPORT
 from curriculum_search.tracking import STUDY, Tracker, tracking_uri
 
 REPORTS = 6
@@ -40,7 +41,7 @@ STUDY_FILE = Path(__file__).parents[1] / "search_spaces" / "quickstart.yaml"
 
 def final_value(params: dict[str, Any]) -> float:
     """A cheap objective of the quickstart's space."""
-    rate = params["training.learning_rate"]
+    rate: float = params["training.learning_rate"]
     return abs(rate - 4e-3) * 1e3 + {"easy_to_hard": 0.0, "none": 0.5}.get(params["curriculum.order.kind"], 1.0)
 
 
@@ -120,7 +121,7 @@ def plain(trials: int, folder: Path) -> list[float]:
         "curriculum.pacing.kind": tune.choice(["linear", "root", "exponential", "step", "plateau"]),
         "curriculum.pacing.end_share": tune.uniform(0.1, 0.8),
     }
-    ray.init(logging_level="ERROR", log_to_driver=False)
+    ray.init(logging_level=logging.ERROR, log_to_driver=False)
     warm_up()
     started = time.perf_counter()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -146,7 +147,7 @@ def warm_up() -> None:
 
     @ray.remote(num_cpus=1)
     def load() -> None:
-        import curriculum_search.search.trainable  # noqa: F401
+        import curriculum_search.search.execution.trainable  # noqa: F401
 
     ray.get([load.remote() for _ in range(os.cpu_count() or 2)])
 
@@ -163,11 +164,27 @@ def main() -> None:
     for who, seconds in per_trial.items():
         print(f"{who:16s} {seconds:.3f} s a trial")
     print(f"ratio            {per_trial['this search'] / per_trial['plain Ray Tune']:.2f}")
-    if arguments.trials >= 500:
-        print("\nseconds a trial, by hundreds")
-        for who, ends in (("plain Ray Tune", peer), ("this search", mine)):
-            steps = [0.0, *ends[99::100]]
-            print(f"{who:16s} " + " ".join(f"{(b - a) / 100:.3f}" for a, b in itertools.pairwise(steps)))
+    ends = {"plain Ray Tune": peer, "this search": mine}
+    marks = [mark for mark in (100, *range(250, 10**6, 250)) if mark <= min(map(len, ends.values()))]
+    if not marks:
+        return
+    print("\nseconds a trial around the n-th (the hundred that end there)")
+    print(f"{'n':16s} " + " ".join(f"{mark:>7,}" for mark in marks))
+    around = {who: [seconds_at(times, mark) for mark in marks] for who, times in ends.items()}
+    for who, row in around.items():
+        print(f"{who:16s} " + " ".join(f"{value:7.3f}" for value in row))
+    ratios = [a / b for a, b in zip(around["this search"], around["plain Ray Tune"], strict=True)]
+    print(f"{'ratio':16s} " + " ".join(f"{value:7.2f}" for value in ratios))
+    if len(marks) > 1:
+        growth = [f"{who} {row[-1] / row[0]:.2f}" for who, row in around.items()]
+        print(f"the last over the first: {', '.join(growth)}")
+
+
+def seconds_at(ends: list[float], mark: int) -> float:
+    """Mean seconds of the hundred trials up to the `mark`-th, from the seconds since the start at which trials ended;
+    of the first hundred the second half, after the start's own cost."""
+    first = max(mark - 100, 50)
+    return (ends[mark - 1] - ends[first - 1]) / (mark - first)
 
 
 if __name__ == "__main__":

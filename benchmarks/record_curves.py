@@ -26,7 +26,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from curriculum_search.cli import cache_root
 from curriculum_search.evaluation import Diverged
 from curriculum_search.search.replay import Run, Table
-from curriculum_search.search.space import Distribution, Float, Space
+from curriculum_search.search.sampling.space import Distribution, Float, Space
 from curriculum_search.search.study import StudyFile
 from curriculum_search.training import PlainSession, train
 

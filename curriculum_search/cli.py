@@ -8,10 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from rich.console import Console
+from rich.table import Table
+
 from curriculum_search.loading import UserError
 
 #: Set by Ray in the process that `ray job submit` starts.
 _RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
+_LOG_WIDTH = 150
 
 
 def results_root(given: str | None) -> Path:
@@ -31,6 +35,12 @@ def results_root(given: str | None) -> Path:
 def cache_root() -> Path:
     """The folder for what can be computed again: CURRICULUM_SEARCH_CACHE, else ``~/.cache/curriculum-search``."""
     return Path(os.environ.get("CURRICULUM_SEARCH_CACHE", "~/.cache/curriculum-search")).expanduser().resolve()
+
+
+def show(table: Table) -> None:
+    """Print a table, as wide as the terminal, or in a log as wide as it needs to be to keep names on a line."""
+    console = Console()
+    (console if console.is_terminal else Console(width=_LOG_WIDTH)).print(table)
 
 
 def run_command(main: Callable[[], None]) -> None:

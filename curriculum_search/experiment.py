@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import nn
 
 from curriculum_search.config import Config
@@ -86,14 +87,15 @@ class Experiment(Config):
         )
 
     def check(self) -> None:
-        """Everything that can be known before training: the data are there, they fit the evaluation, and
-        the curriculum fits the noise process.
+        """Everything that can be known before training: the data are there, they fit the model and the evaluation,
+        and the curriculum fits the noise process.
 
         Raises:
             ValueError: what is wrong, and what would be right.
         """
         for part, check in (
             ("data", self.data.check),
+            ("model", self._check_model),
             ("evaluation", lambda: self.evaluation.check(self.process, self.data)),
             ("curriculum", self._check_curriculum),
         ):
@@ -101,6 +103,10 @@ class Experiment(Config):
                 check()
             except (ValueError, FileNotFoundError) as error:
                 raise ValueError(f"{part}: {error}") from error
+
+    def _check_model(self) -> None:
+        with torch.device("meta"):
+            self.build_network(self.data.load())
 
     def _check_curriculum(self) -> None:
         self.curriculum.resolve(self.process, self.density, self.training.total_images, self.training.batch_size)

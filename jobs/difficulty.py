@@ -11,7 +11,7 @@ from pathlib import Path
 from curriculum_search.cli import cache_root, results_root, run_command
 from curriculum_search.difficulty import ConvergenceStudy, EntropyStudy
 from curriculum_search.loading import UserError, load_experiment, parse_overrides, read_yaml
-from curriculum_search.search.difficulty import measure_difficulty
+from curriculum_search.search.commands.difficulty import measure_difficulty
 from curriculum_search.search.study import StudyFile
 
 

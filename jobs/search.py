@@ -1,7 +1,8 @@
 """Run a study: ``python jobs/search.py search_spaces/quickstart.yaml [path=value ...]``.
 
 The same command again goes on where it was, and after the end it prints the result.  Any field of the file can be
-overridden, as in ``study.trials=40`` or ``base.resources.workers=2``.
+overridden, as in ``study.trials=40`` or ``base.resources.workers=2``.  With ``--plan`` it only says what it would
+train, how long that takes and what it costs beside the study's limits; for that it times a few training steps.
 """
 
 import argparse
@@ -10,18 +11,21 @@ from pathlib import Path
 from curriculum_search.cli import cache_root, results_root, run_command
 from curriculum_search.loading import parse_overrides
 from curriculum_search.search.driver import run_study
+from curriculum_search.search.plan import show_plan
 from curriculum_search.search.study import StudyFile
 
 
 def main() -> None:
-    """Read the command line and run the study."""
+    """Read the command line and run the study, or show its plan."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, help="a study file, as in search_spaces/")
     parser.add_argument("overrides", nargs="*", metavar="path=value", help="any field, as in study.trials=40")
     parser.add_argument("--results", help="folder for results (default: ./results)")
-    arguments = parser.parse_args()
+    parser.add_argument("--plan", action="store_true", help="show what would be trained, and train nothing")
+    arguments = parser.parse_intermixed_args()
     file = StudyFile.load(arguments.study, parse_overrides(arguments.overrides))
-    run_study(file, root=results_root(arguments.results), cache_dir=cache_root())
+    command = show_plan if arguments.plan else run_study
+    command(file, root=results_root(arguments.results), cache_dir=cache_root())
 
 
 if __name__ == "__main__":

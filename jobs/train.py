@@ -10,8 +10,8 @@ from pathlib import Path
 
 from curriculum_search.cli import cache_root, results_root, run_command
 from curriculum_search.loading import load_experiment, parse_overrides
-from curriculum_search.search.jobs import Status
-from curriculum_search.search.single import train_single
+from curriculum_search.search.commands.single import train_single
+from curriculum_search.search.execution.jobs import Status
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("experiment", type=Path, help="an experiment in YAML, such as the best.yaml of a search")
     parser.add_argument("overrides", nargs="*", metavar="path=value", help="any field, as in training.batch_size=32")
     parser.add_argument("--results", help="folder for results (default: ./results)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     experiment, plugins = load_experiment(arguments.experiment, parse_overrides(arguments.overrides))
     result = train_single(
         experiment,

@@ -131,10 +131,12 @@ class Curriculum(Config):
 
         Raises:
             ValueError: a field does not fit the process (more clusters than timesteps, say), or a difficulty file
-                cannot be read.
+                cannot be read or was measured on another process.
         """
         curriculum, base = self.canonical(), density.piecewise(process)
         num_clusters = 1 if curriculum.order.all_at_once else curriculum.num_clusters
+        for part in (curriculum.partition, curriculum.order):
+            part.check(process)
         edges = curriculum.partition.edges(process, base, num_clusters)
         return CurriculumFile(
             process=process,

@@ -25,8 +25,16 @@ import numpy as np
 
 from curriculum_search.config import Config
 
+CurveName = Literal["convergence", "entropy"]
+
 FORMAT = "curriculum-search difficulty"
 VERSION = 1
+
+#: Fields of a noise process that a curve does not depend on: the marginals are the same whatever the network predicts.
+_WITHOUT_EFFECT: Mapping[CurveName, frozenset[str]] = {
+    "convergence": frozenset({"learned_variance"}),
+    "entropy": frozenset({"learned_variance", "prediction", "sigma_data"}),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +104,7 @@ class DifficultyFile(Config):
     entropy: DifficultyCurve
     details: Mapping[str, Any] = field(default_factory=dict)
 
-    def curve(self, name: Literal["convergence", "entropy"]) -> DifficultyCurve:
+    def curve(self, name: CurveName) -> DifficultyCurve:
         """One of the two curves by its name."""
         return {"convergence": self.convergence, "entropy": self.entropy}[name]
 
@@ -124,3 +132,25 @@ class DifficultyFile(Config):
             raise ValueError(f"path: {path} cannot be read ({error.strerror})") from error
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"path: {path} is not a difficulty file: {error}") from error
+
+
+def check_process(path: str, name: CurveName, process: Mapping[str, Any]) -> None:
+    """Whether a file's curve holds for a noise process, in which q might mean other levels.
+
+    Args:
+        path: of the file.
+        name: of the curve.
+        process: plain fields; those that the file does not record are not compared.
+
+    Raises:
+        ValueError: the file cannot be read, or was measured on another process.
+    """
+    recorded = DifficultyFile.load(path).process
+    differ = [f for f in recorded if f not in _WITHOUT_EFFECT[name] and recorded[f] != process.get(f)]
+    if differ:
+        differ = ["kind"] if "kind" in differ else differ
+        measured, wanted = (", ".join(f"{f} {fields.get(f)}" for f in differ) for fields in (recorded, process))
+        raise ValueError(
+            f"path: the {name} curve of {path} was measured on a process with {measured}, and this one has {wanted}; "
+            f"measure this one: jobs/difficulty.py"
+        )

@@ -6,13 +6,16 @@ also finds that difficulty grows towards the clean end, so "easy to hard" unlock
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
 from curriculum_search.config import Kinded
 from curriculum_search.curriculum._checks import require
-from curriculum_search.curriculum.difficulty_file import DifficultyFile
+from curriculum_search.curriculum.difficulty_file import CurveName, DifficultyFile, check_process
+
+if TYPE_CHECKING:
+    from curriculum_search.diffusion.process import Process
 
 
 class Order(Kinded):
@@ -25,6 +28,13 @@ class Order(Kinded):
     def permutation(self, edges: np.ndarray) -> np.ndarray:
         """The clusters between `edges` [N + 1] in the order of their unlocking, int64 [N], first = first unlocked."""
         raise NotImplementedError
+
+    def check(self, process: "Process") -> None:
+        """Whether the order is meant for this noise process.
+
+        Raises:
+            ValueError: it is not.
+        """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +82,15 @@ class MeasuredOrder(Order):
 
     kind: Literal["measured"] = "measured"
     path: str
-    curve: Literal["convergence", "entropy"] = "convergence"
+    curve: CurveName = "convergence"
 
     def permutation(self, edges: np.ndarray) -> np.ndarray:
         difficulty = DifficultyFile.load(self.path).curve(self.curve).over(edges)
         noisiest_first = np.arange(len(difficulty))[::-1]
         return noisiest_first[np.argsort(difficulty[::-1].round(12), kind="stable")]
+
+    def check(self, process: "Process") -> None:
+        check_process(self.path, self.curve, process.to_dict())
 
 
 @dataclass(frozen=True, kw_only=True)

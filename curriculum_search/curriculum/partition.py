@@ -13,7 +13,7 @@ import numpy as np
 
 from curriculum_search.config import Kinded
 from curriculum_search.curriculum._checks import require
-from curriculum_search.curriculum.difficulty_file import DifficultyFile
+from curriculum_search.curriculum.difficulty_file import CurveName, DifficultyFile, check_process
 
 if TYPE_CHECKING:
     from curriculum_search.diffusion.density import PiecewiseDensity
@@ -30,6 +30,13 @@ class Partition(Kinded):
     def cut(self, process: "Process", density: "PiecewiseDensity", num_clusters: int) -> np.ndarray:
         """The inner edges, float64 [num_clusters - 1], increasing, inside (0, 1)."""
         raise NotImplementedError
+
+    def check(self, process: "Process") -> None:
+        """Whether the rule is meant for this noise process.
+
+        Raises:
+            ValueError: it is not.
+        """
 
     def edges(self, process: "Process", density: "PiecewiseDensity", num_clusters: int) -> np.ndarray:
         """All edges, float64 [num_clusters + 1], strictly increasing from 0 to 1.
@@ -123,10 +130,13 @@ class MeasuredPartition(Partition):
 
     kind: Literal["measured"] = "measured"
     path: str
-    curve: Literal["convergence", "entropy"] = "convergence"
+    curve: CurveName = "convergence"
 
     def cut(self, process: "Process", density: "PiecewiseDensity", num_clusters: int) -> np.ndarray:
         return DifficultyFile.load(self.path).curve(self.curve).split_equally(num_clusters)
+
+    def check(self, process: "Process") -> None:
+        check_process(self.path, self.curve, process.to_dict())
 
 
 def k_medians(values: np.ndarray, num_clusters: int, min_size: int = 1, max_size: int | None = None) -> np.ndarray:

@@ -3,16 +3,21 @@
 from curriculum_search.report.convergence import Points, convergence
 from curriculum_search.report.difficulty import difficulty
 from curriculum_search.report.document import write_report
+from curriculum_search.report.pareto import Scored, pareto
 from curriculum_search.report.stages import StageHistory, unlocked, unlocked_levels
-from curriculum_search.report.table import Row, markdown_table, terminal_table
+from curriculum_search.report.table import Row, markdown_columns, markdown_table, terminal_columns, terminal_table
 
 __all__ = [
     "Points",
     "Row",
+    "Scored",
     "StageHistory",
     "convergence",
     "difficulty",
+    "markdown_columns",
     "markdown_table",
+    "pareto",
+    "terminal_columns",
     "terminal_table",
     "unlocked",
     "unlocked_levels",

@@ -7,6 +7,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+_WORDS = ("", "arm", "note", "change", "parameter")  # heads of columns that hold words
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
@@ -22,6 +24,7 @@ class Row:
         images: images seen by each run.
         seconds: of each run.
         note: how it ended, if not as planned, or what to know about it.
+        ranked: whether the row can be the best one; not if its value may not be compared with the others'.
     """
 
     group: str
@@ -33,6 +36,7 @@ class Row:
     images: int
     seconds: float
     note: str = ""
+    ranked: bool = True
 
 
 def terminal_table(rows: Sequence[Row], *, metric: str, higher_is_better: bool = False, title: str = "") -> Table:
@@ -60,11 +64,25 @@ def markdown_table(rows: Sequence[Row], *, metric: str, higher_is_better: bool =
     """The same table in Markdown, with the group as a column."""
     columns = {"": [row.group for row in rows], "arm": [row.name for row in rows], **_columns(rows, metric)}
     columns |= {"note": [row.note for row in rows]} if any(row.note for row in rows) else {}
-    best = _best(rows, higher_is_better)
-    lines = [_line(columns), _line("---" if head in ("", "arm", "note") else "---:" for head in columns)]
-    for i in range(len(rows)):
-        cells = (column[i].replace("|", "\\|") for column in columns.values())
-        lines.append(_line(f"**{cell}**" if i == best and cell else cell for cell in cells))
+    return markdown_columns(columns, bold=_best(rows, higher_is_better))
+
+
+def terminal_columns(columns: Mapping[str, Sequence[str]], *, title: str = "") -> Table:
+    """Columns by their heads, all of one length, as a table for `rich.print`; the first holds words."""
+    table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for i, head in enumerate(columns):
+        table.add_column(head, justify="right" if i else "left", no_wrap=i > 0)
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def markdown_columns(columns: Mapping[str, Sequence[str]], *, bold: int | None = None) -> str:
+    """The same in Markdown; `bold` is the place of a row that stands out."""
+    lines = [_line(columns), _line("---" if head in _WORDS else "---:" for head in columns)]
+    for i, cells in enumerate(zip(*columns.values(), strict=True)):
+        escaped = (cell.replace("|", "\\|") for cell in cells)
+        lines.append(_line(f"**{cell}**" if i == bold and cell else cell for cell in escaped))
     return "\n".join(lines) + "\n"
 
 
@@ -87,7 +105,7 @@ def _value(row: Row) -> str:
 
 
 def _best(rows: Sequence[Row], higher_is_better: bool) -> int | None:
-    values = {i: row.value for i, row in enumerate(rows) if row.value is not None}
+    values = {i: row.value for i, row in enumerate(rows) if row.value is not None and row.ranked}
     return (max if higher_is_better else min)(values, key=lambda i: values[i], default=None)
 
 

@@ -28,13 +28,14 @@ class Arm:
 
     Attributes:
         name: unique in the study, for tables and figures.
-        role: "baseline", "searched" or "control" (a constant density with the exposure of another arm).
+        role: "baseline", "searched", "control" (a constant density with the exposure of another arm) or "ablation" (a
+            step on the way from ordinary training to the winner).
         values: dotted path of the experiment to value.
         control_of: of a control, the arm whose exposure it has.
     """
 
     name: str
-    role: Literal["baseline", "searched", "control"]
+    role: Literal["baseline", "searched", "control", "ablation"]
     values: Mapping[str, Any]
     control_of: str = ""
 
@@ -73,6 +74,11 @@ def baseline(name: BaselineName, base: Experiment) -> Arm:
     )
 
 
+def control_name(arm: Arm) -> str:
+    """The name of an arm's exposure-matched control."""
+    return f"{arm.name} / exposure"
+
+
 def exposure_control(arm: Arm, exposure: Mapping[str, list[float]]) -> Arm:
     """The arm that trains as often on each noise level as `arm` did, in no order: a constant density.
 
@@ -84,7 +90,7 @@ def exposure_control(arm: Arm, exposure: Mapping[str, list[float]]) -> Arm:
     """
     values = {path: value for path, value in arm.values.items() if path.split(".")[0] not in ("curriculum", "density")}
     return Arm(
-        name=f"{arm.name} / exposure",
+        name=control_name(arm),
         role="control",
         control_of=arm.name,
         values=values

@@ -127,6 +127,17 @@ class Table:
         """Of each configuration, the mean over its seeds of the value at the end of a full run."""
         return np.array([np.mean([run.final for run in runs[self.total_images]]) for runs in self.by_config])
 
+    def unlocked_at(self, config: int) -> float:
+        """The share of a full run's images at the first evaluation after which all noise levels were in training."""
+        run = self.by_config[config][self.total_images][0]
+        pairs = zip(run.images, run.unlocked, strict=True)
+        return next((images for images, share in pairs if share >= 1), self.total_images) / self.total_images
+
+    def had_won(self, config: int) -> "Table":
+        """The table without the configurations that end better than `config`: what if that had been the best?"""
+        kept = [runs for runs, truth in zip(self.by_config, self.truth, strict=True) if truth >= self.truth[config]]
+        return Table(tuple(run for runs in kept for same_length in runs.values() for run in same_length))
+
 
 def _cell(value: Any) -> str:
     """Words as they are, all else as JSON."""

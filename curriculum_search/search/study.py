@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +13,11 @@ from curriculum_search.evaluation.evaluator import FeatureEvaluator
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError, define_plugins, read_plugins, read_yaml, validated, with_values
 from curriculum_search.search.arms import NO_CURRICULUM, Arm, BaselineName, baseline
-from curriculum_search.search.samplers import TPE, SearchSampler
-from curriculum_search.search.space import Categorical, Distribution, Space
-from curriculum_search.search.stopping import NoStopping, Stopping
+from curriculum_search.search.checks import check_study
+from curriculum_search.search.objectives import IMAGES_TO_BASELINE
+from curriculum_search.search.sampling.samplers import TPE, SearchSampler
+from curriculum_search.search.sampling.space import Distribution, Space
+from curriculum_search.search.stopping import NoStopping, Stopping, SuccessiveHalving
 
 _SECTIONS = ("study", "base", "space")
 
@@ -55,29 +56,45 @@ class Study(Config):
     Attributes:
         name: of the study's folder and of its run in MLflow.
         objective: the metric that decides, as an evaluator names it; the evaluator knows whether less of it is better.
+        secondary_objectives: what the search weighs beside it: further metrics, or ``images_to_baseline``
+            (`objectives`).  The leaders are then taken from the Pareto set; the verdict is about `objective`.
         trials: configs that the search tries, the baselines not counted; can be raised later.
-        seed: of all runs of the search and of the search itself.
+        seed: of the search itself, and the first of its runs.
+        seeds_per_trial: runs of each config of the search, on as many seeds; its value is their mean.
         algorithm: proposes configs.
-        stopping: ends trials early.
+        stopping: ends trials early; None: successive halving, or where there are secondary objectives nothing.
         baselines: arms that every study trains beside what it searches.
         equal_tries: ordinary training gets as many tries of the other parameters as any other order, so that a
             better learning rate is never taken for a better curriculum.
+        warm_start: what is tried first: folders of other studies, exported configs, or ``published`` (`warm`).
+        proxy: what the search's runs have in place of `base`'s, by dotted path: a smaller model, resolution or budget.
+            The confirmation trains at `base`'s size.
         confirmation: how the verdict is reached.
+        ablation_seeds: runs of each step on the way from ordinary training to the winner (`ablation`); 0: no such runs.
         max_concurrent_trials: trials at once; None: as many as the cluster has room for.
-        max_hours: no new trial of the search starts after this time; None: no limit.
+        max_images: training images of the whole study, the confirmation included; None: no limit.
+        max_hours: the same of the time that the command is at work.
+        max_gpu_hours: the same of the time that runs hold GPUs.
     """
 
     name: str
     objective: str
+    secondary_objectives: tuple[str, ...] = ()
     trials: int = 24
     seed: int = 0
+    seeds_per_trial: int = 1
     algorithm: SearchSampler = field(default_factory=TPE)
-    stopping: Stopping = field(default_factory=NoStopping)
+    stopping: Stopping | None = None
     baselines: tuple[BaselineName, ...] = ("no_curriculum", "published", "reversed", "random_order")
     equal_tries: bool = True
+    warm_start: tuple[str, ...] = ()
+    proxy: Mapping[str, Any] = field(default_factory=dict)
     confirmation: Confirmation = field(default_factory=Confirmation)
+    ablation_seeds: int = 0
     max_concurrent_trials: int | None = None
+    max_images: int | None = None
     max_hours: float | None = None
+    max_gpu_hours: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name or set(self.name) & set("/\\ \t\n") or self.name.startswith("."):
@@ -86,10 +103,37 @@ class Study(Config):
             raise ValueError(f"trials must be at least 0, not {self.trials}")
         if NO_CURRICULUM not in self.baselines:
             raise ValueError(f"baselines must include {NO_CURRICULUM}: it is what a curriculum is compared with")
+        if self.seeds_per_trial < 1:
+            raise ValueError(f"seeds_per_trial must be at least 1, not {self.seeds_per_trial}")
+        if self.ablation_seeds < 0 or self.ablation_seeds == 1:
+            raise ValueError(f"ablation_seeds must be 0 or at least 2, not {self.ablation_seeds}")
         if self.max_concurrent_trials is not None and self.max_concurrent_trials < 1:
             raise ValueError(f"max_concurrent_trials must be at least 1, not {self.max_concurrent_trials}")
-        if self.max_hours is not None and self.max_hours <= 0:
-            raise ValueError(f"max_hours must be above 0, not {self.max_hours}")
+        for name in ("max_images", "max_hours", "max_gpu_hours"):
+            limit = getattr(self, name)
+            if limit is not None and limit <= 0:
+                raise ValueError(f"{name} must be above 0, not {limit}")
+        objectives = (self.objective, *self.secondary_objectives)
+        if repeated := next((name for name in objectives if objectives.count(name) > 1), None):
+            raise ValueError(
+                f"secondary_objectives must differ from each other and from objective: {repeated} is twice"
+            )
+        if self.secondary_objectives and not isinstance(self.rule, NoStopping):
+            raise ValueError(
+                "stopping must be none where there are secondary_objectives: a trial that is poor in one objective may "
+                "be good in another"
+            )
+        if self.proxy and self.confirmation.leaders == 0:
+            raise ValueError(
+                "confirmation.leaders must be at least 1 where there is a proxy: nothing else trains at base's size"
+            )
+
+    @property
+    def rule(self) -> Stopping:
+        """What ends trials early."""
+        if self.stopping is not None:
+            return self.stopping
+        return NoStopping() if self.secondary_objectives else SuccessiveHalving()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +143,7 @@ class StudyFile:
     Attributes:
         path: where it was read.
         study, base, space: its three sections.
+        small: `base` with the proxy's values: what the search trains.
         raw_base: `base` as written, which arms override by dotted path.
         plugins: file name to source text.
     """
@@ -106,6 +151,7 @@ class StudyFile:
     path: Path
     study: Study
     base: Experiment
+    small: Experiment
     space: Space
     raw_base: Mapping[str, Any]
     plugins: dict[str, str]
@@ -136,21 +182,42 @@ class StudyFile:
         raw["space"] = {parameter: value for parameter, value in raw["space"].items() if value is not None}
         plugins = read_plugins(raw["base"].get("plugins", ()), where, path.parent, field="base.plugins")
         define_plugins(plugins)
+        study = validated(Study, raw["study"], where, "study")
+        proxy = f"{where}: study.proxy"
         file = cls(
             path=path,
-            study=validated(Study, raw["study"], where, "study"),
+            study=study,
             base=validated(Experiment, raw["base"], where, "base"),
+            small=validated(Experiment, with_values(raw["base"], study.proxy, proxy), proxy),
             space=_space(raw["space"], where),
             raw_base=raw["base"],
             plugins=plugins,
         )
-        file._check()
+        check_study(file)
         return file
 
     @property
     def direction(self) -> Literal["minimize", "maximize"]:
         """Whether less or more of the objective is better."""
         return self.base.evaluation.direction(self.study.objective)
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What the search weighs, the deciding one first."""
+        return (self.study.objective, *self.study.secondary_objectives)
+
+    @property
+    def directions(self) -> tuple[Literal["minimize", "maximize"], ...]:
+        """Of each objective."""
+        return tuple(
+            "minimize" if name == IMAGES_TO_BASELINE else self.base.evaluation.direction(name)
+            for name in self.objectives
+        )
+
+    @property
+    def search_seeds(self) -> range:
+        """The seeds of the search's runs; the confirmation's begin after them."""
+        return range(self.study.seed, self.study.seed + self.study.seeds_per_trial)
 
     def second_opinions(self) -> tuple[str, ...]:
         """Distances of the final evaluation by other extractors than the objective's, in the objective's direction."""
@@ -165,35 +232,39 @@ class StudyFile:
             and evaluation.direction(evaluator.names[0]) == self.direction
         )
 
-    def experiment(self, arm: Arm, seed: int) -> Experiment:
-        """The experiment of one run.
+    def experiment(self, arm: Arm, seed: int, *, small: bool = False) -> Experiment:
+        """The experiment of one run, at the base's size or, `small`, at the proxy's.
 
         Raises:
             UserError: the arm's values make no experiment.
         """
-        raw = with_values(self.raw_base, dict(arm.values), f"{self.path}: space")
+        values = {**(self.study.proxy if small else {}), **arm.values}
+        raw = with_values(self.raw_base, values, f"{self.path}: space")
         experiment = validated(Experiment, raw, f"{self.path}: {arm.name}")
         return replace(experiment, seed=seed)
 
-    def baselines(self) -> list[Arm]:
+    def baselines(self, *, small: bool = False) -> list[Arm]:
         """The baseline arms of this study."""
-        return [baseline(name, self.base) for name in self.study.baselines]
+        return [baseline(name, self.small if small else self.base) for name in self.study.baselines]
 
     def trial_experiment(self, params: Mapping[str, Any]) -> Experiment:
         """The experiment of a searched configuration, with the seed of the search."""
-        return self.experiment(Arm(name="space", role="searched", values=params), self.study.seed)
+        return self.experiment(Arm(name="space", role="searched", values=params), self.study.seed, small=True)
 
     def fingerprint(self) -> str:
-        """What must stay as it is when a study goes on, as JSON: base (but for its resources), space, objective and
-        seed."""
-        base = self.base.to_dict()
-        del base["resources"], base["plugins"]
+        """What must stay as it is when a study goes on, as JSON: base and proxy (but for their resources), space,
+        objectives and seeds."""
+        sizes = {"base": self.base.to_dict(), "study.proxy": self.small.to_dict()}
+        for size in sizes.values():
+            del size["resources"], size["plugins"]
         return json.dumps(
-            {
-                "base": base,
+            sizes
+            | {
                 "space": self.space.to_dict()["parameters"],
                 "study.objective": self.study.objective,
+                "study.secondary_objectives": self.study.secondary_objectives,
                 "study.seed": self.study.seed,
+                "study.seeds_per_trial": self.study.seeds_per_trial,
             },
             sort_keys=True,
         )
@@ -201,7 +272,8 @@ class StudyFile:
     def differences(self, fingerprint: str) -> list[str]:
         """The parts in which another fingerprint differs from this study's."""
         mine, other = json.loads(self.fingerprint()), json.loads(fingerprint)
-        return [part for part in mine if mine[part] != other.get(part)]
+        parts = [part for part in mine if mine[part] != other.get(part)]
+        return [part for part in parts if part != "study.proxy" or "base" not in parts]
 
     def write_resolved(self, folder: Path) -> Path:
         """Write the study with every default filled in, as ``study.yaml``."""
@@ -219,51 +291,9 @@ class StudyFile:
         return {
             "objective": self.study.objective,
             "algorithm": self.study.algorithm.to_dict()["kind"],
-            "stopping": self.study.stopping.to_dict()["kind"],
+            "stopping": self.study.rule.to_dict()["kind"],
             "seed": str(self.study.seed),
         }
-
-    def _probe(self, path: str, value: Any) -> dict[str, Any]:
-        """A configuration of the space in which `path` has `value`."""
-        wanted = {path: value}
-        for child in reversed(self.space.order):
-            if child in wanted:
-                for parent, allowed in self.space.parameters[child].when.items():
-                    wanted.setdefault(parent, allowed[0] if isinstance(allowed, list | tuple) else allowed)
-        return self.space.define(lambda p, distribution: wanted.get(p, distribution.values(2)[0]))
-
-    def _check_values(self, values: Mapping[str, Any], path: str) -> None:
-        """Whether a configuration of the space makes an experiment; else its parameter without which it would (or
-        `path`) is named."""
-        try:
-            self._base_with(values, f"{self.path}: space")
-        except UserError:
-            for suspect in values:
-                with suppress(UserError):
-                    self._base_with({p: v for p, v in values.items() if p != suspect}, "")
-                    path = suspect
-                    break
-            self._base_with(values, f"{self.path}: space.{path} = {values[path]!r}")
-
-    def _base_with(self, values: Mapping[str, Any], where: str) -> Experiment:
-        return validated(Experiment, with_values(self.raw_base, values, where), where, "base")
-
-    def _check(self) -> None:
-        where = str(self.path)
-        try:
-            self.base.check()
-        except ValueError as error:
-            raise UserError(f"{where}: base.{error}") from error
-        names = self.base.evaluation.metric_names(final=False)
-        if self.study.objective not in names:
-            raise UserError(
-                f"{where}: study.objective: no evaluator of base.evaluation.evaluators yields "
-                f"{self.study.objective!r}; they yield: {', '.join(names)}"
-            )
-        for path, value in ((p, v) for p, d in self.space.parameters.items() for v in _extremes(d)):
-            self._check_values(self._probe(path, value), path)
-        for arm in self.baselines():
-            self.experiment(arm, self.study.seed)
 
 
 def _space(raw: Mapping[str, Any], where: str) -> Space:
@@ -272,8 +302,3 @@ def _space(raw: Mapping[str, Any], where: str) -> Space:
         return Space(parameters=parameters)
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
-
-
-def _extremes(distribution: Distribution) -> list[Any]:
-    values = distribution.values(2)
-    return values if isinstance(distribution, Categorical) else [values[0], values[-1]]

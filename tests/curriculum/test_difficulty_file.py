@@ -1,10 +1,22 @@
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from curriculum_search.curriculum import DifficultyCurve, DifficultyFile
+from curriculum_search.curriculum import (
+    Curriculum,
+    DifficultyCurve,
+    DifficultyFile,
+    MeasuredOrder,
+    MeasuredPartition,
+    NoOrder,
+)
+from curriculum_search.diffusion import DDPM, EDM, EulerSampler, Flow, Process
+from curriculum_search.evaluation import Evaluation
+from curriculum_search.experiment import Experiment
 
 
 def example() -> DifficultyFile:
@@ -56,6 +68,54 @@ def test_a_curve_that_is_none_is_an_error(edges: tuple[float, ...], values: tupl
 def test_a_curve_without_difficulty_cannot_be_normalised() -> None:
     with pytest.raises(ValueError, match="at least one of them positive"):
         DifficultyCurve.normalised([0.0, 1.0], [0.0])
+
+
+PARTS = [
+    lambda path, curve: {"partition": MeasuredPartition(path=path, curve=curve)},
+    lambda path, curve: {"order": MeasuredOrder(path=path, curve=curve)},
+]
+V = DDPM(prediction="v", schedule="cosine", num_timesteps=500)
+
+
+@pytest.mark.parametrize("part", PARTS, ids=["partition", "order"])
+@pytest.mark.parametrize(
+    ("measured_on", "curve", "process", "message"),
+    [
+        (V.to_dict(), "convergence", EDM(), "a process with kind ddpm, and this one has kind edm"),
+        (V.to_dict(), "entropy", Flow(), "a process with kind ddpm, and this one has kind flow"),
+        (V.to_dict(), "convergence", replace(V, prediction="x0"), "prediction v, and this one has prediction x0"),
+        (V.to_dict(), "entropy", replace(V, schedule="linear"), "schedule cosine, and this one has schedule linear"),
+        (
+            V.to_dict(),
+            "convergence",
+            DDPM(),
+            "schedule cosine, num_timesteps 500, prediction v, and this one has schedule linear, num_timesteps 1000, "
+            "prediction epsilon",
+        ),
+        (EDM().to_dict(), "entropy", EDM(p_mean=-0.4), "p_mean -1.2, and this one has p_mean -0.4"),
+        # What makes no difference, or is not known:
+        (V.to_dict(), "convergence", V, ""),
+        (V.to_dict(), "convergence", replace(V, learned_variance=True), ""),
+        (V.to_dict(), "entropy", replace(V, prediction="x0"), ""),
+        (EDM().to_dict(), "entropy", EDM(sigma_data=1.0), ""),
+        ({"kind": "ddpm"}, "convergence", V, ""),
+        ({}, "convergence", V, ""),
+    ],
+)
+def test_a_curve_of_another_process_is_refused(
+    tmp_path: Path, part: Any, measured_on: dict[str, Any], curve: str, process: Process, message: str
+) -> None:
+    path = str(tmp_path / "difficulty.json")
+    replace(example(), process=measured_on).save(path)
+    curriculum = Curriculum(num_clusters=4, **part(path, curve))
+    evaluation = Evaluation() if isinstance(process, DDPM) else Evaluation(sampler=EulerSampler())
+    experiment = Experiment(process=process, curriculum=curriculum, evaluation=evaluation)
+    if not message:
+        experiment.check()
+        return
+    with pytest.raises(ValueError, match=rf"curriculum: path: the {curve} curve of {path} was measured on .*{message}"):
+        experiment.check()
+    replace(experiment, curriculum=replace(experiment.curriculum, order=NoOrder())).check()
 
 
 def test_a_file_that_is_none_is_named(tmp_path: Path) -> None:

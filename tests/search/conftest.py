@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 import os
 import runpy
 import shutil
@@ -11,17 +12,23 @@ import sys
 import time
 import uuid
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
 from mlflow import MlflowClient
 
 from curriculum_search.loading import parse_overrides
+from curriculum_search.search.book.runs import RunBook
+from curriculum_search.search.driver import open_searcher
+from curriculum_search.search.execution.jobs import Exhausted, Job, Outcome, Status
+from curriculum_search.search.phases import Phase, SearchPhase
 from curriculum_search.search.study import StudyFile
-from curriculum_search.tracking import tracking_uri
+from curriculum_search.tracking import Tracker, tracking_uri
 
 REPOSITORY = Path(__file__).parents[2]
 _MARK = "CURRICULUM_SEARCH_TEST_COMMAND"
@@ -31,6 +38,7 @@ study:
   name: tiny
   objective: val_loss
   trials: 3
+  stopping: {kind: none}
   baselines: [no_curriculum, published]
   confirmation: {min_seeds: 2, max_seeds: 2}
 base:
@@ -295,3 +303,97 @@ def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
+
+
+FINISHED = Outcome(status=Status.FINISHED)
+
+
+def final_value(experiment: dict[str, Any]) -> float:
+    """A landscape: best at a learning rate of 2e-3, a tenth better with a curriculum, a little noise by seed."""
+    value = 1.0 + abs(math.log10(experiment["training"]["learning_rate"] / 2e-3))
+    order = experiment["curriculum"]["order"]["kind"]
+    noise = zlib.crc32(f"{order} {experiment['seed']}".encode()) / 2**32
+    return value - 0.1 * (order == "easy_to_hard") + 0.001 * noise
+
+
+class Theatre:
+    """Plays the runs of a phase, two at a time, in the order in which they are handed out."""
+
+    def __init__(self, phase: Phase, end: Callable[[Job], Outcome | None] = lambda job: FINISHED) -> None:
+        self.phase = phase
+        self.end = end
+        self.played: list[Job] = []
+
+    def play(self, limit: int = 1000) -> list[Job]:
+        running: list[Job] = []
+        while len(self.played) < limit:
+            job = self.phase.next()
+            if isinstance(job, Job):
+                running.append(job)
+                self.played.append(job)
+            elif not running:
+                assert job is Exhausted.DONE
+                break
+            if len(running) == 2 or job is Exhausted.WAIT or job is Exhausted.DONE:
+                self._run(running.pop(0))
+        return self.played
+
+    def _run(self, job: Job) -> None:
+        value = final_value(job.experiment)
+        for images in (80, 160, 240, 320):
+            final = images == 320
+            metrics = {"val_loss": value + (320 - images) / 1000, "unlocked_share": 1.0, "fd_pca4_24": value}
+            report: dict[str, Any] = {"images": images, "metrics": metrics, "switches": [], "final": final}
+            if final:
+                report["exposure"] = {"edges": [0.0, 0.5, 1.0], "mass": [0.25, 0.75]}
+            if self.phase.reported(job, report):
+                self.phase.ended(job, Outcome(status=Status.STOPPED))
+                return
+        outcome = self.end(job)
+        if outcome is not None:
+            self.phase.ended(job, outcome)
+
+
+@pytest.fixture(name="theatre")
+def _theatre() -> type[Theatre]:
+    return Theatre
+
+
+@pytest.fixture
+def make_book(workplace: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[StudyFile], RunBook]]:
+    trackers: list[Tracker] = []
+
+    def make(file: StudyFile) -> RunBook:
+        folder = workplace.results / file.study.name
+        trackers.append(
+            Tracker(
+                folder / "tracking",
+                uri=f"sqlite:///{workplace.results / 'mlflow.db'}",
+                study=file.study.name,
+                experiment=f"phases {len(trackers)}",
+            )
+        )
+        return RunBook(
+            folder,
+            cache_dir=workplace.cache,
+            plugins=file.plugins,
+            tracker=trackers[-1],
+            objective=file.study.objective,
+            direction=file.direction,
+        )
+
+    yield make
+    for tracker in trackers:
+        tracker.close(0)
+
+
+@pytest.fixture
+def make_search(make_book: Callable[[StudyFile], RunBook]) -> Callable[[StudyFile], SearchPhase]:
+    """The search phase as a command that has just been started finds it."""
+
+    def make(file: StudyFile) -> SearchPhase:
+        book = make_book(file)
+        book.root.mkdir(parents=True, exist_ok=True)
+        return SearchPhase(file, book, open_searcher(book.root, file))
+
+    return make

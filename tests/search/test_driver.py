@@ -1,6 +1,8 @@
 """A whole study in miniature, by its commands: search, confirmation, what it leaves, and what the same command does
 again."""
 
+import gc
+import itertools
 import json
 import re
 from collections.abc import Callable
@@ -9,14 +11,20 @@ from typing import Any
 
 import optuna
 import pytest
+import ray
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.storages.journal import JournalFileBackend
 
 from curriculum_search.curriculum import CurriculumFile
-from curriculum_search.search.jobs import Status
-from curriculum_search.search.runs import RunResult
+from curriculum_search.search import driver
+from curriculum_search.search.book.runs import RunBook, RunResult
+from curriculum_search.search.confirm import ConfirmationPhase
+from curriculum_search.search.execution.jobs import Status
+from curriculum_search.search.outcome import publish
+from curriculum_search.search.sampling.searcher import Searcher
+from curriculum_search.tracking import Tracker
 
 POINTS = [80, 160, 240, 320]
 TIMES = {"images_per_second", "train_seconds"}
@@ -93,7 +101,7 @@ def test_a_study_leaves_its_files(study: Any) -> None:
     }
     for folder in (study.root / "runs").iterdir():
         files = {path.name for path in folder.iterdir()}
-        assert files == {"experiment.json", "log.jsonl", "checkpoint.pt", "samples.png", "result.json"}
+        assert files == {"experiment.json", "witness.py", "log.jsonl", "checkpoint.pt", "samples.png", "result.json"}
         reports = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         assert [report["images"] for report in reports] == POINTS
     resolved = yaml.safe_load((study.root / "study.yaml").read_text())
@@ -201,3 +209,87 @@ def test_with_more_trials_only_the_new_ones_are_trained(study: Any, two_cpus: No
 def _experiment(root: Path, key: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((root / "runs" / key / "experiment.json").read_text())
     return found
+
+
+def interrupt_after(patch: pytest.MonkeyPatch, where: Any, name: str) -> None:
+    """Have the first call of a function followed by Ctrl-C."""
+    original, calls = getattr(where, name), itertools.count()
+
+    def interrupted(*arguments: Any, **options: Any) -> Any:
+        result = original(*arguments, **options)
+        if next(calls) == 0:
+            raise KeyboardInterrupt
+        return result
+
+    patch.setattr(where, name, interrupted)
+
+
+MOMENTS = [
+    (driver, "check_same_study"),
+    (Tracker, "check"),
+    (driver, "open_searcher"),
+    (driver, "prepare"),
+    (driver, "_write_fingerprint"),
+    (Tracker, "start_run"),
+    (RunBook, "start"),
+    (RunBook, "reported"),
+    (RunBook, "ended"),
+    (Searcher, "tell_complete"),
+    (ConfirmationPhase, "__init__"),
+    (ConfirmationPhase, "settle"),
+    (publish, "write_best"),
+    (publish, "write_report"),
+]
+
+
+@pytest.mark.timeout(600)
+def test_interrupted_at_one_step_after_the_other_a_study_comes_to_its_end_within_its_budget(
+    workplace: Any, two_cpus: None, wait_for: Callable[[Callable[[], bool], float], bool]
+) -> None:
+    """Two baselines, two trials and a confirmation of ten runs are what the budget is exactly enough for."""
+    budget = (2 + 2 + 10) * 320
+    command = (workplace.study, workplace.watched(), "study.trials=9", f"study.max_images={budget}")
+    for where, name in MOMENTS:
+        with pytest.MonkeyPatch.context() as patch:
+            interrupt_after(patch, where, name)
+            status, _, err = workplace.call("search", *command)
+            assert (status, err) == (130, "\ninterrupted; the same command goes on from here\n"), name
+        gc.collect()  # Elsewhere the actors of an interrupted command end with its process.
+        assert wait_for(lambda: ray.available_resources().get("CPU") == 2, 60)
+    status, out, err = workplace.call("search", *command)
+    assert (status, err) == (0, "")
+    assert "Verdict: " in out
+    found = results(workplace.results / "tiny")
+    assert len(found) == 2 + 2 + 10
+    assert sum(result.images for result in found.values()) == budget
+    # What is trained again is the stretch that a run was in; two runs are under way at each interruption.
+    running = sum(where in (RunBook, Searcher, ConfirmationPhase) for where, _ in MOMENTS)
+    assert 4 * len(found) <= len(workplace.witnessed()) <= 4 * len(found) + 2 * running
+    client = MlflowClient(f"sqlite:///{workplace.results / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("curriculum-search").experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(runs) == len(found) + 1
+
+
+def test_nothing_of_a_study_is_read_or_written_while_another_command_is_at_work(workplace: Any, no_ray: None) -> None:
+    folder = workplace.results / "tiny"
+    with driver.only_driver(folder):
+        (folder / "study.json").write_text("not written to its end")
+        (folder / "spent.json").write_text("nor this")
+        before = {path: path.stat().st_mtime_ns for path in workplace.results.rglob("*")}
+        status, out, err = workplace.call("search", workplace.study)
+        assert (status, out) == (2, "")
+        assert err == f"error: {folder}: another command is at work there; wait for it, or stop it\n"
+        assert {path: path.stat().st_mtime_ns for path in workplace.results.rglob("*")} == before
+
+
+def test_a_study_without_enough_time_is_refused_before_its_first_run(workplace: Any, two_cpus: None) -> None:
+    status, out, err = workplace.call("search", workplace.study, "study.max_hours=0.00001")
+    assert status == 2
+    assert out == "tiny: a few training steps, to see how long a run lasts\n"
+    assert err.startswith(
+        f"error: {workplace.study}: study.max_hours: 1e-05 is not enough for 2 baseline runs, one trial"
+    )
+    assert not (workplace.results / "tiny" / "runs").exists()
+    spent = json.loads((workplace.results / "tiny" / "spent.json").read_text())
+    assert spent["seconds"] > 0

@@ -16,8 +16,8 @@ from mlflow.entities import Run
 
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import validated
-from curriculum_search.search.jobs import Status
-from curriculum_search.search.runs import RunResult
+from curriculum_search.search.book.runs import RunResult
+from curriculum_search.search.execution.jobs import Status
 from curriculum_search.training import PlainSession, train
 
 POINTS = [80, 160, 240, 320]

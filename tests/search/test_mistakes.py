@@ -31,6 +31,42 @@ def refused(workplace: Any, *arguments: object) -> str:
             "space.training.lr={kind: float, low: 0.1, high: 1.0}",
             "space.training.lr = 0.1: base.training.lr: no such field",
         ),
+        (
+            "study.objective=fid50k",
+            "study.objective: no evaluator of base.evaluation.evaluators yields 'fid50k'; they yield: val_loss, ",
+        ),
+        (
+            "study.secondary_objectives=[fid50k]",
+            "study.secondary_objectives: no evaluator of base.evaluation.evaluators yields 'fid50k'; they yield: ",
+        ),
+        (
+            "study.objective=images_to_baseline",
+            "study.objective: images_to_baseline can only be one of secondary_objectives",
+        ),
+        (
+            "study={name: a, objective: val_loss, secondary_objectives: [witnessed], stopping: "
+            "{kind: successive_halving}}",
+            "study: stopping must be none where there are secondary_objectives: ",
+        ),
+        ("study.baselines=[published]", "study: baselines must include no_curriculum: "),
+        ("study.baselines=[no_curriculum, best]", "study.baselines.1: must be "),
+        (
+            "space.curriculum.order.kind.choices=[easy_to_hard]",
+            "study.equal_tries: the space never has curriculum.order.kind none, so that ordinary training would get no "
+            "tries of training.learning_rate beside the curricula; add none to the choices of ",
+        ),
+        ("study.proxy={training.batchsize: 3}", "study.proxy: training.batchsize: no such field (did you mean "),
+        ("study.proxy={training.learning_rate: 1e-3}", "study.proxy: training.learning_rate is searched; take it out "),
+        (
+            "study.proxy={model.patch_size: 3}",
+            "study.proxy: model: patch_size must divide the resolution 8, and 3 does ",
+        ),
+        (
+            "study.proxy={evaluation.evaluators: [{kind: witness}]}",
+            "study.objective: no evaluator of base with study.proxy.evaluation.evaluators yields 'val_loss'; ",
+        ),
+        ("study.seeds_per_trial=0", "study: seeds_per_trial must be at least 1, not 0"),
+        ("study.max_images=-1", "study: max_images must be above 0, not -1"),
     ],
 )
 def test_a_wrong_file_ends_the_command_before_anything_is_written(

@@ -1,136 +1,47 @@
 """What the two phases of a study hand out, and what they make of the ends; runs are played, not trained."""
 
 import math
-import zlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
-import pytest
 from optuna.storages.journal import JournalFileBackend
 
 from curriculum_search.search.confirm import ConfirmationPhase
-from curriculum_search.search.driver import open_searcher
-from curriculum_search.search.jobs import Exhausted, Job, Outcome, Status
-from curriculum_search.search.phases import Phase, SearchPhase
-from curriculum_search.search.runs import RunBook
+from curriculum_search.search.execution.jobs import Exhausted, Job, Outcome, Status
+from curriculum_search.search.phases import SearchPhase
 from curriculum_search.search.study import StudyFile
-from curriculum_search.tracking import Tracker
 
 FINISHED = Outcome(status=Status.FINISHED)
-
-
-def final_value(experiment: dict[str, Any]) -> float:
-    """A landscape: best at a learning rate of 2e-3, a tenth better with a curriculum, a little noise by seed."""
-    value = 1.0 + abs(math.log10(experiment["training"]["learning_rate"] / 2e-3))
-    order = experiment["curriculum"]["order"]["kind"]
-    noise = zlib.crc32(f"{order} {experiment['seed']}".encode()) / 2**32
-    return value - 0.1 * (order == "easy_to_hard") + 0.001 * noise
-
-
-class Theatre:
-    """Plays the runs of a phase, two at a time, in the order in which they are handed out."""
-
-    def __init__(self, phase: Phase, end: Callable[[Job], Outcome | None] = lambda job: FINISHED) -> None:
-        self.phase = phase
-        self.end = end
-        self.played: list[Job] = []
-
-    def play(self, limit: int = 1000) -> list[Job]:
-        running: list[Job] = []
-        while len(self.played) < limit:
-            job = self.phase.next()
-            if isinstance(job, Job):
-                running.append(job)
-                self.played.append(job)
-            elif not running:
-                assert job is Exhausted.DONE
-                break
-            if len(running) == 2 or job is Exhausted.WAIT or job is Exhausted.DONE:
-                self._run(running.pop(0))
-        return self.played
-
-    def _run(self, job: Job) -> None:
-        value = final_value(job.experiment)
-        for images in (80, 160, 240, 320):
-            final = images == 320
-            metrics = {"val_loss": value + (320 - images) / 1000, "unlocked_share": 1.0, "fd_pca4_24": value}
-            report: dict[str, Any] = {"images": images, "metrics": metrics, "switches": [], "final": final}
-            if final:
-                report["exposure"] = {"edges": [0.0, 0.5, 1.0], "mass": [0.25, 0.75]}
-            if self.phase.reported(job, report):
-                self.phase.ended(job, Outcome(status=Status.STOPPED))
-                return
-        outcome = self.end(job)
-        if outcome is not None:
-            self.phase.ended(job, outcome)
 
 
 def order_of(job: Job) -> str:
     return str(job.experiment["curriculum"]["order"]["kind"])
 
 
-@pytest.fixture
-def make_book(workplace: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[StudyFile], RunBook]]:
-    trackers: list[Tracker] = []
-
-    def make(file: StudyFile) -> RunBook:
-        folder = workplace.results / file.study.name
-        trackers.append(
-            Tracker(
-                folder / "tracking",
-                uri=f"sqlite:///{workplace.results / 'mlflow.db'}",
-                study=file.study.name,
-                experiment=f"phases {len(trackers)}",
-            )
-        )
-        return RunBook(
-            folder,
-            cache_dir=workplace.cache,
-            plugins=file.plugins,
-            tracker=trackers[-1],
-            objective=file.study.objective,
-            direction=file.direction,
-        )
-
-    yield make
-    for tracker in trackers:
-        tracker.close(0)
-
-
-@pytest.fixture
-def make_search(make_book: Callable[[StudyFile], RunBook]) -> Callable[[StudyFile], SearchPhase]:
-    """The search phase as a command that has just been started finds it."""
-
-    def make(file: StudyFile) -> SearchPhase:
-        book = make_book(file)
-        book.root.mkdir(parents=True, exist_ok=True)
-        return SearchPhase(file, book, open_searcher(book.root, file))
-
-    return make
-
-
 Make = Callable[[StudyFile], SearchPhase]
 
 
-def test_the_baselines_come_first_then_as_many_trials_as_the_study_has(workplace: Any, make_search: Make) -> None:
+def test_the_baselines_come_first_then_as_many_trials_as_the_study_has(
+    workplace: Any, make_search: Make, theatre: Any
+) -> None:
     search = make_search(workplace.load("study.trials=5"))
     assert search.pending()
-    jobs = Theatre(search).play()
+    jobs = theatre(search).play()
     assert [order_of(job) for job in jobs[:2]] == ["none", "easy_to_hard"]
     assert jobs[1].experiment["curriculum"]["num_clusters"] == 20
     assert len(jobs) == 2 + 5
     assert {job.experiment["seed"] for job in jobs} == {0}
     assert not search.pending()
     assert search.next() is Exhausted.DONE
-    values = [result.metrics["val_loss"] for _, result in search.finished()]
+    values = [candidate.values[0] for candidate in search.finished()]
     assert values == sorted(values)
     assert len(values) == 7
 
 
-def test_ordinary_training_gets_as_many_tries_as_any_order(workplace: Any, make_search: Make) -> None:
+def test_ordinary_training_gets_as_many_tries_as_any_order(workplace: Any, make_search: Make, theatre: Any) -> None:
     choices = "space.curriculum.order.kind.choices=[easy_to_hard, hard_to_easy, random, none]"
     where = "space.curriculum.num_clusters.when={curriculum.order.kind: [easy_to_hard, hard_to_easy, random]}"
     tries = {}
@@ -138,7 +49,7 @@ def test_ordinary_training_gets_as_many_tries_as_any_order(workplace: Any, make_
         file = workplace.load(
             "study.trials=12", choices, where, f"study.equal_tries={equal}", f"study.name=tries-{equal}"
         )
-        jobs = Theatre(make_search(file)).play()[2:]
+        jobs = theatre(make_search(file)).play()[2:]
         tries[equal] = Counter(map(order_of, jobs))
         assert len(jobs) == 12
     assert tries["true"]["none"] >= max(tries["true"].values())
@@ -146,11 +57,11 @@ def test_ordinary_training_gets_as_many_tries_as_any_order(workplace: Any, make_
 
 
 def test_after_a_restart_what_had_begun_comes_first_and_nothing_ended_comes_again(
-    workplace: Any, make_search: Make
+    workplace: Any, make_search: Make, theatre: Any
 ) -> None:
     file = workplace.load("study.trials=6")
     # The command ends while trial 1 and trial 2 are running: they have reported, and no end was told.
-    first = Theatre(make_search(file))
+    first = theatre(make_search(file))
     first.play(limit=4)
     first.end = lambda job: None
     begun = [job.key for job in first.play(limit=6)[3:]]
@@ -158,29 +69,31 @@ def test_after_a_restart_what_had_begun_comes_first_and_nothing_ended_comes_agai
 
     second = make_search(file)
     assert second.pending()
-    jobs = [job.key for job in Theatre(second).play()]
+    jobs = [job.key for job in theatre(second).play()]
     assert set(jobs[: len(begun)]) == set(begun)
     assert not ended & set(jobs)
     assert len(set(jobs) | ended) == 2 + 6
 
 
-def test_more_trials_are_only_the_new_ones(workplace: Any, make_search: Make) -> None:
-    Theatre(make_search(workplace.load("study.trials=3"))).play()
+def test_more_trials_are_only_the_new_ones(workplace: Any, make_search: Make, theatre: Any) -> None:
+    theatre(make_search(workplace.load("study.trials=3"))).play()
     assert not make_search(workplace.load("study.trials=3")).pending()
-    assert len(Theatre(make_search(workplace.load("study.trials=5"))).play()) == 2
+    assert len(theatre(make_search(workplace.load("study.trials=5"))).play()) == 2
 
 
-def test_a_run_that_ended_and_whose_end_was_not_told_is_told_and_not_trained(workplace: Any, make_search: Make) -> None:
+def test_a_run_that_ended_and_whose_end_was_not_told_is_told_and_not_trained(
+    workplace: Any, make_search: Make, theatre: Any
+) -> None:
     file = workplace.load("study.trials=2")
     search = make_search(file)
-    theatre = Theatre(search)
-    theatre.play(limit=3)
+    stage = theatre(search)
+    stage.play(limit=3)
     job = search.next()
     assert isinstance(job, Job)
     search.reported(job, {"images": 320, "metrics": {"val_loss": 1.0, "unlocked_share": 1.0}, "switches": []})
     search.book.ended(job.key, FINISHED)  # and the command is killed before the searcher hears of it
     again = make_search(file)
-    assert job.key not in [played.key for played in Theatre(again).play()]
+    assert job.key not in [played.key for played in theatre(again).play()]
     states = [trial.state.name for trial in _trials(workplace)]
     assert states == ["COMPLETE", "COMPLETE"]
 
@@ -190,7 +103,7 @@ def _trials(workplace: Any, name: str = "tiny") -> list[Any]:
     return optuna.load_study(study_name=name, storage=storage).get_trials()
 
 
-def test_each_end_is_told_to_optuna_in_its_own_terms(workplace: Any, make_search: Make) -> None:
+def test_each_end_is_told_to_optuna_in_its_own_terms(workplace: Any, make_search: Make, theatre: Any) -> None:
     ends = iter(
         [
             FINISHED,
@@ -200,7 +113,7 @@ def test_each_end_is_told_to_optuna_in_its_own_terms(workplace: Any, make_search
         ]
     )
     search = make_search(workplace.load("study.trials=4"))
-    Theatre(
+    theatre(
         search, end=lambda job: next(ends) if job.experiment["training"]["learning_rate"] != 1e-3 else FINISHED
     ).play()
     trials = _trials(workplace)
@@ -214,12 +127,12 @@ def test_each_end_is_told_to_optuna_in_its_own_terms(workplace: Any, make_search
     assert (search.book.folder(failed.experiment.identity()) / "error.txt").read_text() == "line 1"
 
 
-def test_a_stopping_rule_ends_trials_and_never_baselines(workplace: Any, make_search: Make) -> None:
+def test_a_stopping_rule_ends_trials_and_never_baselines(workplace: Any, make_search: Make, theatre: Any) -> None:
     file = workplace.load(
         "study.trials=8", "study.stopping={kind: successive_halving, eta: 2.0, first_rung_share: 0.25}"
     )
     search = make_search(file)
-    Theatre(search).play()
+    theatre(search).play()
     stopped = [entry for entry, result in search.ended_runs() if result.status is Status.STOPPED]
     assert stopped
     assert {entry.arm.role for entry in stopped} == {"searched"}
@@ -228,32 +141,34 @@ def test_a_stopping_rule_ends_trials_and_never_baselines(workplace: Any, make_se
     assert all(trial.intermediate_values for trial in pruned)
 
 
-def test_a_baseline_that_failed_is_tried_again(workplace: Any, make_search: Make) -> None:
+def test_a_baseline_that_failed_is_tried_again(workplace: Any, make_search: Make, theatre: Any) -> None:
     file = workplace.load("study.trials=0")
     failed = Outcome(status=Status.FAILED, reason="OSError: disk full", trace="line 1")
-    Theatre(make_search(file), end=lambda job: failed if order_of(job) == "none" else FINISHED).play()
+    theatre(make_search(file), end=lambda job: failed if order_of(job) == "none" else FINISHED).play()
     again = make_search(file)
     assert again.pending()
-    assert [order_of(job) for job in Theatre(again).play()] == ["none"]
+    assert [order_of(job) for job in theatre(again).play()] == ["none"]
     assert not make_search(file).pending()
 
 
 def confirmation_of(search: SearchPhase) -> ConfirmationPhase:
-    return ConfirmationPhase(search.file, search.book, search.finished())
+    return ConfirmationPhase(search.file, search.book, search.finished(), search.pareto())
 
 
-def test_leaders_controls_and_baselines_are_confirmed_on_fresh_seeds(workplace: Any, make_search: Make) -> None:
+def test_leaders_controls_and_baselines_are_confirmed_on_fresh_seeds(
+    workplace: Any, make_search: Make, theatre: Any
+) -> None:
     search = make_search(workplace.load("study.trials=6", "study.confirmation.max_seeds=3"))
-    Theatre(search).play()
+    theatre(search).play()
     confirmation = confirmation_of(search)
     (leader,) = confirmation.plan.leaders
-    best = next(entry for entry, _ in search.finished() if entry.arm.role == "searched" and _has_order(entry))
+    best = next(c.entry for c in search.finished() if c.arm.role == "searched" and _has_order(c.entry))
     assert leader == best.arm.name
     control = confirmation.arms[confirmation.plan.controls[leader]]
     assert control.values["density.kind"] == "histogram"
     assert control.values["density.mass"] == [0.25, 0.75]
     assert control.values["training.learning_rate"] == best.arm.values["training.learning_rate"]
-    jobs = Theatre(confirmation).play()
+    jobs = theatre(confirmation).play()
     assert 0 not in {job.experiment["seed"] for job in jobs}
     assert len({job.key for job in jobs}) == len(jobs)
     values = confirmation.values("val_loss")
@@ -267,19 +182,19 @@ def _has_order(entry: Any) -> bool:
 
 
 def test_ordinary_training_is_confirmed_with_the_best_settings_that_it_was_tried_with(
-    workplace: Any, make_search: Make
+    workplace: Any, make_search: Make, theatre: Any
 ) -> None:
     search = make_search(workplace.load("study.trials=6"))
-    Theatre(search).play()
-    tried = [entry for entry, _ in search.finished() if not _has_order(entry)]
+    theatre(search).play()
+    tried = [c.entry for c in search.finished() if not _has_order(c.entry)]
     confirmation = confirmation_of(search)
     reference = confirmation.entry("no_curriculum", 1).experiment
     assert reference.training.learning_rate == tried[0].experiment.training.learning_rate != 1e-3
 
 
-def test_the_next_round_waits_for_the_runs_of_this_one(workplace: Any, make_search: Make) -> None:
+def test_the_next_round_waits_for_the_runs_of_this_one(workplace: Any, make_search: Make, theatre: Any) -> None:
     search = make_search(workplace.load("study.trials=4"))
-    Theatre(search).play()
+    theatre(search).play()
     confirmation = confirmation_of(search)
     jobs = []
     while isinstance(job := confirmation.next(), Job):
@@ -291,14 +206,14 @@ def test_the_next_round_waits_for_the_runs_of_this_one(workplace: Any, make_sear
 
 
 def test_a_confirmation_that_was_interrupted_goes_on_and_repeats_only_failures(
-    workplace: Any, make_search: Make
+    workplace: Any, make_search: Make, theatre: Any
 ) -> None:
     search = make_search(workplace.load("study.trials=4"))
-    Theatre(search).play()
+    theatre(search).play()
     failing = Outcome(status=Status.FAILED, reason="OSError: disk full", trace="line 1")
     ends = iter([FINISHED, failing, Outcome(status=Status.DIVERGED, reason="nan")])
-    first = Theatre(confirmation_of(search), end=lambda job: next(ends, FINISHED)).play(limit=5)
-    again = [job.key for job in Theatre(confirmation_of(search)).play()]
+    first = theatre(confirmation_of(search), end=lambda job: next(ends, FINISHED)).play(limit=5)
+    again = [job.key for job in theatre(confirmation_of(search)).play()]
     assert first[1].key in again  # failed
     assert first[0].key not in again  # finished
     assert first[2].key not in again  # diverged: a result
@@ -306,28 +221,30 @@ def test_a_confirmation_that_was_interrupted_goes_on_and_repeats_only_failures(
     assert sum(math.isnan(value) for seeds in values.values() for value in seeds.values()) == 1
 
 
-def test_without_leaders_nothing_is_confirmed(workplace: Any, make_search: Make) -> None:
+def test_without_leaders_nothing_is_confirmed(workplace: Any, make_search: Make, theatre: Any) -> None:
     search = make_search(workplace.load("study.trials=2", "study.confirmation.leaders=0"))
-    Theatre(search).play()
+    theatre(search).play()
     confirmation = confirmation_of(search)
     assert not confirmation.pending()
     assert confirmation.next() is Exhausted.DONE
 
 
-def test_a_search_that_found_only_ordinary_training_confirms_the_baselines(workplace: Any, make_search: Make) -> None:
+def test_a_search_that_found_only_ordinary_training_confirms_the_baselines(
+    workplace: Any, make_search: Make, theatre: Any
+) -> None:
     file = workplace.load(
         "study.trials=2", "space.curriculum.order.kind.choices=[none]", "space.curriculum.num_clusters=null"
     )
     search = make_search(file)
-    Theatre(search).play()
+    theatre(search).play()
     confirmation = confirmation_of(search)
     assert confirmation.plan.leaders == ()
-    Theatre(confirmation).play()
+    theatre(confirmation).play()
     assert set(confirmation.values("val_loss")) == {"no_curriculum", "published"}
 
 
-def test_the_folder_of_a_run_tells_all_of_it(workplace: Any, make_search: Make) -> None:
+def test_the_folder_of_a_run_tells_all_of_it(workplace: Any, make_search: Make, theatre: Any) -> None:
     search = make_search(workplace.load("study.trials=0"))
-    (job, *_) = Theatre(search).play()
+    (job, *_) = theatre(search).play()
     files = {path.name for path in Path(job.run_dir).iterdir()}
     assert {"experiment.json", "log.jsonl", "result.json"} <= files

@@ -107,8 +107,8 @@ def test_tpe_finds_the_best_sooner_than_random_search() -> None:
 
 
 def test_a_rule_that_is_unfair_to_curricula_gives_the_best_one_up() -> None:
-    unfair = SuccessiveHalving(eta=2, first_rung_share=0.25)
-    fair = SuccessiveHalving(eta=2, first_rung_share=0.25, when_unlocked=True)
+    unfair = SuccessiveHalving(settle_share=None)
+    fair = SuccessiveHalving(settle_share=0.0)
     discarded = {
         rule: sum(
             replay(TABLE, RandomOrder(TABLE), rule, workers=3, rng=np.random.default_rng(seed)).discarded_best
@@ -133,3 +133,14 @@ def test_a_configuration_is_trained_on_one_of_its_seeds() -> None:
         replay(table, RandomOrder(table), NoStopping(), workers=1, rng=np.random.default_rng(s)).spent for s in range(5)
     }
     assert spent == {TOTAL}
+
+
+def test_a_table_where_another_had_won_lacks_all_that_ended_better() -> None:
+    late = min((c for c in range(60) if TABLE.unlocked_at(c) > 0.5), key=TABLE.truth.__getitem__)
+    second = int(np.argsort(TABLE.truth)[5])
+    assert TABLE.unlocked_at(late) == pytest.approx(4 / 6)
+    assert TABLE.had_won(late).truth.min() == TABLE.truth[late]
+    smaller = TABLE.had_won(second)
+    assert len(smaller.configs) == 55
+    assert smaller.truth.min() == TABLE.truth[second]
+    assert len(smaller.runs) == 2 * 55

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from curriculum_search.search.stopping import Forecast, NoStopping, Stopper, Stopping, SuccessiveHalving
+from curriculum_search.search.stopping import NoStopping, Stopper, Stopping, SuccessiveHalving
 
 TOTAL = 1200
 STEPS = range(100, TOTAL + 1, 100)
@@ -47,48 +47,35 @@ def test_without_a_rule_nothing_is_stopped() -> None:
 
 
 def test_ordinary_halving_stops_curricula_that_would_have_won() -> None:
-    images = alternating(SuccessiveHalving(eta=2, first_rung_share=0.25))
+    images = alternating(SuccessiveHalving(settle_share=None))
     assert set(images["curriculum"][1:]) == {300}
     assert images["ordinary"][0] == TOTAL
 
 
 def test_halving_among_the_unlocked_lets_a_curriculum_finish_first() -> None:
-    images = alternating(SuccessiveHalving(eta=2, first_rung_share=0.25, when_unlocked=True))
+    images = alternating(SuccessiveHalving(settle_share=0.0))
     assert min(images["curriculum"]) >= 600
     assert images["curriculum"][0] == TOTAL
 
 
 def test_a_curriculum_that_has_just_ended_may_settle() -> None:
-    rule = SuccessiveHalving(eta=2, first_rung_share=0.5, when_unlocked=True, settle_share=0.2)
+    rule = SuccessiveHalving(first_rung_share=0.5, settle_share=0.2)
     stopper = rule.build(TOTAL)
     play(stopper, 0, ordinary(1.0))
     assert play(stopper, 1, curriculum(5.0)) == TOTAL
     assert play(stopper, 2, ordinary(5.0)) == 600
-    hasty = SuccessiveHalving(eta=2, first_rung_share=0.5, when_unlocked=True).build(TOTAL)
+    hasty = SuccessiveHalving(first_rung_share=0.5, settle_share=0.0).build(TOTAL)
     play(hasty, 0, ordinary(1.0))
     assert play(hasty, 1, curriculum(5.0)) == 600
-
-
-def test_a_forecast_stops_what_cannot_win_and_leaves_curricula_to_be_compared_with_curricula() -> None:
-    images = alternating(Forecast())
-    assert images["ordinary"][:3] == [TOTAL] * 3
-    assert max(images["ordinary"][4:]) < TOTAL
-    assert images["curriculum"][:2] == [TOTAL, TOTAL]
-    stopper = Forecast().build(TOTAL)
-    for i in range(4):
-        play(stopper, i, curriculum(6.0 + i))
-    assert play(stopper, 4, curriculum(5.0)) == TOTAL
-    assert play(stopper, 5, curriculum(30.0)) < TOTAL
 
 
 @pytest.mark.parametrize(
     "rule",
     [
-        SuccessiveHalving(eta=2, first_rung_share=0.25),
-        SuccessiveHalving(eta=3, when_unlocked=True, settle_share=0.1),
-        Forecast(),
+        SuccessiveHalving(settle_share=None),
+        SuccessiveHalving(eta=3, settle_share=0.1),
     ],
-    ids=["halving", "fair halving", "forecast"],
+    ids=["as published", "after the curriculum"],
 )
 def test_a_rule_that_is_told_its_history_again_decides_as_before(rule: Stopping) -> None:
     curves = {i: ordinary(5.0 + (7 * i) % 5) if i % 2 else curriculum(5.0 + (3 * i) % 7) for i in range(14)}
@@ -104,7 +91,7 @@ def test_a_rule_that_is_told_its_history_again_decides_as_before(rule: Stopping)
 
 
 def test_a_repeated_report_of_a_resumed_run_changes_nothing() -> None:
-    rule = SuccessiveHalving(eta=2, first_rung_share=0.5)
+    rule = SuccessiveHalving(first_rung_share=0.5, settle_share=None)
     stopper = rule.build(TOTAL)
     play(stopper, 0, ordinary(1.0))
     for images, value, unlocked in ordinary(0.5)[:8]:
@@ -122,9 +109,7 @@ def test_a_value_that_is_not_finite_stops_a_run() -> None:
     [
         (lambda: SuccessiveHalving(eta=1.0), "eta must be above 1, not 1.0"),
         (lambda: SuccessiveHalving(first_rung_share=1.0), r"first_rung_share must be in \(0, 1\), not 1.0"),
-        (lambda: SuccessiveHalving(settle_share=1.0), r"settle_share must be in \[0, 1\), not 1.0"),
-        (lambda: Forecast(chance=0.0), r"chance must be in \(0, 1\), not 0.0"),
-        (lambda: Forecast(rank=0), "rank must be at least 1, not 0"),
+        (lambda: SuccessiveHalving(settle_share=1.0), r"settle_share must be in \[0, 1\) or null, not 1.0"),
     ],
 )
 def test_a_rule_that_makes_no_sense_is_refused(make: object, message: str) -> None:

@@ -1,0 +1,99 @@
+"""What can be wrong with a study file as a whole, said before anything starts."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from curriculum_search.experiment import Experiment
+from curriculum_search.loading import UserError, validated, with_values
+from curriculum_search.search.objectives import IMAGES_TO_BASELINE
+from curriculum_search.search.sampling.space import Categorical, Distribution, Space
+
+if TYPE_CHECKING:
+    from curriculum_search.search.study import StudyFile
+
+ORDER = "curriculum.order.kind"  #: the parameter that says whether there is a curriculum
+
+
+def check_study(file: "StudyFile") -> None:
+    """Check what the fields of a study file cannot tell each on its own.
+
+    Raises:
+        UserError: one message with the file, the field, what was given and what is allowed.
+    """
+    where = str(file.path)
+    for size, section in ((file.base, "base."), (file.small, "study.proxy: ")):
+        try:
+            size.check()
+        except ValueError as error:
+            raise UserError(f"{where}: {section}{error}") from error
+    if both := [path for path in file.study.proxy if path in file.space.parameters]:
+        raise UserError(f"{where}: study.proxy: {both[0]} is searched; take it out of the proxy or of the space")
+    _check_objectives(file)
+    _check_equal_tries(file)
+    for path, value in ((p, v) for p, d in file.space.parameters.items() for v in _extremes(d)):
+        _check_values(file, _probe(file.space, path, value), path)
+    for small in (True, False):
+        for arm in file.baselines(small=small):
+            file.experiment(arm, file.study.seed, small=small)
+
+
+def _check_objectives(file: "StudyFile") -> None:
+    if file.study.objective == IMAGES_TO_BASELINE:
+        raise UserError(f"{file.path}: study.objective: {IMAGES_TO_BASELINE} can only be one of secondary_objectives")
+    for size, section in ((file.base, "base"), (file.small, "base with study.proxy")):
+        names = size.evaluation.metric_names(final=False)
+        for name in file.objectives:
+            if name not in names and name != IMAGES_TO_BASELINE:
+                decides = name == file.study.objective
+                raise UserError(
+                    f"{file.path}: study.{'objective' if decides else 'secondary_objectives'}: no evaluator of "
+                    f"{section}.evaluation.evaluators yields {name!r}; they yield: {', '.join(names)}"
+                    + ("" if decides else f"; also allowed: {IMAGES_TO_BASELINE}")
+                )
+
+
+def _check_equal_tries(file: "StudyFile") -> None:
+    orders = file.space.parameters.get(ORDER)
+    ordinary = orders.contains("none") if orders is not None else file.small.curriculum.order.all_at_once
+    tuned = [path for path in file.space.parameters if path.split(".")[0] != "curriculum"]
+    if file.study.equal_tries and tuned and not ordinary:
+        raise UserError(
+            f"{file.path}: study.equal_tries: the space never has {ORDER} none, so that ordinary training would get no "
+            f"tries of {', '.join(tuned)} beside the curricula; add none to the choices of {ORDER}, or set "
+            f"study.equal_tries: false"
+        )
+
+
+def _extremes(distribution: Distribution) -> list[Any]:
+    values = distribution.values(2)
+    return values if isinstance(distribution, Categorical) else [values[0], values[-1]]
+
+
+def _probe(space: Space, path: str, value: Any) -> dict[str, Any]:
+    """A configuration of the space in which `path` has `value`."""
+    wanted = {path: value}
+    for child in reversed(space.order):
+        if child in wanted:
+            for parent, allowed in space.parameters[child].when.items():
+                wanted.setdefault(parent, allowed[0] if isinstance(allowed, list | tuple) else allowed)
+    return space.define(lambda p, distribution: wanted.get(p, distribution.values(2)[0]))
+
+
+def _check_values(file: "StudyFile", values: Mapping[str, Any], path: str) -> None:
+    """Whether a configuration of the space makes an experiment, at both sizes; else its parameter without which it
+    would (or `path`) is named."""
+    try:
+        _build(file, values, f"{file.path}: space")
+    except UserError:
+        for suspect in values:
+            with suppress(UserError):
+                _build(file, {p: v for p, v in values.items() if p != suspect}, "")
+                path = suspect
+                break
+        _build(file, values, f"{file.path}: space.{path} = {values[path]!r}")
+
+
+def _build(file: "StudyFile", values: Mapping[str, Any], where: str) -> None:
+    for proxy in ({}, file.study.proxy):
+        validated(Experiment, with_values(file.raw_base, {**proxy, **values}, where), where, "base")

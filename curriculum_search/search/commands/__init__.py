@@ -1,0 +1,1 @@
+"""The commands beside the search: one run, its evaluation, measured difficulty."""

@@ -1,0 +1,1 @@
+"""Where runs are trained: the Ray cluster, and what runs on it."""

@@ -1,0 +1,82 @@
+"""What runs inside Ray: a trial of one worker in Tune's own actor, a trial of several through Ray Train."""
+
+import json
+import os
+from dataclasses import asdict
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+from ray import tune
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from curriculum_search.evaluation import Diverged
+from curriculum_search.experiment import Experiment
+from curriculum_search.loading import define_plugins, validated
+from curriculum_search.search.execution.jobs import Job, RunError
+from curriculum_search.training import PlainSession, Report, default_device, train
+
+REPORT = "report"
+DIVERGED = "diverged"
+
+
+def run_trial(config: dict[str, Any]) -> None:
+    """The function that Tune runs: trains ``config["job"]``, from its checkpoint if it has one, and reports to Tune."""
+    job: Job = config["job"]
+    if job.experiment["resources"]["workers"] == 1:
+        _train_one(job, tune.report, default_device())
+    else:
+        _train_group(job)
+
+
+def _train_one(job: Job, send: Any, device: torch.device) -> None:
+    if job.working_dir.is_dir():  # Ray starts a worker elsewhere.
+        os.chdir(job.working_dir)
+    job.run_dir.mkdir(parents=True, exist_ok=True)
+
+    class RaySession(PlainSession):
+        def report(self, report: Report) -> None:
+            # As text: Tune would take a mapping apart, and copy it several times.
+            send({"images": report.images, REPORT: json.dumps(asdict(report))})
+
+    try:
+        train(experiment_of(job), RaySession(run_dir=job.run_dir, device=device), job.cache_dir)
+    except Diverged as error:
+        send({"images": 0, DIVERGED: str(error)})
+    except Exception as error:
+        raise RunError.of(error) from None
+
+
+def _train_group(job: Job) -> None:
+    resources = job.experiment["resources"]
+    per_worker = {"CPU": resources["cpus_per_worker"]}
+    if resources["gpus_per_worker"]:
+        per_worker["GPU"] = resources["gpus_per_worker"]
+    trainer = ray.train.torch.TorchTrainer(
+        _worker,
+        train_loop_config={"job": job},
+        scaling_config=ScalingConfig(
+            num_workers=resources["workers"],
+            use_gpu=bool(resources["gpus_per_worker"]),
+            resources_per_worker=per_worker,
+        ),
+        run_config=RunConfig(
+            name=job.key,
+            storage_path=str(job.run_dir / "ray_train"),
+            callbacks=[TuneReportCallback()],  # type: ignore[no-untyped-call, list-item]
+            failure_config=FailureConfig(max_failures=0),  # it is Tune that restarts a trial
+        ),
+    )
+    trainer.fit()
+
+
+def _worker(config: dict[str, Any]) -> None:
+    _train_one(config["job"], ray.train.report, ray.train.torch.get_device())
+
+
+def experiment_of(job: Job) -> Experiment:
+    """The job's experiment, after the user's own kinds have been defined in this process."""
+    define_plugins(job.plugins)
+    return validated(Experiment, job.experiment, job.key)

@@ -1,0 +1,1 @@
+"""What to try next: the space, Optuna, and what its trials tell."""

@@ -1,0 +1,1 @@
+"""What the confirmation's runs prove: comparisons, and the verdict."""

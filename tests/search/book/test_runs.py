@@ -1,0 +1,59 @@
+"""A run on disk: its result, its curve, and what tells runs apart in a table."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curriculum_search.curriculum import Curriculum, NoOrder, Plateau
+from curriculum_search.experiment import Experiment
+from curriculum_search.search.book.runs import Curve, RunResult, tracked_params
+from curriculum_search.search.execution.jobs import Status
+
+
+def report(images: int, value: float, **fields: Any) -> dict[str, Any]:
+    return {"images": images, "metrics": {"fd": value}, "switches": [], **fields}
+
+
+def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
+    assert RunResult.load(tmp_path) is None
+    result = RunResult(
+        status=Status.STOPPED,
+        metrics={"fd": 0.1 + 0.2},
+        images=640,
+        seconds=1.5,
+        exposure={"edges": [0.0, 1.0], "mass": [1.0]},
+        reason="because",
+    )
+    result.save(tmp_path)
+    assert RunResult.load(tmp_path) == result
+    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+
+
+def test_a_curve_has_each_point_once_and_the_last_exposure() -> None:
+    curve = Curve()
+    assert curve.add(report(10, 3.0, switches=[{"stage": 1}]))
+    assert curve.add(report(20, 2.0, switches=[{"stage": 2}], exposure={"mass": [1.0]}))
+    assert not curve.add(report(10, 3.0, switches=[{"stage": 1}]))  # said again after a resume
+    assert not curve.add(report(20, 2.0))
+    assert curve.add({"images": 30, "metrics": {"other": 1.0}, "switches": []})
+    assert curve.points("fd") == [(10, 3.0), (20, 2.0)]
+    assert curve.columns("fd") == ([10, 20], [3.0, 2.0])
+    assert curve.switches == [{"stage": 1}, {"stage": 2}]
+    assert curve.exposure == {"mass": [1.0]}
+
+
+@pytest.mark.parametrize("experiment", [Experiment(), Experiment(curriculum=Curriculum(pacing=Plateau()), seed=3)])
+def test_a_table_shows_few_and_short_settings(experiment: Experiment) -> None:
+    params = tracked_params(experiment)
+    assert params["order"] == "easy_to_hard"
+    assert params["pacing"] == experiment.curriculum.pacing.to_dict()["kind"]
+    assert params["seed"] == str(experiment.seed)
+    assert len(params) <= 11
+    assert max(map(len, params.values())) < 30
+
+
+def test_ordinary_training_has_no_settings_of_a_curriculum() -> None:
+    params = tracked_params(Experiment(curriculum=Curriculum(order=NoOrder())))
+    assert params["order"] == "none"
+    assert not {"clusters", "pacing", "partition", "accumulation", "end_share"} & set(params)

@@ -1,0 +1,160 @@
+"""The dry run: what it says, and that it leaves nothing behind."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from curriculum_search.search import plan
+from curriculum_search.search.book.runs import RunResult
+from curriculum_search.search.execution.executor import Capacity
+from curriculum_search.search.execution.jobs import Status
+from curriculum_search.search.execution.measure import Measured
+
+
+def files(folder: Path) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def lines(out: str) -> list[list[str]]:
+    """The rows of the table, without its frame."""
+    table = out[: out.index("All of it")].splitlines()[1:]
+    return [re.split(r"\s{2,}", line.strip()) for line in table if line.strip() and "─" not in line]
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal in which each row has a line."""
+    monkeypatch.setenv("COLUMNS", "120")
+
+
+@pytest.fixture
+def one_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster with room for two runs, on which a full run of 320 images takes a second and starting one nothing."""
+    measured = Measured(first_start=9.0, start=0.0, per_image=0.9 / 320, evaluation=0.0, final=0.1)
+    monkeypatch.setattr(plan, "measure", lambda *_, **__: measured)
+    monkeypatch.setattr(plan, "room", lambda *_: (Capacity(trials=2, nodes=1, cpus=2, gpus=0), 2))
+
+
+def test_a_plan_is_made_from_a_few_measured_steps_and_leaves_nothing(workplace: Any, two_cpus: None) -> None:
+    before = files(workplace.results)
+    status, out, err = workplace.call("search", "--plan", workplace.study, workplace.watched())
+    assert (status, err) == (0, "")
+    assert files(workplace.results) == before
+    head, search, confirmation = lines(out)
+    assert out.startswith("tiny: what this study trains")
+    assert head == ["phase", "arms", "runs", "images", "time"]
+    assert search[:4] == ["search", "3 trials, 2 baselines", "5", "1,600"]
+    assert confirmation[:4] == ["confirmation", "1 leader, 1 control, 2 baselines", "10", "3,200"]
+    assert re.search(r"^All of it: 15 runs, 4,800 images; about \S+ s from here$", out, re.M)
+    assert "Cluster: 1 node, 2 CPUs, 0 GPUs: 2 runs at once, of 1 worker with 1 CPU each" in out
+    found = re.search(
+        r"^Measured: a run takes (\S+) s: (\S+) ms an image, 4 evaluations of (\S+) s \(the last (\S+) s\), "
+        r"(\S+) s to start \((\S+) s the first time\)$",
+        out,
+        re.M,
+    )
+    assert found, out
+    run, image, evaluation, final, start, first = map(float, found.groups())
+    assert image > 0
+    assert evaluation > 0
+    assert start < first
+    assert run == pytest.approx(start + 0.320 * image + 3 * evaluation + final, rel=0.05)
+    processes = {line.split()[0] for line in workplace.witnessed()}
+    assert 1 <= len(processes) <= 2
+    # Two runs at once of three evaluations each, and as many of one evaluation in the same processes.
+    assert len(workplace.witnessed()) == 2 * 3 + 2 * 1
+
+
+def test_the_proxys_runs_are_measured_beside_the_targets(
+    workplace: Any, one_second: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    measured = Measured(first_start=0.0, start=0.0, per_image=0.01, evaluation=0.0, final=0.0)
+    monkeypatch.setattr(plan, "measure", lambda file, size, **_: asked.append(size) or measured)
+    status, out, _ = workplace.call("search", "--plan", workplace.study, "study.proxy={training.total_images: 160}")
+    assert status == 0
+    assert asked == ["small", "full"]
+    _, search, confirmation = lines(out)
+    assert search == ["search", "3 trials, 2 baselines", "5", "800", "4.8 s"]
+    assert confirmation == ["confirmation", "1 leader, 1 control, 2 baselines", "10", "3,200", "16 s"]
+    assert "Measured (search): a run takes 1.6 s: " in out
+    assert "Measured (confirmation): a run takes 3.2 s: " in out
+
+
+def test_what_is_done_is_not_planned_again(workplace: Any, one_second: None) -> None:
+    file = workplace.load()
+    ended = [(file.experiment(arm, seed), Status.FINISHED) for arm in file.baselines() for seed in (0, 1)]
+    rates = [2e-3, 3e-3]
+    trials = [file.trial_experiment({"training.learning_rate": r, "curriculum.order.kind": "none"}) for r in rates]
+    ended += [(trials[0], Status.STOPPED), (trials[1], Status.FAILED)]
+    for experiment, status in ended:
+        run_dir = workplace.results / "tiny" / "runs" / experiment.identity()
+        run_dir.mkdir(parents=True)
+        (run_dir / "experiment.json").write_text(json.dumps(experiment.to_dict()))
+        RunResult(status=status, metrics={}, images=320, seconds=1.0).save(run_dir)
+    before = files(workplace.results)
+    status, out, err = workplace.call("search", "--plan", workplace.study, "study.confirmation.max_seeds=4")
+    assert (status, err) == (0, "")
+    assert files(workplace.results) == before
+    head, search, confirmation = lines(out)
+    assert head == ["phase", "arms", "runs", "done", "images", "time left"]
+    assert search == ["search", "3 trials, 2 baselines", "5", "3", "1,600", "10 s"]
+    assert confirmation == [
+        "confirmation",
+        "1 leader, 1 control, 2 baselines",
+        "10 to 20",
+        "2",
+        "3,200 to 6,400",
+        "13 to 18 s",
+    ]
+    assert "All of it: 15 to 25 runs, 4,800 to 8,000 images; about 23 to 28 s from here\n" in out
+
+
+@pytest.mark.parametrize(
+    ("limit", "words"),
+    [
+        (
+            "study.max_images=4800",
+            "study.max_images: 4,800 (0 spent): enough for all 3 trials, and what comes after",
+        ),
+        (
+            "study.max_images=4799",
+            "study.max_images: 4,799 (0 spent): enough for 2 of 3 trials, and what comes after",
+        ),
+        # With a tenth on top, a round of two runs takes 1.1 s: five for the confirmation, one for the baselines.
+        ("study.max_hours=0.0025", "study.max_hours: 0.0025 (0.00 spent): enough for all 3 trials, and"),
+        ("study.max_hours=0.0023", "study.max_hours: 0.0023 (0.00 spent): enough for 2 of 3 trials, and"),
+        ("study.max_hours=0.001", "study.max_hours: 0.001 (0.00 spent): not enough for one trial, and"),
+    ],
+)
+def test_a_plan_says_how_many_trials_each_limit_is_enough_for(
+    workplace: Any, one_second: None, limit: str, words: str
+) -> None:
+    status, out, _ = workplace.call("search", "--plan", workplace.study, limit)
+    assert status == 0
+    assert words in out
+
+
+def test_early_stopping_is_named_as_what_may_take_less(workplace: Any, one_second: None) -> None:
+    stopping = "study.stopping={kind: successive_halving}"
+    assert workplace.call("search", "--plan", workplace.study, stopping)[0] == 0
+    assert "trials that are stopped early take less" in workplace.call("search", "--plan", workplace.study, stopping)[1]
+    assert "stopped early" not in workplace.call("search", "--plan", workplace.study)[1]
+
+
+def test_steps_that_fail_are_told_as_a_mistake(workplace: Any, two_cpus: None) -> None:
+    Path(f"{workplace.log}.raise").touch()
+    before = files(workplace.results)
+    status, out, err = workplace.call("search", "--plan", workplace.study, workplace.watched())
+    assert (status, out) == (2, "")
+    assert err == f"error: {workplace.study}: base: the first training steps failed: RuntimeError: broken on purpose\n"
+    assert files(workplace.results) == before
+
+
+def test_a_plan_is_refused_like_the_study(workplace: Any, no_ray: None) -> None:
+    status, out, err = workplace.call("search", "--plan", workplace.study, "study.max_images=100")
+    assert (status, out) == (2, "")
+    assert "study.max_images: 100 is not enough for " in err

@@ -1,0 +1,144 @@
+"""Searches of several seeds, several objectives and at a proxy's size; runs are played, not trained."""
+
+import statistics
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.storages.journal import JournalFileBackend
+
+from curriculum_search.search.confirm import ConfirmationPhase
+from curriculum_search.search.execution.jobs import Exhausted, Job, Outcome, Status
+from curriculum_search.search.phases import SearchPhase
+from curriculum_search.search.study import StudyFile
+
+FINISHED = Outcome(status=Status.FINISHED)
+Make = Callable[[StudyFile], SearchPhase]
+
+
+def order_of(job: Job) -> str:
+    return str(job.experiment["curriculum"]["order"]["kind"])
+
+
+def confirmation_of(search: SearchPhase) -> ConfirmationPhase:
+    return ConfirmationPhase(search.file, search.book, search.finished(), search.pareto())
+
+
+def _trials(workplace: Any, name: str = "tiny") -> list[Any]:
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(workplace.results / name / "study.journal")))
+    return optuna.load_study(study_name=name, storage=storage).get_trials()
+
+
+def test_a_trial_of_several_seeds_is_worth_their_mean_and_one_stopped_run_ends_it(
+    workplace: Any, make_search: Make, theatre: Any
+) -> None:
+    search = make_search(workplace.load("study.trials=3", "study.seeds_per_trial=2"))
+    jobs = theatre(search).play()
+    assert Counter(job.experiment["seed"] for job in jobs) == {0: 2 + 3, 1: 2 + 3}
+    for candidate in search.finished():
+        seeds = [search.book.result(run.experiment.identity()) for run in search.runs(candidate.arm)]
+        assert candidate.values[0] == pytest.approx(statistics.fmean(r.metrics["val_loss"] for r in seeds if r))
+    told = {trial.number: trial.value for trial in _trials(workplace)}
+    assert told == {c.entry.trial: c.values[0] for c in search.finished() if c.entry.trial is not None}
+    assert confirmation_of(search).plan.first_seed == 2
+
+    spoilt = make_search(workplace.load("study.trials=3", "study.seeds_per_trial=2", "study.name=spoilt"))
+    diverged = Outcome(status=Status.DIVERGED, reason="nan")
+    jobs = theatre(spoilt, end=lambda job: diverged if order_of(job) == "none" else FINISHED).play()
+    assert [t.state.name for t in _trials(workplace, "spoilt")].count("FAIL") == sum(
+        t.params["curriculum.order.kind"] == '"none"' or t.params["curriculum.order.kind"] == "none"
+        for t in _trials(workplace, "spoilt")
+    )
+    assert not make_search(spoilt.file).pending()
+
+
+def test_a_proxy_searches_small_and_confirms_large(workplace: Any, make_search: Make, theatre: Any) -> None:
+    file = workplace.load("study.trials=4", "study.proxy={model.hidden_size: 8}")
+    search = make_search(file)
+    jobs = theatre(search).play()
+    assert {job.experiment["model"]["hidden_size"] for job in jobs} == {8}
+    confirmation = confirmation_of(search)
+    (leader,) = confirmation.plan.leaders
+    # The control has the exposure of the leader's first run at the full size, so that run comes first, alone.
+    first = confirmation.next()
+    assert isinstance(first, Job)
+    assert first.key == confirmation.entry(leader, 1).experiment.identity()
+    assert confirmation.next() is Exhausted.WAIT
+    exposure = {"edges": [0.0, 0.5, 1.0], "mass": [0.4, 0.6]}
+    report = {"images": 320, "metrics": {"val_loss": 1.0, "fd_pca4_24": 1.0, "unlocked_share": 1.0}, "switches": []}
+    confirmation.reported(first, {**report, "exposure": exposure})
+    confirmation.ended(first, FINISHED)
+    jobs = theatre(confirmation).play()
+    assert {job.experiment["model"]["hidden_size"] for job in jobs} == {16}
+    control = confirmation.arms[confirmation.plan.controls[leader]]
+    assert control.values["density.mass"] == [0.4, 0.6]
+    assert confirmation_of(search).arms == confirmation.arms  # after a restart
+    assert not confirmation_of(search).pending()
+
+
+def test_with_several_objectives_the_leaders_come_from_the_pareto_set(
+    workplace: Any, make_search: Make, theatre: Any
+) -> None:
+    file = workplace.load(
+        "study.trials=8", "study.secondary_objectives=[images_to_baseline]", "study.confirmation.leaders=3"
+    )
+    search = make_search(file)
+    theatre(search).play()
+    candidates = search.finished()
+    by_name = {candidate.arm.name: candidate.values for candidate in candidates}
+    # No curriculum needs all its images to come to its own end; the loss of a played run falls by 0.24 from first to
+    # last, so that a run that ends lower by x is there sooner by x / 0.24 of the way.
+    assert by_name["no_curriculum"][1] == pytest.approx(1.0)
+    target = by_name["no_curriculum"][0]
+    for value, images in by_name.values():
+        if value > target:
+            assert images == pytest.approx(1 + (value - target) / target)
+        else:
+            assert images == pytest.approx(max(1 - (target - value) * 1000 / 320, 80 / 320))
+    front = search.pareto()
+    assert front[0] == candidates[0]
+    beaten = [c for c in candidates if any(all(np.less(o.values, c.values)) for o in candidates)]
+    assert not [c for c in front if c in beaten]
+    assert [trial.values for trial in _trials(workplace)] == [list(by_name[f"trial {n}"]) for n in range(8)]
+
+
+def test_a_trial_waits_for_the_value_of_ordinary_training(workplace: Any, make_search: Make, theatre: Any) -> None:
+    file = workplace.load("study.trials=1", "study.secondary_objectives=[images_to_baseline]")
+    search = make_search(file)
+    baseline, published, trial = search.next(), search.next(), search.next()
+    assert isinstance(baseline, Job)
+    assert isinstance(published, Job)
+    assert isinstance(trial, Job)
+    for job in (trial, published):
+        search.reported(job, {"images": 320, "metrics": {"val_loss": 1.0, "unlocked_share": 1.0}, "switches": []})
+        search.ended(job, FINISHED)
+    assert [t.state.name for t in _trials(workplace)] == ["RUNNING"]
+    again = make_search(file)  # and the driver is killed
+    job = again.next()
+    assert isinstance(job, Job)
+    assert job.key == baseline.key
+    assert again.next() is Exhausted.DONE
+    again.reported(job, {"images": 320, "metrics": {"val_loss": 2.0, "unlocked_share": 1.0}, "switches": []})
+    again.ended(job, FINISHED)
+    assert [t.state.name for t in _trials(workplace)] == ["COMPLETE"]
+
+
+def test_a_trial_that_is_the_same_training_as_a_running_baseline_is_trained_once(
+    workplace: Any, make_search: Make, theatre: Any
+) -> None:
+    file = workplace.load("study.trials=2", "space.training.learning_rate=null")
+    search = make_search(file)
+    jobs = []
+    while isinstance(job := search.next(), Job):
+        jobs.append(job)  # all at the same time
+    assert len({job.key for job in jobs}) == len(jobs)
+    for job in jobs:
+        search.reported(job, {"images": 320, "metrics": {"val_loss": 1.0, "unlocked_share": 1.0}, "switches": []})
+        search.ended(job, FINISHED)
+    trials = _trials(workplace)
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2
+    assert any(trial.params["curriculum.order.kind"] in ("none", '"none"') for trial in trials)
+    assert len(jobs) == 2 + 2 - 1
