@@ -46,9 +46,11 @@ def show(table: Table) -> None:
 def run_command(main: Callable[[], None]) -> None:
     """Run a command's main function and exit: 0 done, 2 a user's mistake (one message), 130 interrupted.
 
-    SIGTERM, which is how ``ray job stop`` asks, ends the command as Ctrl-C does.
+    SIGTERM, which is how ``ray job stop`` asks, ends the command as Ctrl-C does.  So does SIGINT where it was ignored,
+    as shells have it in what they start in the background.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         main()
