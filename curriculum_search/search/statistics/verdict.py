@@ -249,4 +249,4 @@ def _span(comparison: Comparison) -> str:
     """The size of a difference with its interval, positive in the direction that it has."""
     low, high = sorted((comparison.low, comparison.high), reverse=comparison.difference < 0)
     flip = -1 if comparison.difference < 0 else 1
-    return f"{abs(comparison.difference):.3g} [{flip * low:.3g}, {flip * high:.3g}]"
+    return f"{abs(comparison.difference):.3g} [{flip * low + 0.0:.3g}, {flip * high + 0.0:.3g}]"
