@@ -187,7 +187,7 @@ class AblationPhase(Phase):
             return
         verdict = judge(plan, confirmation.values(objective), metric=objective)
         if verdict.arm is None or verdict.main is None or not verdict.main.better:
-            self.remark = f"No path: no arm of the confirmation came out ahead of {NO_CURRICULUM}."
+            self.remark = f"No path: {verdict.arm or 'no leader'} did not come out ahead of {NO_CURRICULUM}."
             return
         control = confirmation.arms.get(plan.controls.get(verdict.arm, ""))
         path = path_to(confirmation.arms[verdict.arm], control, file, plan.first_seed)

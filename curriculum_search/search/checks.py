@@ -46,10 +46,12 @@ def _check_objectives(file: "StudyFile") -> None:
         for name in file.objectives:
             if name not in names and name != IMAGES_TO_BASELINE:
                 decides = name == file.study.objective
+                at_end = name in size.evaluation.metric_names(final=True)
                 raise UserError(
                     f"{file.path}: study.{'objective' if decides else 'secondary_objectives'}: no evaluator of "
                     f"{section}.evaluation.evaluators yields {name!r}; they yield: {', '.join(names)}"
                     + ("" if decides else f"; also allowed: {IMAGES_TO_BASELINE}")
+                    + ("; it is measured at the end alone: move it from final_evaluators to evaluators" * at_end)
                 )
 
 

@@ -1,6 +1,7 @@
 """A study from its file to its verdict: search, confirm, publish.  Run again, it goes on where it was."""
 
 import fcntl
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from curriculum_search.tracking import STUDY, Tracker, tracking_uri
 
 EXPERIMENT_NAME = "curriculum-search"  #: of MLflow's experiment, which holds all studies
 _FINGERPRINT = "study.json"
+JOURNAL = "study.journal"
 _SEND_SECONDS = 60.0
 
 
@@ -113,12 +115,16 @@ def open_searcher(folder: Path, file: StudyFile) -> Searcher:
         return Searcher(
             file.space,
             file.study.algorithm,
-            path=folder / "study.journal",
+            path=folder / JOURNAL,
             name=file.study.name,
             identity=lambda params: file.trial_experiment(params).identity(),
             directions=file.directions,
             seed=file.study.seed,
         )
+    except json.JSONDecodeError as error:
+        raise UserError(
+            f"{folder / JOURNAL}: a line cannot be read ({error}); remove that line, or give the study another name"
+        ) from error
     except ValueError as error:
         raise UserError(f"{file.path}: {error}") from error
 

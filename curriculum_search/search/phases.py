@@ -170,6 +170,10 @@ class SearchPhase(Phase):
             self.forget_failure(entry)
         self._queue = [entry for number, params in searcher.running() for entry in self._trial(number, params)]
         self._queue += [entry for entry in self.baselines if self.result(entry) is None]
+        complete = searcher.completed()
+        lost = [entry for entry in self.entries() if entry.trial in complete and self.result(entry) is None]
+        self._lost = {entry.trial for entry in lost}  # A run's folder was deleted; the journal knows how it had ended.
+        self._queue += lost
         for entry in self.entries():  # What the stopping rule knew before an interruption.
             curve = book.curve(entry.experiment.identity())
             for images, metrics in zip(curve.images, curve.metrics, strict=True):
@@ -197,7 +201,7 @@ class SearchPhase(Phase):
         value = report["metrics"][self.file.study.objective]
         # Baselines are never stopped, but trials are judged beside them.
         hopeless = self._hopeless(entry, report["images"], value, report["metrics"])
-        if entry.trial is None:
+        if entry.trial is None or entry.trial in self._lost:
             return False
         if entry.trial not in dict(self.searcher.running()):
             return True  # Another seed has ended the trial.

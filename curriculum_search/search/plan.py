@@ -170,7 +170,7 @@ def _total(file: StudyFile, parts: list[Part], paces: dict[Size, Pace]) -> str:
     )
     time = _range(*(_duration(sum(ends)) for ends in zip(*(_seconds(part, paces) for part in parts), strict=True)))
     words = f"All of it: {runs} runs, {images} images; about {time} from here"
-    if not isinstance(file.study.stopping, NoStopping):
+    if not isinstance(file.study.rule, NoStopping):
         words += "; trials that are stopped early take less"
     return words
 

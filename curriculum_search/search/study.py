@@ -107,6 +107,8 @@ class Study(Config):
             raise ValueError(f"seeds_per_trial must be at least 1, not {self.seeds_per_trial}")
         if self.ablation_seeds < 0 or self.ablation_seeds == 1:
             raise ValueError(f"ablation_seeds must be 0 or at least 2, not {self.ablation_seeds}")
+        if self.ablation_seeds and self.confirmation.leaders == 0:
+            raise ValueError("ablation_seeds must be 0 where confirmation.leaders is 0: the path leads to a leader")
         if self.max_concurrent_trials is not None and self.max_concurrent_trials < 1:
             raise ValueError(f"max_concurrent_trials must be at least 1, not {self.max_concurrent_trials}")
         for name in ("max_images", "max_hours", "max_gpu_hours"):

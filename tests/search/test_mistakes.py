@@ -48,6 +48,16 @@ def refused(workplace: Any, *arguments: object) -> str:
             "{kind: successive_halving}}",
             "study: stopping must be none where there are secondary_objectives: ",
         ),
+        (
+            "study.objective=fd_pca4_24",
+            "study.objective: no evaluator of base.evaluation.evaluators yields 'fd_pca4_24'; they yield: val_loss, "
+            "val_loss_q0-0.2, val_loss_q0.2-0.4, val_loss_q0.4-0.6, val_loss_q0.6-0.8, val_loss_q0.8-1, witnessed; it "
+            "is measured at the end alone: move it from final_evaluators to evaluators",
+        ),
+        (
+            "study={name: a, objective: val_loss, ablation_seeds: 2, confirmation: {leaders: 0}}",
+            "study: ablation_seeds must be 0 where confirmation.leaders is 0: ",
+        ),
         ("study.baselines=[published]", "study: baselines must include no_curriculum: "),
         ("study.baselines=[no_curriculum, best]", "study.baselines.1: must be "),
         (
@@ -146,6 +156,15 @@ def test_a_study_of_the_same_name_that_was_another_is_refused(
         f"{workplace.study}: study.name: 'tiny' has runs in {folder} with another {part}; "
         f"give the changed study another name, or change it back"
     )
+
+
+def test_a_journal_that_was_damaged_is_named(workplace: Any, two_cpus: None) -> None:
+    folder = workplace.results / "tiny"
+    folder.mkdir()
+    (folder / "study.journal").write_text('{"op_code": 0, "worker_id"\n')
+    message = refused(workplace, workplace.study)
+    assert message.startswith(f"{folder / 'study.journal'}: a line cannot be read (")
+    assert message.endswith("; remove that line, or give the study another name")
 
 
 def test_a_study_without_one_good_run_says_why(workplace: Any, two_cpus: None) -> None:

@@ -1,6 +1,7 @@
 """What the two phases of a study hand out, and what they make of the ends; runs are played, not trained."""
 
 import math
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +140,23 @@ def test_a_stopping_rule_ends_trials_and_never_baselines(workplace: Any, make_se
     pruned = [trial for trial in _trials(workplace) if trial.state.name == "PRUNED"]
     assert len(pruned) == len(stopped)
     assert all(trial.intermediate_values for trial in pruned)
+
+
+def test_a_finished_trial_whose_folder_was_deleted_is_trained_again_and_told_once(
+    workplace: Any, make_search: Make, theatre: Any
+) -> None:
+    file = workplace.load("study.trials=4")
+    search = make_search(file)
+    theatre(search).play()
+    told = [(trial.state.name, trial.value) for trial in _trials(workplace)]
+    best = next(c.entry for c in search.finished() if c.entry.trial is not None)
+    shutil.rmtree(search.book.folder(best.experiment.identity()))
+    again = make_search(file)
+    assert again.pending()
+    assert [job.key for job in theatre(again).play()] == [best.experiment.identity()]
+    assert len(again.finished()) == 2 + 4
+    assert [(trial.state.name, trial.value) for trial in _trials(workplace)] == told
+    assert not make_search(file).pending()
 
 
 def test_a_baseline_that_failed_is_tried_again(workplace: Any, make_search: Make, theatre: Any) -> None:

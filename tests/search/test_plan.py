@@ -139,10 +139,14 @@ def test_a_plan_says_how_many_trials_each_limit_is_enough_for(
 
 
 def test_early_stopping_is_named_as_what_may_take_less(workplace: Any, one_second: None) -> None:
-    stopping = "study.stopping={kind: successive_halving}"
-    assert workplace.call("search", "--plan", workplace.study, stopping)[0] == 0
-    assert "trials that are stopped early take less" in workplace.call("search", "--plan", workplace.study, stopping)[1]
-    assert "stopped early" not in workplace.call("search", "--plan", workplace.study)[1]
+    def planned(*overrides: str) -> str:
+        status, out, _ = workplace.call("search", "--plan", workplace.study, *overrides)
+        assert status == 0
+        return str(out)
+
+    assert "trials that are stopped early take less" in planned("study.stopping=null")  # the default
+    assert "stopped early" not in planned("study.stopping=null", "study.secondary_objectives=[images_to_baseline]")
+    assert "stopped early" not in planned()
 
 
 def test_steps_that_fail_are_told_as_a_mistake(workplace: Any, two_cpus: None) -> None:

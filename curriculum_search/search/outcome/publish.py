@@ -223,7 +223,7 @@ def _row(group: str, name: str, results: Sequence[RunResult], *, objective: str,
         num_seeds=len(values),
         others={metric: statistics.fmean(result.metrics[metric] for result in good) for metric in known},
         images=max(result.images for result in results),
-        seconds=statistics.fmean(result.seconds for result in results),
+        seconds=statistics.median(result.seconds for result in results),
         note=f"{lost} runs did not end" if lost else "",
     )
 

@@ -88,7 +88,10 @@ def _over(name: str, trials: list[FrozenTrial], space: Space, objectives: Sequen
     needed = max(MIN_TRIALS, MIN_TRIALS_PER_PARAMETER * len(varied))
     reason = ""
     if len(trials) < needed:
-        reason = f"too few complete trials ({len(trials)}) to tell; {needed} would do"
+        reason = (
+            f"too few complete trials ({len(trials)}, stopped ones not counted) to tell; {needed} would do "
+            f"({MIN_TRIALS_PER_PARAMETER} for each parameter that varies, and {MIN_TRIALS} at least)"
+        )
     elif len(varied) < 2:
         reason = "fewer than two parameters that all of them have differ between them, so there is nothing to weigh"
     if reason:

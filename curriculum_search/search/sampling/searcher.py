@@ -221,6 +221,10 @@ class Searcher:
             if trial.state != TrialState.WAITING and not {_REJECTED, LEARNT} & set(trial.user_attrs)
         ]
 
+    def completed(self) -> set[int]:
+        """The trials that were told as complete."""
+        return {trial.number for trial in self._trials((TrialState.COMPLETE,))}
+
     @property
     def _several(self) -> bool:
         return len(self.study.directions) > 1

@@ -54,7 +54,7 @@ def test_a_plain_study_has_its_arms_its_verdict_and_what_it_cannot_say(published
     assert groups(report) == ["baselines, fresh seeds", "leaders, fresh seeds", "search, one seed each"]
     assert re.search(r"^Verdict: trial \d is ", printed, re.M)
     for text in (printed, report):
-        assert "too few complete trials (4) to tell; 16 would do." in text
+        assert "too few complete trials (4, stopped ones not counted) to tell; 16 would do (6 for each " in text
         assert "Pareto" not in text
         assert "From ordinary training" not in text
     assert set(tags) == {"verdict", "mlflow.note.content", "best"}

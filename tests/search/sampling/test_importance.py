@@ -108,7 +108,10 @@ def test_a_parameter_counts_over_the_scale_that_it_is_searched_on() -> None:
 def test_few_trials_get_a_sentence_and_no_numbers() -> None:
     everyone, curricula = importances(searched(15, by_order), SPACE, ["fd"])
     assert everyone.shares == {} == curricula.shares
-    assert everyone.sentence == ("too few complete trials (15) to tell; 16 would do.")
+    assert everyone.sentence == (
+        "too few complete trials (15, stopped ones not counted) to tell; 16 would do (6 for each parameter that "
+        "varies, and 16 at least)."
+    )
     assert "24 would do" in curricula.sentence  # four parameters
     everyone, curricula = importances(searched(20, by_order), SPACE, ["fd"])
     assert everyone.shares
