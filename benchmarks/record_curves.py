@@ -1,15 +1,17 @@
 """Record the table of learning curves that searches are replayed on: benchmarks/curves.csv.gz.
 
-    python benchmarks/record_curves.py --configs 160 --processes 2 --minutes 60
+    python benchmarks/record_curves.py --configs 160 --seeds 2 --processes 2 --minutes 60
 
-Trains random configurations of benchmarks/curves.yaml, each in full and as a complete short run (a quarter of the
-images, the pacing scaled with them), and writes one row per evaluation.  What is done is kept in --work, so that the
-same command again goes on where it was; the table is written at the end of each call, from the configurations that are
-complete.  --first and --last cut the list into parts for several machines.
+Trains random configurations of benchmarks/curves.yaml on the seeds 0, 1, ..., each in full and as a complete short run
+(a quarter of the images, the pacing scaled with them), and writes one row per evaluation.  What the table has is not
+trained again; what has been trained since is kept in --work, so that the same command again goes on where it was.  At
+the end of each call the table gets the pairs of configuration and seed that are complete.  --first and --last cut the
+list into parts for several machines.
 """
 
 import argparse
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -93,6 +95,10 @@ def read(path: Path, total_images: int, metric: str) -> Run:
     )
 
 
+def _key(run: Run) -> tuple[str, int, int]:
+    return json.dumps(run.params, sort_keys=True), run.total_images, run.seed
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--configs", type=int, default=160, help="configurations in all")
@@ -109,14 +115,25 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     params = configurations(file.space, arguments.configs)
     numbers = range(arguments.first, arguments.last or arguments.configs)
-    jobs = [
-        (params[number], divisor, seed, arguments.work / f"{number:04d}-{divisor}-{seed}.json")
+    known = {_key(run): run for run in Table.read(arguments.table).runs} if arguments.table.exists() else {}
+
+    def path(number: int, divisor: int, seed: int) -> Path:
+        return arguments.work / f"{number:04d}-{divisor}-{seed}.json"
+
+    def result(number: int, divisor: int, seed: int) -> Run | None:
+        if (found := known.get((json.dumps(params[number], sort_keys=True), total // divisor, seed))) is not None:
+            return found
+        file = path(number, divisor, seed)
+        return read(file, total // divisor, metric) if file.exists() else None
+
+    deadline = time.monotonic() + 60 * arguments.minutes
+    left = [
+        (params[number], divisor, seed, path(number, divisor, seed))
         for seed in range(arguments.seeds)
         for number in numbers
         for divisor in (1, SHORT)
+        if result(number, divisor, seed) is None
     ]
-    deadline = time.monotonic() + 60 * arguments.minutes
-    left = [job for job in jobs if not job[3].exists()]
     with ProcessPoolExecutor(arguments.processes) as pool:
         running: dict[Any, float] = {}
         done = 0
@@ -130,22 +147,13 @@ def main() -> None:
                 done += 1
                 print(f"{done} runs, {len(left)} left, {time.monotonic() - running.pop(future):.0f} s", flush=True)
             time.sleep(0.2)
-    complete = [
-        number
-        for number in range(arguments.configs)
-        if all(
-            (arguments.work / f"{number:04d}-{d}-{s}.json").exists() for d in (1, SHORT) for s in range(arguments.seeds)
-        )
-    ]
-    runs = [
-        read(arguments.work / f"{number:04d}-{divisor}-{seed}.json", total // divisor, metric)
-        for number in complete
-        for divisor in (1, SHORT)
-        for seed in range(arguments.seeds)
-    ]
-    Table(tuple(runs)).write(arguments.table)
-    print(f"{len(complete)} configurations in {arguments.table}")
-    sys.exit(0 if len(complete) == arguments.configs else 3)
+    pairs = list(itertools.product(range(arguments.configs), range(arguments.seeds)))
+    found = [[result(number, divisor, seed) for divisor in (1, SHORT)] for number, seed in pairs]
+    complete = [[run for run in runs if run is not None] for runs in found if None not in runs]
+    new = [run for runs in complete for run in runs if _key(run) not in known]
+    Table((*known.values(), *new)).write(arguments.table)
+    print(f"{len(complete)} of {len(pairs)} pairs of configuration and seed are in {arguments.table}")
+    sys.exit(0 if len(complete) == len(pairs) else 3)
 
 
 if __name__ == "__main__":

@@ -1,29 +1,33 @@
 """Searches replayed on recorded learning curves: what a search rule costs, and what it throws away.
 
-    python benchmarks/search.py [--table benchmarks/curves.csv.gz] [--replicates 400] [--workers 4]
+    python benchmarks/search.py [--table benchmarks/curves.csv.gz] [--replicates 400] [--workers 4] [--optuna 200]
 
-For each rule: images spent, by all workers together and in full runs, until the best finished configuration is truly
-within 2 % of the best of the table (median and quartiles over replicates; infinite where that never happens); how often
-the truly best configuration was tried and given up; and how far the pick after 40 full runs' images is from the best.
+A replicate searches the runs of one seed of the table.  For each rule: images spent, by all workers together and in
+full runs, until the best finished configuration is within 2 % of the best on that seed (median and quartiles over
+replicates; infinite where that never happens); how often the best configuration was tried and given up; and of the pick
+after 40 full runs' images, how far it is from the best on that seed, and what it came to on the seeds that the search
+has not seen (mean, with its standard error over replicates).
 
 This is done on the table as it was recorded, and on tables where a late curriculum had won: for each curriculum of the
 better half that unlocks the last noise levels after 30 % of its run, the table without all that ended better.  Whether
-a rule is fair shows there.  --optuna N sets N replicates of Optuna's own TPE beside the table's, on each
-proposal the untried configuration that is most like it.
+a rule is fair shows there.  --optuna N does it again with N replicates of Optuna's own TPE, which is what studies use:
+on each of its proposals, the untried configuration that is most like it.
 """
 
 import argparse
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import optuna
+from scipy.stats import kendalltau
 
 from curriculum_search.search.replay import Proposer, RandomOrder, Table, TableTPE, replay
 from curriculum_search.search.sampling.samplers import TPE
@@ -117,6 +121,10 @@ RULES = {
 }
 
 
+#: What is replayed with Optuna's own TPE too.
+WITH_OPTUNA = ["TPE", "TPE, ASHA as published: 3, from 1/9", "TPE, ASHA: 2, from 1/4", "TPE, the same, settled for 1/4"]
+
+
 def late_curricula(table: Table) -> list[int]:
     """The curricula of the better half that unlock the last noise levels after 30 % of the run."""
     median = float(np.median(table.truth))
@@ -129,37 +137,75 @@ def late_curricula(table: Table) -> list[int]:
     ]
 
 
-def replicate(job: tuple[Sequence[Table], Rule, int, range]) -> list[tuple[float, float, bool]]:
-    """Of each replicate: images to find, regret at the budget, whether the best was given up; images in full runs."""
-    tables, rule, workers, seeds = job
+@dataclass(frozen=True)
+class World:
+    """What a search sees, and of each configuration what it does not: the mean on other seeds (NaN: there are none)."""
+
+    seen: Table
+    fresh: np.ndarray
+
+
+def worlds(table: Table) -> list[World]:
+    """One for each seed of the table."""
+    found = []
+    for seed in table.seeds:
+        others = [other for other in table.seeds if other != seed]
+        seen, fresh = table.of_seeds([seed]), table.of_seeds(others)
+        values = [
+            fresh.truth[fresh.configs.index(config)] if config in fresh.configs else math.nan for config in seen.configs
+        ]
+        found.append(World(seen, np.array(values)))
+    return found
+
+
+def late_winners(world: World) -> list[World]:
+    """The world as it would be had a late curriculum won, for each of them."""
+    tables = [world.seen.had_won(config) for config in late_curricula(world.seen)]
+    places = [[world.seen.configs.index(config) for config in table.configs] for table in tables]
+    return [World(table, world.fresh[place]) for table, place in zip(tables, places, strict=True)]
+
+
+def replicate(job: tuple[Sequence[World], Rule, int, range]) -> list[tuple[float, float, bool, float]]:
+    """Of each replicate: full runs to find, regret at the budget, whether the best was given up, the pick elsewhere."""
+    worlds, rule, workers, seeds = job
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
     outcomes = []
     for seed in seeds:
-        table = tables[seed % len(tables)]
-        rng = np.random.default_rng(seed)
+        world = worlds[seed % len(worlds)]
+        table, unit, rng = world.seen, world.seen.total_images, np.random.default_rng(seed)
         trace = replay(
             table, rule.proposer(table), rule.stopping, workers=workers, rng=rng, first_short=rule.first_short
         )
-        unit = table.total_images
-        outcomes.append((trace.images_to_find(WITHIN) / unit, trace.regret(BUDGET_RUNS * unit), trace.discarded_best))
+        pick = trace.pick(BUDGET_RUNS * unit)
+        outcomes.append(
+            (
+                trace.images_to_find(WITHIN) / unit,
+                trace.regret(BUDGET_RUNS * unit),
+                trace.discarded_best,
+                math.nan if pick is None else float(world.fresh[pick]),
+            )
+        )
     return outcomes
 
 
-def show(pool: ProcessPoolExecutor, tables: Sequence[Table], rules: dict[str, Rule], workers: int, count: int) -> None:
-    print(f"{'':36}{'full runs to find':>26}{'against':>9}{'best given':>12}{f'regret at {BUDGET_RUNS} runs':>26}")
-    print(f"{'':36}{'median (quartiles)':>26}{'random':>9}{'up':>12}{'median (quartiles), mean':>26}")
+def show(
+    pool: ProcessPoolExecutor, title: str, worlds: Sequence[World], rules: dict[str, Rule], workers: int, count: int
+) -> None:
+    print(f"{title}: {count} replicates")
+    print(f"{'':46}{'full runs to find':>26}{'against':>9}{'best given':>12}{f'pick after {BUDGET_RUNS} runs':>26}")
+    print(f"{'':46}{'median (quartiles)':>26}{'random':>9}{'up':>12}{'regret':>9}{'fresh seeds':>17}")
     random_median = math.nan
     for name, rule in rules.items():
-        jobs = [(tables, rule, workers, range(start, count, 8)) for start in range(8)]
-        found, regrets, given_up = map(np.array, zip(*chain(*pool.map(replicate, jobs)), strict=True))
+        jobs = [(worlds, rule, workers, range(start, count, 8)) for start in range(8)]
+        found, regrets, given_up, fresh = map(np.array, zip(*chain(*pool.map(replicate, jobs)), strict=True))
         low, median, high = np.quantile(found, [0.25, 0.5, 0.75], method="inverted_cdf")
-        if name == "random search":
+        if rule.proposer is RandomOrder and isinstance(rule.stopping, NoStopping):
             random_median = median
-        low_regret, regret, high_regret = np.quantile(regrets, [0.25, 0.5, 0.75], method="inverted_cdf")
         print(
-            f"{name:36}{f'{median:.1f} ({low:.1f} to {high:.1f})':>26}{median / random_median:>9.2f}"
-            f"{np.mean(given_up):>12.0%}"
-            f"{f'{regret:.1%} ({low_regret:.1%} to {high_regret:.1%}), {np.mean(regrets):.1%}':>26}",
+            f"{name:46}{f'{median:.1f} ({low:.1f} to {high:.1f})':>26}{median / random_median:>9.2f}"
+            f"{np.mean(given_up):>12.0%}{np.mean(regrets):>9.1%}"
+            f"{f'{np.mean(fresh):.4f} ± {np.std(fresh) / math.sqrt(count):.4f}':>17}",
             flush=True,
         )
     print()
@@ -174,22 +220,41 @@ def main() -> None:
     arguments = parser.parse_args()
     table = Table.read(arguments.table)
     started = time.perf_counter()
-    good = int((table.truth <= table.truth.min() * (1 + WITHIN)).sum())
-    late = [table.had_won(config) for config in late_curricula(table)]
-    print(
-        f"{len(table.configs)} configurations, best {table.truth.min():.4g}, median {np.median(table.truth):.4g}, "
-        f"{good} within {WITHIN:.0%} of the best; {arguments.replicates} replicates, {arguments.workers} workers\n"
-    )
+    recorded = worlds(table)
+    late = [winner for world in recorded for winner in late_winners(world)]
+    print(f"{len(table.configs)} configurations, {arguments.workers} workers")
+    for world in recorded:
+        truth = world.seen.truth
+        print(
+            f"seed {world.seen.seeds[0]}: best {truth.min():.4g}, median {np.median(truth):.4g}, "
+            f"{(truth <= truth.min() * (1 + WITHIN)).sum()} within {WITHIN:.0%} of the best"
+        )
+    print(_noise(recorded))
+    optunas = {name.replace("TPE", "Optuna's TPE"): replace(RULES[name], proposer=OptunaTPE) for name in WITH_OPTUNA}
+    settings = [(RULES, arguments.replicates), ({"random search": RULES["random search"], **optunas}, arguments.optuna)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        print("As recorded")
-        show(pool, [table], RULES, arguments.workers, arguments.replicates)
-        print(f"Had a late curriculum won ({len(late)} tables)")
-        show(pool, late, RULES, arguments.workers, arguments.replicates)
-        if arguments.optuna:
-            print(f"Optuna's own TPE, as recorded, {arguments.optuna} replicates")
-            own = {"random search": RULES["random search"], "TPE": RULES["TPE"], "Optuna's": Rule(proposer=OptunaTPE)}
-            show(pool, [table], own, arguments.workers, arguments.optuna)
+        for rules, count in settings:
+            if count:
+                show(pool, "As recorded", recorded, rules, arguments.workers, count)
+                show(pool, f"Had a late curriculum won ({len(late)} tables)", late, rules, arguments.workers, count)
     print(f"{time.perf_counter() - started:.0f} s")
+
+
+def _noise(recorded: Sequence[World]) -> str:
+    """How far the seeds agree."""
+    world = recorded[0]
+    both = np.isfinite(world.fresh) & np.isfinite(world.seen.truth)
+    if len(recorded) < 2 or not both.any():
+        return ""
+    first, others = world.seen.truth[both], world.fresh[both]
+    better = first <= np.median(first)
+    spread = np.std(np.log(first[better] / others[better])) / math.sqrt(1 + 1 / (len(recorded) - 1))
+    tau = kendalltau(first, others).statistic
+    tau_better = kendalltau(first[better], others[better]).statistic
+    return (
+        f"between seeds: a run's end varies by {spread:.1%} (sd, the better half); Kendall's tau of the ends "
+        f"{tau:.2f}, in the better half {tau_better:.2f}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from curriculum_search.experiment import Experiment
+from curriculum_search.loading import UserError
 from curriculum_search.search.arms import NO_CURRICULUM, Arm, describe, title
 from curriculum_search.search.book.budget import Budget
 from curriculum_search.search.book.progress import Progress
@@ -20,6 +21,9 @@ from curriculum_search.search.execution.jobs import Exhausted, Job, Outcome, Sta
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE, images_to_baseline, pareto
 from curriculum_search.search.sampling.searcher import Searcher
 from curriculum_search.search.study import StudyFile
+
+#: A phase whose first runs, so many or as many as run at once, have all failed is given up.
+_MOST_FAILURES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +133,27 @@ class Phase(ABC):
         return False
 
     def ended(self, job: Job, outcome: Outcome) -> None:
-        """Write the result down."""
+        """Write the result down.
+
+        Raises:
+            UserError: whatever is run fails.
+        """
         result = self.book.ended(job.key, outcome)
         self.budget.ended(job, result.status)
         self.progress.ended(job.key, result.status, result.metrics.get(self.file.study.objective), result.reason)
         for entry in (self._entries[job.key], *self._followers.pop(job.key, ())):
             self.settle(entry, result)
+        failures = self.progress.counts[Status.FAILED]
+        if not self.has_worked and failures >= max(_MOST_FAILURES, self.progress.concurrency):
+            raise UserError(
+                f"{self.file.path}: the first {failures} runs of the {self.name} all failed, the last of them with "
+                f"{result.reason}; mend that, and the same command tries them again"
+            )
+
+    @property
+    def has_worked(self) -> bool:
+        """Whether a run of this command has come to an end that is not a failure."""
+        return any(count for status, count in self.progress.counts.items() if status is not Status.FAILED)
 
     def tick(self) -> None:
         """Show where the study is, and write down what it has cost."""
@@ -166,9 +185,10 @@ class SearchPhase(Phase):
         self._tries = Counter(params.get(ORDER) for _, params in searcher.handed_out())
         self.baselines = [entry for arm in file.baselines(small=True) for entry in self.runs(arm)]
         self._waiting: list[tuple[Arm, int]] = []  # for the value of ordinary training
-        for entry in self.baselines:
-            self.forget_failure(entry)
+        self._doubtful: list[tuple[Arm, int]] = []  # failed, as all before them
         self._queue = [entry for number, params in searcher.running() for entry in self._trial(number, params)]
+        for entry in (*self.baselines, *self._queue):
+            self.forget_failure(entry)
         self._queue += [entry for entry in self.baselines if self.result(entry) is None]
         complete = searcher.completed()
         lost = [entry for entry in self.entries() if entry.trial in complete and self.result(entry) is None]
@@ -210,13 +230,19 @@ class SearchPhase(Phase):
         return hopeless
 
     def settle(self, entry: Entry, result: RunResult) -> None:
-        """Tell the searcher how a trial ended, once all its runs have, or one has spoilt it."""
-        if entry.trial is not None:
-            self._conclude(entry.arm, entry.trial)
-        elif entry.arm.name == NO_CURRICULUM:
-            waiting, self._waiting = self._waiting, []
-            for arm, number in waiting:
-                self._conclude(arm, number)
+        """Tell the searcher how a trial ended, once all its runs have, or one has spoilt it.
+
+        As long as whatever is run fails, that is not told: the next command has another go.
+        """
+        ready = [(entry.arm, entry.trial)] if entry.trial is not None else []
+        if result.status is Status.FAILED and not self.has_worked:
+            self._doubtful += ready
+            return
+        ready, self._doubtful = self._doubtful + ready, []
+        if entry.arm.name == NO_CURRICULUM:
+            ready, self._waiting = ready + self._waiting, []
+        for arm, number in ready:
+            self._conclude(arm, number)
 
     def count(self) -> None:
         """Those of this command, with as many trials as the budget has left."""

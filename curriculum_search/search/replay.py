@@ -127,6 +127,15 @@ class Table:
         """Of each configuration, the mean over its seeds of the value at the end of a full run."""
         return np.array([np.mean([run.final for run in runs[self.total_images]]) for runs in self.by_config])
 
+    @cached_property
+    def seeds(self) -> list[int]:
+        """The seeds of its runs."""
+        return sorted({run.seed for run in self.runs})
+
+    def of_seeds(self, seeds: Sequence[int]) -> "Table":
+        """The runs on some of the seeds."""
+        return Table(tuple(run for run in self.runs if run.seed in seeds))
+
     def unlocked_at(self, config: int) -> float:
         """The share of a full run's images at the first evaluation after which all noise levels were in training."""
         run = self.by_config[config][self.total_images][0]
@@ -282,10 +291,15 @@ class Trace:
         good = [spent for spent, config in self.found if self.table.truth[config] <= limit]
         return good[0] if good else math.inf
 
+    def pick(self, images: float = math.inf) -> int | None:
+        """The configuration that is best so far after `images` images."""
+        chosen = [config for spent, config in self.found if spent <= images]
+        return chosen[-1] if chosen else None
+
     def regret(self, images: float = math.inf) -> float:
         """How far the best so far after `images` images truly is from the table's best, as a share of it."""
-        chosen = [config for spent, config in self.found if spent <= images]
-        return float(self.table.truth[chosen[-1]] / self.table.truth.min() - 1) if chosen else math.inf
+        pick = self.pick(images)
+        return math.inf if pick is None else float(self.table.truth[pick] / self.table.truth.min() - 1)
 
     @property
     def discarded_best(self) -> bool:

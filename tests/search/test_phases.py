@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+import pytest
 from optuna.storages.journal import JournalFileBackend
 
+from curriculum_search.loading import UserError
 from curriculum_search.search.confirm import ConfirmationPhase
 from curriculum_search.search.execution.jobs import Exhausted, Job, Outcome, Status
 from curriculum_search.search.phases import SearchPhase
@@ -157,6 +159,32 @@ def test_a_finished_trial_whose_folder_was_deleted_is_trained_again_and_told_onc
     assert len(again.finished()) == 2 + 4
     assert [(trial.state.name, trial.value) for trial in _trials(workplace)] == told
     assert not make_search(file).pending()
+
+
+def test_where_all_runs_fail_the_search_is_given_up_and_the_next_command_tries_the_same_again(
+    workplace: Any, make_search: Make, theatre: Any
+) -> None:
+    file = workplace.load("study.trials=4")
+    broken = Outcome(status=Status.FAILED, reason="RuntimeError: no kernel image", trace="line 1")
+    stage = theatre(make_search(file), end=lambda job: broken)
+    with pytest.raises(UserError, match=r"the first 3 runs of the search all failed, the last of them with Runtime"):
+        stage.play()
+    assert [trial.state.name for trial in _trials(workplace)] == ["RUNNING"] * 2
+    failed = [job.key for job in stage.played]
+    jobs = [job.key for job in theatre(make_search(file)).play()]
+    assert set(failed) <= set(jobs)
+    assert len(jobs) == 2 + 4
+    assert [trial.state.name for trial in _trials(workplace)] == ["COMPLETE"] * 4
+
+
+def test_failures_before_anything_has_worked_are_told_when_something_has(
+    workplace: Any, make_search: Make, theatre: Any
+) -> None:
+    broken = Outcome(status=Status.FAILED, reason="OSError: disk full", trace="line 1")
+    ends = iter([broken, broken])
+    search = make_search(workplace.load("study.trials=3", "study.baselines=[no_curriculum]"))
+    theatre(search, end=lambda job: next(ends, FINISHED)).play()
+    assert [trial.state.name for trial in _trials(workplace)] == ["FAIL", "COMPLETE", "COMPLETE"]
 
 
 def test_a_baseline_that_failed_is_tried_again(workplace: Any, make_search: Make, theatre: Any) -> None:

@@ -79,6 +79,22 @@ def test_the_truth_is_the_mean_over_seeds_of_full_runs() -> None:
     assert table.truth.tolist() == [3.0]
 
 
+def test_a_table_can_be_cut_to_some_of_its_seeds() -> None:
+    table = Table(tuple(run({"a": a}, end=a + 10.0 * seed, seed=seed) for seed in (0, 3) for a in (1, 2)))
+    assert table.seeds == [0, 3]
+    assert table.of_seeds([3]).truth.tolist() == [31.0, 32.0]
+    assert table.of_seeds([0, 3]) == table
+
+
+def test_the_pick_is_the_best_that_has_finished_by_then() -> None:
+    table = Table(tuple(run({"a": i}, end=float(i)) for i in range(1, 5)))
+    trace = replay(table, RandomOrder(table), NoStopping(), workers=1, rng=np.random.default_rng(1))
+    assert trace.pick(TOTAL - 1) is None
+    assert trace.regret(TOTAL - 1) == math.inf
+    assert trace.pick(TOTAL) == trace.found[0][1]
+    assert trace.pick() == 0
+
+
 def test_without_stopping_every_configuration_costs_a_full_run() -> None:
     trace = replay(TABLE, RandomOrder(TABLE), NoStopping(), workers=4, rng=np.random.default_rng(0))
     assert trace.spent == 60 * TOTAL

@@ -119,6 +119,7 @@ def run_jobs(source: JobSource, *, resources: Resources, concurrency: int, scrat
             storage_path=str(scratch.parent.resolve()),
             failure_config=tune.FailureConfig(max_failures=2),
             verbose=0,
+            stop=_Alarm(searcher),
             callbacks=[_Ticker(source)],
         ),
     )
@@ -169,7 +170,7 @@ class _Handout(_DriverOnly, Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         job = self.running.pop(trial_id, None)
-        if job is None:
+        if job is None or self.error is not None:  # What is under way when the source fails has not ended.
             return
         if trial_id in self.stopped:
             outcome = Outcome(status=Status.STOPPED)
@@ -224,6 +225,19 @@ class _Listener(_DriverOnly, FIFOScheduler):
         path = trial.pickled_error_file  # `trial.get_pickled_error` looks where Tune copies it later.
         failure = ray.cloudpickle.loads(Path(path).read_bytes()) if path else RuntimeError("Ray could not run it")
         self.searcher.failures[trial.trial_id] = failure
+
+
+class _Alarm(_DriverOnly, tune.Stopper):
+    """Ends all trials, wherever they are, when the source has failed."""
+
+    def __init__(self, searcher: _Handout) -> None:
+        self.searcher = searcher
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return self.searcher.error is not None
 
 
 def _failed(failure: BaseException) -> Outcome:

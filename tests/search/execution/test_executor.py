@@ -244,6 +244,25 @@ def test_what_the_source_raises_ends_the_run_and_is_raised(make_job: Callable[..
         run_jobs(Failing([job]), resources=Resources(), concurrency=1, scratch=job.run_dir.parents[1] / "tune2")
 
 
+def test_runs_that_are_under_way_when_the_source_raises_have_not_ended(
+    make_job: Callable[..., Job], two_cpus: None
+) -> None:
+    held = make_job("held")
+    hold = witness_log(held).with_name("held.log.hold")
+    hold.write_text("0")
+
+    class Failing(Jobs):
+        def reported(self, job: Job, report: dict[str, Any]) -> bool:
+            assert job.key == "unwritten"  # what is held up ends where it is
+            raise OSError("no space left on device")
+
+    source = Failing([held, make_job("unwritten")])
+    with pytest.raises(OSError, match="no space left on device"):
+        run_jobs(source, resources=Resources(), concurrency=2, scratch=held.run_dir.parents[1] / "tune3")
+    hold.unlink()
+    assert source.outcomes == {}
+
+
 def test_a_cluster_has_room_for_as_many_trials_as_fit_whole(two_cpus: None) -> None:
     assert check_capacity(Resources()) == Capacity(trials=2, nodes=1, cpus=2.0, gpus=0.0)
     assert check_capacity(Resources(cpus_per_worker=2)).trials == 1
