@@ -12,6 +12,11 @@ This is done on the table as it was recorded, and on tables where a late curricu
 better half that unlocks the last noise levels after 30 % of its run, the table without all that ended better.  Whether
 a rule is fair shows there.  --optuna N does it again with N replicates of Optuna's own TPE, which is what studies use:
 on each of its proposals, the untried configuration that is most like it.
+
+A rule of your own, beside the default and those that stop nothing; --plugin names the file that defines its kind, if it
+is none of ours:
+
+    python benchmarks/search.py --stopping '{kind: median}' --plugin median.py
 """
 
 import argparse
@@ -29,6 +34,8 @@ import numpy as np
 import optuna
 from scipy.stats import kendalltau
 
+from curriculum_search.cli import run_command
+from curriculum_search.loading import define_plugins, parse_value, read_plugins, validated
 from curriculum_search.search.replay import Proposer, RandomOrder, Table, TableTPE, replay
 from curriculum_search.search.sampling.samplers import TPE
 from curriculum_search.search.stopping import NoStopping, Stopping, SuccessiveHalving
@@ -125,6 +132,10 @@ RULES = {
 WITH_OPTUNA = ["TPE", "TPE, ASHA as published: 3, from 1/9", "TPE, ASHA: 2, from 1/4", "TPE, the same, settled for 1/4"]
 
 
+#: What a rule of the user's own is set beside.
+BESIDE_OWN = ["random search", "TPE", "TPE, the same, settled for 1/4"]
+
+
 def late_curricula(table: Table) -> list[int]:
     """The curricula of the better half that unlock the last noise levels after 30 % of the run."""
     median = float(np.median(table.truth))
@@ -217,7 +228,15 @@ def main() -> None:
     parser.add_argument("--replicates", type=int, default=400)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--optuna", type=int, default=0, help="replicates of Optuna's own TPE")
+    parser.add_argument("--stopping", action="append", default=[], help="a rule of your own, as in a study file")
+    parser.add_argument("--plugin", action="append", default=[], help="a file that defines kinds of stopping")
     arguments = parser.parse_args()
+    rules = RULES
+    if arguments.stopping:
+        define_plugins(read_plugins(arguments.plugin, "command line", Path(), field="--plugin"))
+        rules = {name: RULES[name] for name in BESIDE_OWN}
+        for text in arguments.stopping:
+            rules[f"TPE, {text}"] = Rule(stopping=validated(Stopping, parse_value(text), "command line", "--stopping"))
     table = Table.read(arguments.table)
     started = time.perf_counter()
     recorded = worlds(table)
@@ -231,12 +250,12 @@ def main() -> None:
         )
     print(_noise(recorded))
     optunas = {name.replace("TPE", "Optuna's TPE"): replace(RULES[name], proposer=OptunaTPE) for name in WITH_OPTUNA}
-    settings = [(RULES, arguments.replicates), ({"random search": RULES["random search"], **optunas}, arguments.optuna)]
+    settings = [(rules, arguments.replicates), ({"random search": RULES["random search"], **optunas}, arguments.optuna)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
-        for rules, count in settings:
+        for chosen, count in settings:
             if count:
-                show(pool, "As recorded", recorded, rules, arguments.workers, count)
-                show(pool, f"Had a late curriculum won ({len(late)} tables)", late, rules, arguments.workers, count)
+                show(pool, "As recorded", recorded, chosen, arguments.workers, count)
+                show(pool, f"Had a late curriculum won ({len(late)} tables)", late, chosen, arguments.workers, count)
     print(f"{time.perf_counter() - started:.0f} s")
 
 
@@ -258,4 +277,4 @@ def _noise(recorded: Sequence[World]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

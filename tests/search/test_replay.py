@@ -1,6 +1,9 @@
 """Replayed searches: the table survives its file, the clock is right, and better proposers find sooner."""
 
 import math
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,8 @@ import pytest
 from curriculum_search.search.replay import RandomOrder, Run, Table, TableTPE, replay
 from curriculum_search.search.stopping import NoStopping, SuccessiveHalving
 
+REPOSITORY = Path(__file__).parents[2]
+BESIDE = ["random search", "TPE", "TPE, the same, settled for 1/4"]
 TOTAL, POINTS = 1200, 6
 
 
@@ -160,3 +165,48 @@ def test_a_table_where_another_had_won_lacks_all_that_ended_better() -> None:
     assert len(smaller.configs) == 55
     assert smaller.truth.min() == TABLE.truth[second]
     assert len(smaller.runs) == 2 * 55
+
+
+MEDIAN = """
+import statistics
+from dataclasses import dataclass
+from typing import Literal
+
+from curriculum_search.search.stopping import Stopper, Stopping
+
+
+@dataclass(frozen=True, kw_only=True)
+class Median(Stopping):
+    kind: Literal["median"] = "median"
+
+    def build(self, total_images: int) -> Stopper:
+        return MedianStopper(total_images)
+
+
+class MedianStopper(Stopper):
+    def hopeless(self, trial):
+        point = self.curves[trial][-1]
+        others = [p.value for curve in self.curves.values() for p in curve if p.images == point.images]
+        return point.value > statistics.median(others)
+"""
+
+
+def test_a_rule_of_ones_own_is_replayed_beside_the_others_on_the_recorded_curves(tmp_path: Path) -> None:
+    (tmp_path / "median.py").write_text(MEDIAN)
+    command = [sys.executable, str(REPOSITORY / "benchmarks" / "search.py"), "--replicates", "16"]
+
+    def run_on(stopping: str) -> subprocess.CompletedProcess[str]:
+        options = ["--plugin", "median.py", "--stopping", stopping]
+        return subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, text=True)
+
+    ended = run_on("{kind: median}")
+    assert ended.returncode == 0, ended.stderr
+    rows = [re.split(r"\s{2,}", line) for line in ended.stdout.splitlines() if line.startswith(("random", "TPE"))]
+    assert [row[0] for row in rows] == [*BESIDE, "TPE, {kind: median}"] * 2
+    given_up = {row[0]: int(row[3].rstrip("%")) for row in rows[len(rows) // 2 :]}  # had a late curriculum won
+    assert given_up["TPE, {kind: median}"] > 20
+    assert all(given_up[name] <= 10 for name in BESIDE)
+
+    refused = run_on("{kind: media}")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: command line: --stopping.kind: 'media' is unknown (did you mean median?)")
