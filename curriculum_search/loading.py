@@ -106,7 +106,7 @@ def parse_overrides(arguments: Iterable[str]) -> dict[str, Any]:
 
 
 def with_values(raw: Mapping[str, Any], values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """A copy of nested `raw` in which every dotted path of `values` has its value.
+    """A copy of nested `raw` in which every dotted path of `values` has a copy of its value.
 
     A new ``kind`` takes the place of the part that was there, whose other fields belong to the old kind; fields of
     the new kind that are also in `values` are set after it.
@@ -114,7 +114,7 @@ def with_values(raw: Mapping[str, Any], values: Mapping[str, Any], where: str) -
     Raises:
         UserError: a path leads through something that is not a mapping.
     """
-    result: dict[str, Any] = json.loads(json.dumps(raw))
+    result, values = json.loads(json.dumps([raw, values]))
     for path in sorted(values, key=lambda p: (p.count("."), not (p.endswith(".kind") or p == "kind"), p)):
         *parents, name = path.split(".")
         node = result
@@ -128,7 +128,16 @@ def with_values(raw: Mapping[str, Any], values: Mapping[str, Any], where: str) -
         if name == "kind" and node.get("kind") != values[path]:
             node.clear()
         node[name] = values[path]
-    return result
+    plain: dict[str, Any] = result
+    return plain
+
+
+def dotted(raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as dotted path to value; of a path that is there twice, the later value."""
+    found: dict[str, Any] = {}
+    for name, value in raw.items():
+        found |= dotted(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
 
 
 def read_plugins(paths: Any, where: str, folder: Path, *, field: str = "plugins") -> dict[str, str]:

@@ -13,6 +13,7 @@ from curriculum_search.experiment import Experiment
 from curriculum_search.loading import (
     UserError,
     define_plugins,
+    dotted,
     load_experiment,
     parse_overrides,
     parse_value,
@@ -113,6 +114,17 @@ def test_values_are_set_by_dotted_path_in_a_copy() -> None:
     assert raw == {"a": {"b": 1, "c": {"d": 2}}}
     with pytest.raises(UserError, match=r"command line: a\.b\.c: a\.b is 1 and has no fields"):
         with_values(raw, {"a.b.c": 1}, "command line")
+
+
+def test_values_are_copied_so_that_deeper_ones_do_not_change_them() -> None:
+    values = {"pacing": {"kind": "linear"}, "pacing.end_share": 0.3}
+    assert with_values({}, values, "x") == {"pacing": {"kind": "linear", "end_share": 0.3}}
+    assert values == {"pacing": {"kind": "linear"}, "pacing.end_share": 0.3}
+
+
+def test_nested_sections_are_dotted_paths_and_lists_are_values() -> None:
+    raw = {"model.depth": 1, "model": {"depth": 2, "attention": [1, 2]}, "training": {"total_images": 9}}
+    assert dotted(raw) == {"model.depth": 2, "model.attention": [1, 2], "training.total_images": 9}
 
 
 def test_another_kind_drops_the_fields_of_the_old_one_and_the_same_kind_keeps_them() -> None:

@@ -11,7 +11,15 @@ import yaml
 from curriculum_search.config import Config
 from curriculum_search.evaluation.evaluator import FeatureEvaluator
 from curriculum_search.experiment import Experiment
-from curriculum_search.loading import UserError, define_plugins, read_plugins, read_yaml, validated, with_values
+from curriculum_search.loading import (
+    UserError,
+    define_plugins,
+    dotted,
+    read_plugins,
+    read_yaml,
+    validated,
+    with_values,
+)
 from curriculum_search.search.arms import NO_CURRICULUM, Arm, BaselineName, baseline
 from curriculum_search.search.checks import check_study
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
@@ -67,7 +75,8 @@ class Study(Config):
         equal_tries: ordinary training gets as many tries of the other parameters as any other order, so that a
             better learning rate is never taken for a better curriculum.
         warm_start: what is tried first: folders of other studies, exported configs, or ``published`` (`warm`).
-        proxy: what the search's runs have in place of `base`'s, by dotted path: a smaller model, resolution or budget.
+        proxy: what the search's runs have in place of `base`'s, by dotted path (nested sections are read as such): a
+            smaller model, resolution or budget.
             The confirmation trains at `base`'s size.
         confirmation: how the verdict is reached.
         ablation_seeds: runs of each step on the way from ordinary training to the winner (`ablation`); 0: no such runs.
@@ -177,13 +186,16 @@ class StudyFile:
                 raise UserError(f"{where}: {section}: this section is required, and holds fields")
         for override, value in parameters.items():
             parameter, _, field_name = override.removeprefix("space.").rpartition(".")
-            if isinstance(raw["space"].get(parameter), dict):
+            is_distribution = isinstance(value, dict) and "kind" in value  # else a field of one
+            if isinstance(raw["space"].get(parameter), dict) and not is_distribution:
                 raw["space"][parameter][field_name] = value
             else:
                 raw["space"][override.removeprefix("space.")] = value
         raw["space"] = {parameter: value for parameter, value in raw["space"].items() if value is not None}
         plugins = read_plugins(raw["base"].get("plugins", ()), where, path.parent, field="base.plugins")
         define_plugins(plugins)
+        if isinstance(raw["study"].get("proxy"), dict):
+            raw["study"]["proxy"] = dotted(raw["study"]["proxy"])
         study = validated(Study, raw["study"], where, "study")
         proxy = f"{where}: study.proxy"
         file = cls(

@@ -9,7 +9,7 @@ where good configs lie, without being a trial of this study.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 
 from curriculum_search.curriculum import Curriculum
 from curriculum_search.experiment import Experiment
-from curriculum_search.loading import UserError, load_experiment, validated, with_values
+from curriculum_search.loading import UserError, dotted, load_experiment, validated, with_values
 from curriculum_search.search.arms import baseline, describe
 from curriculum_search.search.book.runs import RunBook
 from curriculum_search.search.sampling.encoding import decode
@@ -283,15 +283,7 @@ def _lookup(plain: Mapping[str, Any], path: str) -> Any:
 
 def _flat(curriculum: Curriculum) -> dict[str, Any]:
     """The fields of a curriculum that have an effect, by their path in an experiment."""
-
-    def walk(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, Mapping):
-            for name, inner in value.items():
-                yield from walk(f"{prefix}.{name}", inner)
-        else:
-            yield prefix, value
-
-    return dict(walk("curriculum", curriculum.canonical().to_dict()))
+    return dotted(curriculum.canonical().to_dict(), "curriculum.")
 
 
 def _shown(value: Any) -> str:

@@ -67,6 +67,7 @@ def refused(workplace: Any, *arguments: object) -> str:
         ),
         ("study.proxy={training.batchsize: 3}", "study.proxy: training.batchsize: no such field (did you mean "),
         ("study.proxy={training.learning_rate: 1e-3}", "study.proxy: training.learning_rate is searched; take it out "),
+        ("study.proxy.training.learning_rate=1e-3", "study.proxy: training.learning_rate is searched; take it out "),
         (
             "study.proxy={model.patch_size: 3}",
             "study.proxy: model: patch_size must divide the resolution 8, and 3 does ",

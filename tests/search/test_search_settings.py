@@ -3,6 +3,7 @@
 import statistics
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,40 @@ def test_a_proxy_searches_small_and_confirms_large(workplace: Any, make_search: 
     assert control.values["density.mass"] == [0.4, 0.6]
     assert confirmation_of(search).arms == confirmation.arms  # after a restart
     assert not confirmation_of(search).pending()
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "study.proxy.model.hidden_size=8",
+        "study.proxy={model: {kind: dit, hidden_size: 8}}",
+        "study.proxy={model.hidden_size: 8}",
+    ],
+)
+def test_a_proxy_is_written_by_dotted_path_or_nested_and_changes_nothing_else(
+    workplace: Any, make_search: Make, theatre: Any, proxy: str
+) -> None:
+    file = workplace.load("study.trials=3", proxy)
+    assert file.small == replace(file.base, model=replace(file.base.model, hidden_size=8))
+    before = file.fingerprint()
+    theatre(make_search(file)).play()
+    assert file.fingerprint() == before
+    assert not make_search(workplace.load("study.trials=3", proxy)).pending()
+
+
+def test_a_choice_that_is_a_mapping_stays_as_it_is_where_a_parameter_lies_below_it(
+    workplace: Any, make_search: Make, theatre: Any
+) -> None:
+    space = (
+        "space.curriculum.pacing={kind: categorical, choices: [{kind: linear, start_unlocked: 0.1}, {kind: root}]}",
+        "space.curriculum.pacing.end_share={kind: float, low: 0.1, high: 0.8}",
+    )
+    theatre(make_search(workplace.load("study.trials=6", *space))).play()
+    assert len(theatre(make_search(workplace.load("study.trials=8", *space))).play()) == 2
+    assert {t.params["curriculum.pacing"] for t in _trials(workplace)} <= {
+        '{"kind": "linear", "start_unlocked": 0.1}',
+        '{"kind": "root"}',
+    }
 
 
 def test_with_several_objectives_the_leaders_come_from_the_pareto_set(
