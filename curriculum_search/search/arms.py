@@ -103,6 +103,16 @@ def exposure_control(arm: Arm, exposure: Mapping[str, list[float]]) -> Arm:
     )
 
 
+def ordinary_with_settings_of(arm: Arm) -> Arm:
+    """Ordinary training with all of an arm's settings that are not of its curriculum."""
+    values = {path: value for path, value in arm.values.items() if not path.startswith("curriculum.")}
+    return Arm(
+        name=f"{NO_CURRICULUM}, settings of {arm.name}",
+        role="baseline",
+        values=values | {"curriculum.order.kind": "none"},
+    )
+
+
 def title(arm: Arm, experiment: Experiment) -> str:
     """An arm as tables, figures and MLflow show it, as in "published: easy to hard, 20 clusters, plateau"."""
     if arm.name == NO_CURRICULUM:

@@ -4,10 +4,13 @@ The best of many noisy trials looks better than it is, so the search only nomina
 runs alone.
 """
 
+import json
+import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
-from curriculum_search.search.arms import NO_CURRICULUM, Arm, control_name, exposure_control
+from curriculum_search.search.arms import NO_CURRICULUM, Arm, control_name, exposure_control, ordinary_with_settings_of
 from curriculum_search.search.book.runs import Curve, RunBook, RunResult
 from curriculum_search.search.execution.jobs import Exhausted, Job, Status
 from curriculum_search.search.phases import Candidate, Entry, Phase
@@ -15,23 +18,57 @@ from curriculum_search.search.statistics.comparison import Plan
 from curriculum_search.search.statistics.verdict import allocate
 from curriculum_search.search.study import StudyFile
 
+_RECORD = "confirmation.json"
+
 
 def is_ordinary(entry: Entry) -> bool:
     """Whether a run trains without a curriculum, however its config was written."""
     return entry.experiment.curriculum.canonical().order.all_at_once
 
 
+@dataclass(kw_only=True)
+class _Record:
+    """What ``confirmation.json`` in the study's folder holds.
+
+    Attributes:
+        leaders: of each confirmation that the study has had, the identities of its leaders.
+        max_seeds: by the study's limits, the seeds that an undecided arm may get within them.
+    """
+
+    leaders: list[list[str]]
+    max_seeds: dict[str, int]
+
+    @classmethod
+    def load(cls, path: Path) -> "_Record":
+        return cls(**json.loads(path.read_text())) if path.exists() else cls(leaders=[], max_seeds={})
+
+    def save(self, path: Path) -> None:
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps({"leaders": self.leaders, "max_seeds": self.max_seeds}))
+        partial.replace(path)
+
+
 class ConfirmationPhase(Phase):
     """Trains each arm on fresh seeds, round after round, until the verdict is clear or the seeds are used up.
 
-    Ordinary training enters with the best settings that it was tried with.  A leader's control has the exposure that
-    the leader had in the search, or, where the search trained at a proxy's size, in its first run at the base's.
+    Ordinary training is what all else is compared with, so it is given every chance: it enters with the best settings
+    that it was tried with or with those of a leader, whichever do better on the first `min_seeds` seeds.  Else the
+    search's luck in settings, of which curricula together get more tries, would be taken for a gain of curricula.
+
+    A leader's control has the exposure that the leader had in the search, or, where the search trained at a proxy's
+    size, in its first run at the base's.
 
     Args:
         file: the study file.
         book: the study's runs.
         finished: what the search has finished, the best first.
         front: those of them that no other beats in every objective, which lead before all others.
+
+    Attributes:
+        arms: by name.
+        leaders: the best curricula of the search that are not confirmed as baselines anyway.
+        plan: what is compared.  Its `max_seeds` is what the study's budget allows, fixed before the first run.
+        number: which confirmation of the study this is: one with other leaders is another.
     """
 
     name = "confirmation"
@@ -45,41 +82,45 @@ class ConfirmationPhase(Phase):
         ordinary = next((candidate for candidate in finished if is_ordinary(candidate.entry)), None)
         if ordinary is not None:
             self.arms[NO_CURRICULUM] = replace(self.arms[NO_CURRICULUM], values=ordinary.arm.values)
+        baselines = {self._first_identity(arm) for arm in self.arms.values()}
         leading = [*front, *(candidate for candidate in finished if candidate not in front)]
         curricula = [candidate for candidate in leading if not is_ordinary(candidate.entry)]
-        self.leaders = [candidate for candidate in curricula if candidate.arm.role == "searched"][: settings.leaders]
+        self.leaders = [
+            candidate
+            for candidate in curricula
+            if candidate.arm.role == "searched" and self._first_identity(candidate.arm) not in baselines
+        ][: settings.leaders]
         self.arms |= {leader.arm.name: leader.arm for leader in self.leaders}
+        self._rivals = self._ordinary_with_leaders_settings()
         self.plan = Plan(
             reference=NO_CURRICULUM,
             leaders=tuple(leader.arm.name for leader in self.leaders),
             controls={leader.arm.name: control_name(leader.arm) for leader in self.leaders},
             baselines=tuple(name for name in file.study.baselines if name != NO_CURRICULUM),
+            rivals=len(self._rivals),
             direction=file.direction,
             min_seeds=settings.min_seeds,
             max_seeds=settings.max_seeds,
             first_seed=file.search_seeds.stop,
             confidence=settings.confidence,
         )
-        for arm in self.arms:
-            for seed in self.seeds(arm):
-                self.forget_failure(self.entry(arm, seed))
+        for arm in (*self.arms.values(), *self._rivals):
+            for seed in self._seeds(arm):
+                self.forget_failure(self._entry(arm, seed))
+        self.number = 1
+        if self.leaders:
+            self._keep_to_the_budget()
         self._running = 0
         self._queue = self._round()
-        self.progress.total = self.plan.least_runs - sum(map(len, self.values(file.study.objective).values()))
+        self.progress.total = max(self.plan.least_runs - self._num_done(), len(self._queue))
 
     def entry(self, arm: str, seed: int) -> Entry:
         """The run of an arm on a seed."""
-        return Entry(arm=self.arms[arm], experiment=self.file.experiment(self.arms[arm], seed))
-
-    def seeds(self, arm: str) -> range:
-        """The seeds that an arm may be given."""
-        first = self.plan.first_seed
-        return range(first, first + self.plan.seeds_of(arm, self.plan.max_seeds))
+        return self._entry(self.arms[arm], seed)
 
     def results(self, arm: str) -> dict[int, RunResult]:
         """The runs of an arm that have ended, by seed."""
-        found = {seed: self.result(self.entry(arm, seed)) for seed in self.seeds(arm)}
-        return {seed: result for seed, result in found.items() if result is not None}
+        return self._results(self.arms[arm])
 
     def curve(self, arm: str, seed: int) -> Curve:
         """What a run has reported."""
@@ -87,14 +128,20 @@ class ConfirmationPhase(Phase):
 
     def values(self, metric: str) -> dict[str, dict[int, float]]:
         """Arm to seed to the final value of a metric: NaN where the run diverged, nothing where an error ended it."""
-        return {
-            arm: {
-                seed: result.metrics[metric] if result.status is Status.FINISHED else float("nan")
-                for seed, result in self.results(arm).items()
-                if result.status is not Status.FAILED
-            }
-            for arm in self.arms
-        }
+        return {name: self._values(arm, metric) for name, arm in self.arms.items()}
+
+    def remarks(self) -> list[str]:
+        """What a reader of the verdict has to know besides."""
+        words = []
+        if self.number > 1:
+            words.append(f"It is verdict {self.number} of this study, each with an error rate of its own.")
+        if self.plan.max_seeds < (most := self.file.study.confirmation.max_seeds):
+            words.append(f"The study's budget was enough for {self.plan.max_seeds} of {most} seeds.")
+        for name in self.arms:
+            if failed := sum(result.status is Status.FAILED for result in self.results(name).values()):
+                runs = "A run" if failed == 1 else f"{failed} runs"
+                words.append(f"{runs} of {name} failed, and what needs them is missing; the same command tries again.")
+        return words
 
     def pending(self) -> bool:
         """Whether an arm is to have another run."""
@@ -113,24 +160,118 @@ class ConfirmationPhase(Phase):
         """Count a run out."""
         self._running -= 1
 
+    def _entry(self, arm: Arm, seed: int) -> Entry:
+        return Entry(arm=arm, experiment=self.file.experiment(arm, seed))
+
+    def _first_identity(self, arm: Arm) -> str:
+        return self._entry(arm, self.file.search_seeds.stop).experiment.identity()
+
+    def _seeds(self, arm: Arm) -> range:
+        """The seeds that an arm may be given."""
+        first, most = self.plan.first_seed, self.file.study.confirmation.max_seeds
+        name = NO_CURRICULUM if arm in self._rivals else arm.name
+        return range(first, first + self.plan.seeds_of(name, most))
+
+    def _results(self, arm: Arm) -> dict[int, RunResult]:
+        found = {seed: self.result(self._entry(arm, seed)) for seed in self._seeds(arm)}
+        return {seed: result for seed, result in found.items() if result is not None}
+
+    def _values(self, arm: Arm, metric: str) -> dict[int, float]:
+        return {
+            seed: result.metrics[metric] if result.status is Status.FINISHED else float("nan")
+            for seed, result in self._results(arm).items()
+            if result.status is not Status.FAILED
+        }
+
     def _round(self) -> list[Entry]:
         if self.file.study.confirmation.leaders == 0:
             return []
-        if missing := self._add_controls():
-            return missing[: self._runs_left()]
-        values = self.values(self.file.study.objective)
-        asked = allocate(self.plan, values, runs_left=self._runs_left(), concurrency=self.progress.concurrency)
-        entries = [self.entry(arm, seed) for arm, seed in asked]
-        runs = [entry for entry in entries if self.result(entry) is None]  # an error may have ended the others
-        self.progress.total = max(self.progress.total, sum(self.progress.counts.values()) + len(runs))
+        first = self._choose_reference()
+        undecided = {NO_CURRICULUM} if first else set()
+        entries = [*first, *self._add_controls()]
+        failed = [
+            (name, seed)
+            for name in self.arms
+            for seed, result in self.results(name).items()
+            if result.status is Status.FAILED
+        ]
+        asked = allocate(
+            self.plan,
+            self.values(self.file.study.objective),
+            runs_left=self._runs_left(),
+            concurrency=self.progress.concurrency,
+            failed=failed,
+        )
+        entries += [self.entry(arm, seed) for arm, seed in asked if arm in self.arms and arm not in undecided]
         # Two arms may be the same training, as when the search has found the published setting.
-        return list({run.experiment.identity(): run for run in runs}.values())
+        runs = list({run.experiment.identity(): run for run in entries if self.result(run) is None}.values())
+        runs = runs[: self.budget.fitting([run.experiment for run in runs])]
+        self.progress.total = max(self.progress.total, sum(self.progress.counts.values()) + len(runs))
+        return runs
+
+    def _num_done(self) -> int:
+        return sum(len(self._results(arm)) for arm in (*self.arms.values(), *self._rivals))
 
     def _runs_left(self) -> int | None:
         """What the budget has left."""
-        named = (self.entry(arm, seed).experiment.identity() for arm in self.arms for seed in self.seeds(arm))
-        done = sum(len(self.results(arm)) for arm in self.arms)
-        return self.budget.runs_left(named, granted=max(self.plan.least_runs - done, 0))
+        arms = (*self.arms.values(), *self._rivals)
+        named = (self._entry(arm, seed).experiment.identity() for arm in arms for seed in self._seeds(arm))
+        return self.budget.runs_left(named, granted=max(self.plan.least_runs - self._num_done(), 0))
+
+    def _keep_to_the_budget(self) -> None:
+        """Number the confirmation, and plan with the seeds that the budget is enough for: bounds that count on seeds
+        which never come find nothing."""
+        path = self.book.root / _RECORD
+        record = _Record.load(path)
+        leaders = sorted(self._first_identity(leader.arm) for leader in self.leaders)
+        if leaders not in record.leaders:
+            record.leaders.append(leaders)
+        self.number = record.leaders.index(leaders) + 1
+        given = f"{self.number} {self.budget.settings}"
+        runs = self._runs_left()
+        if given not in record.max_seeds:
+            seeds = range(self.plan.max_seeds, self.plan.min_seeds, -1)
+            total = math.inf if runs is None else runs + self._num_done()
+            fitting = (n for n in seeds if self.plan.leading_runs(n) <= total)
+            record.max_seeds[given] = next(fitting, self.plan.min_seeds)
+        self.plan = replace(self.plan, max_seeds=record.max_seeds[given])
+        record.save(path)
+
+    def _ordinary_with_leaders_settings(self) -> list[Arm]:
+        """Ordinary training with the settings of each leader, where that is not what it enters with."""
+        found = {self._first_identity(self.arms[NO_CURRICULUM]): self.arms[NO_CURRICULUM]}
+        for leader in self.leaders:
+            arm = ordinary_with_settings_of(leader.arm)
+            found.setdefault(self._first_identity(arm), arm)
+        return list(found.values())[1:]
+
+    def _choose_reference(self) -> list[Entry]:
+        """Have ordinary training enter with its best settings; the runs that have to end before that can be told."""
+        candidates = [self.arms[NO_CURRICULUM], *self._rivals]
+        if len(candidates) == 1:
+            return []
+        first = self.plan.first_seed
+        entries = [[self._entry(arm, seed) for seed in range(first, first + self.plan.min_seeds)] for arm in candidates]
+        missing = [entry for runs in entries for entry in runs if self.result(entry) is None]
+        if not missing:
+            best = min(range(len(candidates)), key=lambda i: self._cost(entries[i]))
+            self.arms[NO_CURRICULUM] = replace(self.arms[NO_CURRICULUM], values=candidates[best].values)
+            for run in entries[best]:
+                self.book.tracker.set_tags(run.experiment.identity(), {"arm": NO_CURRICULUM})
+            self._rivals = []
+            self.plan = replace(self.plan, rivals=0)
+        return missing
+
+    def _cost(self, runs: Sequence[Entry]) -> float:
+        """The mean of the objective, less is better; infinite if a run did not come to its end."""
+        ends = [self.result(run) for run in runs]
+        values = [
+            end.metrics[self.file.study.objective] if end and end.status is Status.FINISHED else math.inf
+            for end in ends
+        ]
+        if not all(map(math.isfinite, values)):
+            return math.inf
+        return (1 if self.file.direction == "minimize" else -1) * math.fsum(values) / len(values)
 
     def _add_controls(self) -> list[Entry]:
         """Make the leaders' controls; the runs that have to end before all of them can be made."""
@@ -147,6 +288,6 @@ class ConfirmationPhase(Phase):
             control = exposure_control(leader.arm, exposure)
             if control.name not in self.arms:
                 self.arms[control.name] = control
-                for seed in self.seeds(control.name):
+                for seed in self._seeds(control):
                     self.forget_failure(self.entry(control.name, seed))
         return missing

@@ -122,7 +122,8 @@ def study_parts(file: StudyFile, folder: Path) -> list[Part]:
             Part(
                 name="confirmation",
                 arms=f"{_count(leaders, 'leader')}, {_count(leaders, 'control')}, "
-                f"{_count(len(study.baselines), 'baseline')}",
+                f"{_count(len(study.baselines), 'baseline')}"
+                + (", ordinary training with their settings" if scale.plan.rivals else ""),
                 size="full",
                 least=scale.plan.least_runs,
                 most=scale.plan.most_runs,

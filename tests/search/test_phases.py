@@ -4,6 +4,7 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -257,14 +258,81 @@ def test_a_confirmation_that_was_interrupted_goes_on_and_repeats_only_failures(
     search = make_search(workplace.load("study.trials=4"))
     theatre(search).play()
     failing = Outcome(status=Status.FAILED, reason="OSError: disk full", trace="line 1")
-    ends = iter([FINISHED, failing, Outcome(status=Status.DIVERGED, reason="nan")])
-    first = theatre(confirmation_of(search), end=lambda job: next(ends, FINISHED)).play(limit=5)
+    ends = iter([FINISHED, failing, FINISHED, FINISHED, Outcome(status=Status.DIVERGED, reason="nan")])
+    first = theatre(confirmation_of(search), end=lambda job: next(ends, FINISHED)).play(limit=7)
     again = [job.key for job in theatre(confirmation_of(search)).play()]
     assert first[1].key in again  # failed
     assert first[0].key not in again  # finished
-    assert first[2].key not in again  # diverged: a result
+    assert first[4].key not in again  # diverged: a result
     values = confirmation_of(search).values("val_loss")
     assert sum(math.isnan(value) for seeds in values.values() for value in seeds.values()) == 1
+
+
+def test_ordinary_training_enters_with_a_leaders_settings_where_they_do_better_on_fresh_seeds(
+    workplace: Any, make_search: Make, theatre: Any
+) -> None:
+    for name, lucky in (("unlucky", 3.5e-3), ("lucky", 2.1e-3)):
+        rates = {"easy_to_hard": 2e-3, "none": lucky}
+        space = "space.training.learning_rate={kind: categorical, choices: [2e-3, 2.1e-3, 3.5e-3]}"
+        search = make_search(workplace.load("study.trials=0", f"study.name={name}", space))
+        for order, rate in rates.items():
+            params = {"training.learning_rate": rate, "curriculum.order.kind": order, "curriculum.num_clusters": 3}
+            search.searcher.enqueue({p: v for p, v in params.items() if order != "none" or "clusters" not in p})
+        search = make_search(workplace.load("study.trials=2", f"study.name={name}", space))
+        theatre(search).play()
+        confirmation = confirmation_of(search)
+        assert confirmation.plan.rivals == 1
+        jobs = theatre(confirmation).play()
+        assert confirmation.arms["no_curriculum"].values["training.learning_rate"] == 2e-3
+        assert confirmation.plan.rivals == 0
+        rival = [job for job in jobs if order_of(job) == "none" and job.experiment["density"]["kind"] == "uniform"]
+        trained = Counter(job.experiment["training"]["learning_rate"] for job in rival)
+        assert trained == {lucky: 2, 2e-3: 4}
+        assert not confirmation_of(search).pending()
+
+
+def test_a_leader_that_is_one_of_the_baselines_takes_no_place(workplace: Any, make_search: Make, theatre: Any) -> None:
+    file = workplace.load("study.trials=4")
+    search = make_search(file)
+    theatre(search).play()
+    curricula = [c for c in search.finished() if _has_order(c.entry) and c.arm.role == "searched"]
+    best = curricula[0]
+    arm = replace(best.arm, values=file.baselines()[1].values)
+    published = replace(best, entry=replace(best.entry, arm=arm, experiment=file.experiment(arm, 0)))
+    confirmation = ConfirmationPhase(file, search.book, [published, *search.finished()], [])
+    assert [leader.arm.values for leader in confirmation.leaders] == [best.arm.values]
+
+
+def test_a_run_that_fails_holds_up_no_other_arm(workplace: Any, make_search: Make, theatre: Any) -> None:
+    def end(job: Job) -> Outcome:
+        published = order_of(job) == "easy_to_hard" and job.experiment["curriculum"]["num_clusters"] == 20
+        return Outcome(status=Status.FAILED, reason="OSError", trace="") if published else FINISHED
+
+    search = make_search(workplace.load("study.trials=4", "study.confirmation={min_seeds: 2, max_seeds: 12}"))
+    theatre(search).play()
+    confirmation = confirmation_of(search)
+    theatre(confirmation, end=end).play()
+    seeds = {name: len(values) for name, values in confirmation.values("val_loss").items()}
+    assert seeds["published"] == 0
+    assert seeds[confirmation.plan.leaders[0]] > 2
+    assert seeds["no_curriculum"] > 4
+    assert confirmation.remarks() == [
+        "2 runs of published failed, and what needs them is missing; the same command tries again."
+    ]
+
+
+def test_a_confirmation_of_other_leaders_is_numbered(workplace: Any, make_search: Make, theatre: Any) -> None:
+    search = make_search(workplace.load("study.trials=8"))
+    theatre(search).play()
+    for _ in range(2):
+        assert confirmation_of(search).number == 1
+    curricula = [c for c in search.finished() if _has_order(c.entry) and c.arm.role == "searched"]
+    assert len(curricula) > 1
+    others = [candidate for candidate in search.finished() if candidate != curricula[0]]
+    second = ConfirmationPhase(search.file, search.book, others, [])
+    assert second.number == 2
+    assert second.remarks() == ["It is verdict 2 of this study, each with an error rate of its own."]
+    assert confirmation_of(search).number == 1
 
 
 def test_without_leaders_nothing_is_confirmed(workplace: Any, make_search: Make, theatre: Any) -> None:

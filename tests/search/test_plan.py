@@ -13,6 +13,8 @@ from curriculum_search.search.execution.executor import Capacity
 from curriculum_search.search.execution.jobs import Status
 from curriculum_search.search.execution.measure import Measured
 
+ARMS = "1 leader, 1 control, 2 baselines, ordinary training with their settings"
+
 
 def files(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*")}
@@ -47,8 +49,8 @@ def test_a_plan_is_made_from_a_few_measured_steps_and_leaves_nothing(workplace: 
     assert out.startswith("tiny: what this study trains")
     assert head == ["phase", "arms", "runs", "images", "time"]
     assert search[:4] == ["search", "3 trials, 2 baselines", "5", "1,600"]
-    assert confirmation[:4] == ["confirmation", "1 leader, 1 control, 2 baselines", "10", "3,200"]
-    assert re.search(r"^All of it: 15 runs, 4,800 images; about \S+ s from here$", out, re.M)
+    assert confirmation[:4] == ["confirmation", ARMS, "12", "3,840"]
+    assert re.search(r"^All of it: 17 runs, 5,440 images; about \S+ s from here$", out, re.M)
     assert "Cluster: 1 node, 2 CPUs, 0 GPUs: 2 runs at once, of 1 worker with 1 CPU each" in out
     found = re.search(
         r"^Measured: a run takes (\S+) s: (\S+) ms an image, 4 evaluations of (\S+) s \(the last (\S+) s\), "
@@ -79,7 +81,7 @@ def test_the_proxys_runs_are_measured_beside_the_targets(
     assert asked == ["small", "full"]
     _, search, confirmation = lines(out)
     assert search == ["search", "3 trials, 2 baselines", "5", "800", "4.8 s"]
-    assert confirmation == ["confirmation", "1 leader, 1 control, 2 baselines", "10", "3,200", "16 s"]
+    assert confirmation == ["confirmation", ARMS, "12", "3,840", "19 s"]
     assert "Measured (search): a run takes 1.6 s: " in out
     assert "Measured (confirmation): a run takes 3.2 s: " in out
 
@@ -104,29 +106,29 @@ def test_what_is_done_is_not_planned_again(workplace: Any, one_second: None) -> 
     assert search == ["search", "3 trials, 2 baselines", "5", "3", "1,600", "10 s"]
     assert confirmation == [
         "confirmation",
-        "1 leader, 1 control, 2 baselines",
-        "10 to 20",
+        ARMS,
+        "12 to 22",
         "2",
-        "3,200 to 6,400",
-        "13 to 18 s",
+        "3,840 to 7,040",
+        "14 to 19 s",
     ]
-    assert "All of it: 15 to 25 runs, 4,800 to 8,000 images; about 23 to 28 s from here\n" in out
+    assert "All of it: 17 to 27 runs, 5,440 to 8,640 images; about 24 to 29 s from here\n" in out
 
 
 @pytest.mark.parametrize(
     ("limit", "words"),
     [
         (
-            "study.max_images=4800",
-            "study.max_images: 4,800 (0 spent): enough for all 3 trials, and what comes after",
+            "study.max_images=5440",
+            "study.max_images: 5,440 (0 spent): enough for all 3 trials, and what comes after",
         ),
         (
-            "study.max_images=4799",
-            "study.max_images: 4,799 (0 spent): enough for 2 of 3 trials, and what comes after",
+            "study.max_images=5439",
+            "study.max_images: 5,439 (0 spent): enough for 2 of 3 trials, and what comes after",
         ),
-        # With a tenth on top, a round of two runs takes 1.1 s: five for the confirmation, one for the baselines.
-        ("study.max_hours=0.0025", "study.max_hours: 0.0025 (0.00 spent): enough for all 3 trials, and"),
-        ("study.max_hours=0.0023", "study.max_hours: 0.0023 (0.00 spent): enough for 2 of 3 trials, and"),
+        # With a tenth on top, a round of two runs takes 1.1 s: six for the confirmation, one for the baselines.
+        ("study.max_hours=0.0028", "study.max_hours: 0.0028 (0.00 spent): enough for all 3 trials, and"),
+        ("study.max_hours=0.0026", "study.max_hours: 0.0026 (0.00 spent): enough for 2 of 3 trials, and"),
         ("study.max_hours=0.001", "study.max_hours: 0.001 (0.00 spent): not enough for one trial, and"),
     ],
 )

@@ -63,15 +63,19 @@ def test_a_proxy_searches_small_and_confirms_large(workplace: Any, make_search: 
     assert {job.experiment["model"]["hidden_size"] for job in jobs} == {8}
     confirmation = confirmation_of(search)
     (leader,) = confirmation.plan.leaders
-    # The control has the exposure of the leader's first run at the full size, so that run comes first, alone.
-    first = confirmation.next()
-    assert isinstance(first, Job)
-    assert first.key == confirmation.entry(leader, 1).experiment.identity()
-    assert confirmation.next() is Exhausted.WAIT
+    # The control has the exposure of the leader's first run at the full size, so that has to end before it can begin.
+    jobs = []
+    while isinstance(job := confirmation.next(), Job):
+        jobs.append(job)
+    assert job is Exhausted.WAIT
+    assert jobs[0].key == confirmation.entry("no_curriculum", 1).experiment.identity()
+    assert confirmation.entry(leader, 1).experiment.identity() in {job.key for job in jobs}
+    assert set(confirmation.arms) == {"no_curriculum", "published", leader}
     exposure = {"edges": [0.0, 0.5, 1.0], "mass": [0.4, 0.6]}
     report = {"images": 320, "metrics": {"val_loss": 1.0, "fd_pca4_24": 1.0, "unlocked_share": 1.0}, "switches": []}
-    confirmation.reported(first, {**report, "exposure": exposure})
-    confirmation.ended(first, FINISHED)
+    for job in jobs:
+        confirmation.reported(job, {**report, "exposure": exposure})
+        confirmation.ended(job, FINISHED)
     jobs = theatre(confirmation).play()
     assert {job.experiment["model"]["hidden_size"] for job in jobs} == {16}
     control = confirmation.arms[confirmation.plan.controls[leader]]

@@ -2,12 +2,14 @@
 
 Images are counted from the runs' folders.  Time is kept in ``spent.json`` in the study's folder, for the folder of a
 run does not tell of stretches that were interrupted; a killed command loses what it had not written, less than a
-minute.  The confirmation is reserved out of the budget: a trial begins only if the least confirmation, and the
-ablation, still fit behind it.  What has begun is finished.  Images are exact, so that their limit is never passed; how
-long runs last is an estimate, and the least confirmation, for which time was kept, is run even where it was wrong.
+minute.  The confirmation is reserved out of the budget: a trial begins only if what it may well need, up to half of the
+budget and the least in any case, and the ablation still fit behind it.  What has begun is finished.  Images are exact,
+so that their limit is never passed; how long runs last is an estimate, and the least confirmation, for which time was
+kept, is run even where it was wrong.
 """
 
 import heapq
+import itertools
 import json
 import math
 import time
@@ -177,7 +179,7 @@ class Budget:
             if given is not None and given < least:
                 raise UserError(
                     f"{self.file.path}: study.{name}: {given:g} is not enough for {scale.least_parts}, which take "
-                    f"about {least:.2g} {unit} as measured on a few steps; raise it, or lower "
+                    f"about {_rounded_up(least)} {unit} as measured on a few steps; raise it, or lower "
                     f"base.training.total_images, study.confirmation or study.ablation_seeds"
                 )
 
@@ -242,7 +244,8 @@ class Budget:
         if self.max_images is None:
             return None
         begun = sum(run.total_images - run.images for run in self._under_way.values())
-        reserved = self._reserve * self.scale.images("full")
+        full = self.scale.images("full")
+        reserved = (self._kept(self.max_images / full) + self.scale.ablation) * full
         # What the unfinished have seen is spent, and the rest of those that wait is `rest`.
         left = self.max_images - self.images - begun - sum(rest) - reserved
         return left // (self.scale.per_trial * self.scale.images("small"))
@@ -256,7 +259,8 @@ class Budget:
             return 0 if left <= 0 else None
         under_way = sum(1 - run.images / run.total_images for run in self._under_way.values())
         runs = under_way + sum(rest) / self.scale.images("small")
-        return math.floor((left - runs * small - self._reserve * full) / (self.scale.per_trial * small))
+        reserved = (self._kept(_ratio(3600 * self.max_gpu_hours, full)) + self.scale.ablation) * full
+        return math.floor((left - runs * small - reserved) / (self.scale.per_trial * small))
 
     def _trials_in_hours(self, rest: Sequence[int], most: int) -> int:
         """Lay the runs out one after the other, each where there is first room."""
@@ -267,7 +271,7 @@ class Budget:
         if left <= 0 or not small or not (rooms := self.rooms("small")):
             return 0 if left <= 0 else max(most, 0)
         rooms_after = self.rooms("full") or rooms
-        parts = (self.scale.confirmation - self._confirmed, self.scale.ablation)
+        parts = (self._kept(_ratio(3600 * self.max_hours * rooms_after, full)), self.scale.ablation)
         left -= sum(math.ceil(runs / rooms_after) * full + self._spent.start_up for runs in parts if runs > 0)
         shares = [1 - run.images / run.total_images for run in self._under_way.values()]
         free = [share * small for share in shares] + [0.0] * max(rooms - len(shares), 0)
@@ -281,10 +285,18 @@ class Budget:
                 return trials
         return max(most, 0)
 
-    @property
-    def _reserve(self) -> int:
-        """Full runs that are to come after the search."""
-        return self.scale.reserve - self._confirmed
+    def _kept(self, affordable: float) -> int:
+        """Runs that are kept back for the confirmation out of those that a whole limit is enough for: what it may well
+        need, as long as half of the limit is left for the search, and the least in any case."""
+        most = max(affordable / 2 - self.scale.ablation, self.scale.confirmation)
+        return int(min(self.scale.whole_confirmation, most)) - self._confirmed
+
+    def fitting(self, runs: Sequence[Experiment]) -> int:
+        """How many of these runs, in their order, the images left are enough for to the last one."""
+        if self.max_images is None:
+            return len(runs)
+        spent = itertools.accumulate(self._rest(run) for run in runs)
+        return sum(images <= self.max_images - self.images for images in spent)
 
     def _own(self, size: Size) -> Size:
         """Without a proxy there is only one size."""
@@ -306,13 +318,15 @@ class Budget:
     def close(self, phase: str) -> None:
         """Note that a phase has come to its end under these limits."""
         if self.limited_in_time:
-            self._spent.closed[phase] = self._settings()
+            self._spent.closed[phase] = self.settings
             self._save()
 
     def _is_closed(self, phase: str) -> bool:
-        return self.limited_in_time and self._spent.closed.get(phase) == self._settings()
+        return self.limited_in_time and self._spent.closed.get(phase) == self.settings
 
-    def _settings(self) -> str:
+    @property
+    def settings(self) -> str:
+        """The fields of the study that bound what is run."""
         plain = self.file.study.to_dict()
         names = ("trials", "max_images", "max_hours", "max_gpu_hours", "confirmation", "ablation_seeds")
         return json.dumps({name: plain[name] for name in names}, sort_keys=True)
@@ -383,3 +397,13 @@ class Budget:
         partial = self.path.with_suffix(".partial")
         partial.write_text(json.dumps(asdict(now)))
         partial.replace(self.path)
+
+
+def _ratio(limit: float, cost: float) -> float:
+    return limit / cost if cost else math.inf
+
+
+def _rounded_up(value: float) -> str:
+    """To two digits, so that what is said to be enough is."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return f"{math.ceil(value / step) * step:.2g}"

@@ -28,6 +28,8 @@ _RESULT = "result.json"
 _LOG = "log.jsonl"
 _EXPERIMENT = "experiment.json"
 _ERROR = "error.txt"
+#: Marks the folder of a run that another study has trained.
+ADOPTED = "adopted"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,6 +220,7 @@ class RunBook:
             return
         partial = self.folder(f".{key}")
         shutil.copytree(runs / key, partial, dirs_exist_ok=True)
+        (partial / ADOPTED).touch()
         partial.rename(self.folder(key))
         self.tracker.start_run(key, name=name, params=tracked_params(experiment), tags=tags)
         for path in (_EXPERIMENT, GRID):

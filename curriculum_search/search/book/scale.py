@@ -10,7 +10,7 @@ from typing import Any, Literal
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
 from curriculum_search.search.arms import NO_CURRICULUM
-from curriculum_search.search.book.runs import RunResult
+from curriculum_search.search.book.runs import ADOPTED, RunResult
 from curriculum_search.search.checks import ORDER
 from curriculum_search.search.execution.jobs import Status
 from curriculum_search.search.sampling.space import Space
@@ -59,6 +59,7 @@ class Scale:
             leaders=leaders,
             controls={leader: f"{leader} / exposure" for leader in leaders},
             baselines=tuple(name for name in study.baselines if name != NO_CURRICULUM),
+            rivals=len(leaders) if searches_settings(file.space) else 0,
             min_seeds=settings.min_seeds,
             max_seeds=settings.max_seeds,
             first_seed=file.search_seeds.stop,
@@ -79,8 +80,13 @@ class Scale:
         return self.plan.least_runs if self.plan else 0
 
     @property
+    def whole_confirmation(self) -> int:
+        """Its runs where the leaders take all their seeds to be decided: what is kept back if the budget allows."""
+        return self.plan.leading_runs(self.plan.max_seeds) if self.plan else 0
+
+    @property
     def reserve(self) -> int:
-        """Full runs that are kept back for what comes after the search."""
+        """The least full runs that have to follow the search."""
         return self.confirmation + self.ablation
 
     def experiment(self, size: Size) -> Experiment:
@@ -120,6 +126,11 @@ class Scale:
                         yield file.experiment(arm, seed)
 
 
+def searches_settings(space: Space) -> bool:
+    """Whether anything but the curriculum is searched, which ordinary training could have too."""
+    return any(not path.startswith("curriculum.") for path in space.parameters)
+
+
 def most_steps(space: Space) -> int:
     """The most steps of an ablation that need runs of their own: ordinary training at the base's settings, and one for
     each parameter that a configuration of the space can have, but for the last, which leads to the winner."""
@@ -142,6 +153,8 @@ class RecordedRun:
         status: how it ended; None if it has not.
         images: that it has reported.
         gpu_seconds: GPUs times seconds, of a run that has ended.
+
+    A run that was taken over from another study has cost this one nothing.
     """
 
     key: str
@@ -166,12 +179,14 @@ def recorded_runs(folder: Path) -> Iterator[RecordedRun]:
             images = max(
                 (r["images"] for r in RunLog(run_dir / "log.jsonl").read() if r["kind"] == "report"), default=0
             )
+        gpus = resources["workers"] * resources["gpus_per_worker"]
+        own = not (run_dir / ADOPTED).exists()
         yield RecordedRun(
             key=run_dir.name,
             seed=config.get("seed"),
             status=result.status if result else None,
-            images=images,
-            gpu_seconds=result.seconds * resources["workers"] * resources["gpus_per_worker"] if result else 0.0,
+            images=images if own else 0,
+            gpu_seconds=result.seconds * gpus if result and own else 0.0,
         )
 
 

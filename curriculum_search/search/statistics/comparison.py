@@ -66,6 +66,7 @@ class Plan:
         leaders: the arms that the search found best.
         controls: leader to its exposure-matched control.
         baselines: further arms.
+        rivals: other settings that the reference may be trained with; each of them is tried on `min_seeds` seeds.
         direction: whether less or more is better.
         min_seeds: seeds that every arm gets.
         max_seeds: seeds that an arm can get.
@@ -77,6 +78,7 @@ class Plan:
     leaders: tuple[str, ...]
     controls: Mapping[str, str] = field(default_factory=dict)
     baselines: tuple[str, ...] = ()
+    rivals: int = 0
     direction: Literal["minimize", "maximize"] = "minimize"
     min_seeds: int = 4
     max_seeds: int = 12
@@ -122,12 +124,17 @@ class Plan:
     @property
     def least_runs(self) -> int:
         """Runs of a confirmation in which no arm gets more than `min_seeds`."""
-        return (len(self.arms) + self.reference_factor) * self.min_seeds
+        return (len(self.arms) + self.reference_factor + self.rivals) * self.min_seeds
 
     @property
     def most_runs(self) -> int:
         """Runs of a confirmation in which every arm gets `max_seeds`."""
-        return (len(self.arms) + self.reference_factor) * self.max_seeds
+        return (len(self.arms) + self.reference_factor) * self.max_seeds + self.rivals * self.min_seeds
+
+    def leading_runs(self, num_seeds: int) -> int:
+        """Runs of a confirmation in which leaders, controls and reference get `num_seeds`, all else `min_seeds`."""
+        leading = len(self.leaders) + len(self.controls) + self.reference_factor
+        return self.least_runs + leading * (num_seeds - self.min_seeds)
 
     def seeds_of(self, arm: str, num_seeds: int) -> int:
         """Seeds of `arm` that a comparison at `num_seeds` seeds needs: of the reference, more."""

@@ -1,7 +1,7 @@
 """Where the next seeds of a confirmation go, and what it says in the end."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -20,7 +20,12 @@ _BOOTSTRAPS = 2000
 
 
 def allocate(
-    plan: Plan, results: Results, *, runs_left: int | None = None, concurrency: int = 1
+    plan: Plan,
+    results: Results,
+    *,
+    runs_left: int | None = None,
+    concurrency: int = 1,
+    failed: Collection[tuple[str, int]] = (),
 ) -> list[tuple[str, int]]:
     """The runs that are worth most now: arm and seed.  Empty when the verdict is clear or the seeds are used up.
 
@@ -33,16 +38,25 @@ def allocate(
         results: final values by now; runs that are under way are missing, and are named again.
         runs_left: of the budget; arms that it does not suffice for are left out, the least promising first.
         concurrency: runs that can be under way at once; arms get several seeds in one go rather than leave room empty.
+        failed: runs that an error has ended: an arm gets no seeds that could only be compared together with these.
     """
     runs: list[tuple[str, int]] = []
+    reach = {arm: _reach(plan, arm, failed) for arm in (plan.reference, *plan.arms)}
     for step in range(1, plan.max_seeds + 1):
-        more = _missing(plan, results, _targets(plan, results, step), math.inf if runs_left is None else runs_left)
+        targets = _targets(plan, results, step, reach)
+        more = _missing(plan, results, targets, math.inf if runs_left is None else runs_left)
         if len(more) <= len(runs):
             break
         runs = more
         if len(runs) >= concurrency:
             break
     return runs
+
+
+def _reach(plan: Plan, arm: str, failed: Collection[tuple[str, int]]) -> int:
+    """Seeds at which an arm can ever be compared."""
+    broken = [seed - plan.first_seed for name, seed in failed if name == arm]
+    return min([*broken, plan.seeds_of(arm, plan.max_seeds)]) // plan.seeds_of(arm, 1)
 
 
 def _missing(plan: Plan, results: Results, targets: list[tuple[str, int]], runs_left: float) -> list[tuple[str, int]]:
@@ -61,28 +75,30 @@ def _missing(plan: Plan, results: Results, targets: list[tuple[str, int]], runs_
     return runs
 
 
-def _targets(plan: Plan, results: Results, step: int) -> list[tuple[str, int]]:
+def _targets(plan: Plan, results: Results, step: int, reach: Mapping[str, int]) -> list[tuple[str, int]]:
     """Arms that deserve `step` more seeds, with the number that they would have, the most promising first."""
-    done = {arm: seeds_compared(plan, results, Contrast(arm=arm, against=plan.reference)) for arm in plan.arms}
-    if young := [arm for arm in plan.arms if done[arm] < plan.min_seeds]:
+    limits = {arm: min(reach[arm], reach[plan.reference]) for arm in plan.arms}
+    arms = [arm for arm in plan.arms if limits[arm] >= plan.min_seeds]
+    done = {arm: seeds_compared(plan, results, Contrast(arm=arm, against=plan.reference)) for arm in arms}
+    if young := [arm for arm in arms if done[arm] < plan.min_seeds]:
         return [(arm, plan.min_seeds) for arm in young]
     comparisons = compare(plan, results)
-    by_arm = {arm: comparisons[Contrast(arm=arm, against=plan.reference)] for arm in plan.arms}
-    best = _best(plan, [arm for arm in plan.arms if by_arm[arm].claimed and by_arm[arm].better], by_arm)
+    by_arm = {arm: comparisons[Contrast(arm=arm, against=plan.reference)] for arm in arms}
+    best = _best(plan, [arm for arm in arms if by_arm[arm].claimed and by_arm[arm].better], by_arm)
     chances: dict[str, float] = {}
     for arm, comparison in by_arm.items():
         ahead = best is None or plan.sign * (comparison.difference - by_arm[best].difference) > 0
         if ahead and not comparison.claimed:
             chances[arm] = comparison.chance
     for leader, control in plan.controls.items():
-        order = comparisons[Contrast(arm=leader, against=control)]
-        if best in (leader, control) and not order.claimed:
+        order = comparisons.get(Contrast(arm=leader, against=control))
+        if order is not None and best in (leader, control) and not order.claimed:
             for arm in (leader, control):
-                if done[arm] == order.num_seeds:
+                if arm in done and done[arm] == order.num_seeds:
                     chances[arm] = max(order.chance_either, chances.get(arm, 0.0))
-    open_arms = [arm for arm, chance in chances.items() if chance >= _HOPELESS and done[arm] < plan.max_seeds]
+    open_arms = [arm for arm, chance in chances.items() if chance >= _HOPELESS and done[arm] < limits[arm]]
     open_arms.sort(key=lambda arm: -chances[arm])
-    return [(arm, min(done[arm] + step, plan.max_seeds)) for arm in open_arms]
+    return [(arm, min(done[arm] + step, limits[arm])) for arm in open_arms]
 
 
 def _best(plan: Plan, arms: Sequence[str], by_arm: Mapping[str, Comparison]) -> str | None:

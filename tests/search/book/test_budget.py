@@ -12,16 +12,17 @@ from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
 from curriculum_search.search.arms import baseline
 from curriculum_search.search.book.budget import Budget
-from curriculum_search.search.book.runs import RunResult
+from curriculum_search.search.book.runs import ADOPTED, RunResult
 from curriculum_search.search.book.scale import Scale, check_limits, most_steps, recorded_runs
 from curriculum_search.search.confirm import ConfirmationPhase
 from curriculum_search.search.execution.jobs import Job, Outcome, Status
 from curriculum_search.search.sampling.space import Categorical, Float, Int, Space
 from curriculum_search.search.study import StudyFile
 
-# The tiny study has 2 baselines and 3 trials of 320 images each, and at least 10 runs in its confirmation: 2 seeds of
-# the leader, its control and the published setting, and 4 of ordinary training.
-RUN, BASELINES, RESERVE = 320, 2, 10
+# The tiny study has 2 baselines and 3 trials of 320 images each, and at least 12 runs in its confirmation: 2 seeds of
+# the leader, its control, the published setting and the leader's settings without a curriculum, and 4 of ordinary
+# training.
+RUN, BASELINES, RESERVE = 320, 2, 12
 
 
 @dataclass
@@ -409,9 +410,9 @@ def test_gpu_hours_without_gpus_are_refused(workplace: Any) -> None:
 
 
 def test_too_little_time_is_refused_when_a_run_has_been_measured(workplace: Any, folder: Path, clock: Clock) -> None:
-    file = workplace.load(f"study.max_hours={0.216}")
+    file = workplace.load("study.max_hours=0.25")
     timed(file, folder, clock, rooms=2, run_seconds=100).check_time()
-    with pytest.raises(UserError, match=r"study.max_hours: 0.216 is not enough for .*which take about 0.4 hours "):
+    with pytest.raises(UserError, match=r"study.max_hours: 0.25 is not enough for .*which take about 0.46 hours "):
         timed(file, folder, clock, rooms=1, run_seconds=100).check_time()
     record(folder, baselines(file)[0], images=RUN)  # a study that has begun goes on with what it has
     timed(file, folder, clock, rooms=1, run_seconds=100).check_time()
@@ -442,7 +443,7 @@ def test_the_search_keeps_to_the_images_and_leaves_the_confirmation_its_own(
 
 
 def test_the_confirmation_keeps_to_the_images(workplace: Any, make_search: Any, theatre: Any) -> None:
-    """The seeds of an undecided study end with the budget, not with max_seeds."""
+    """The seeds of an undecided study end with the budget, not with max_seeds, and are planned so."""
     overrides = "study.trials=4", "study.confirmation={min_seeds: 2, max_seeds: 40, leaders: 1}"
     images = (BASELINES + 4 + RESERVE + 7) * RUN
     search = make_search(workplace.load(*overrides, f"study.max_images={images}"))
@@ -450,7 +451,42 @@ def test_the_confirmation_keeps_to_the_images(workplace: Any, make_search: Any, 
     confirmation = ConfirmationPhase(search.file, search.book, search.finished(), search.pareto())
     end = iter([Outcome(status=Status.DIVERGED, reason="nan")] * 1000)  # nothing is ever decided
     theatre(confirmation, end=lambda job: next(end)).play()
-    assert images - 3 * RUN < sum(run.images for run in recorded_runs(search.book.root)) <= images
+    # There are 19 runs left, and another seed of the leading arms takes four.
+    assert confirmation.plan.max_seeds == 3
+    assert confirmation.remarks() == ["The study's budget was enough for 3 of 40 seeds."]
+    assert sum(run.images for run in recorded_runs(search.book.root)) <= images
+    again = ConfirmationPhase(search.file, search.book, search.finished(), search.pareto())
+    assert (again.plan.max_seeds, again.pending()) == (3, False)
+
+
+def test_the_search_keeps_back_what_the_leaders_may_need_up_to_half_of_the_budget(workplace: Any, folder: Path) -> None:
+    """Two baselines; the least confirmation is 12 runs, and one in which the leaders have 8 seeds 12 + 6 * 4."""
+    for runs, trials in ((2 + 12 + 5, 5), (40, 40 - 2 - 20), (72, 72 - 2 - 36), (100, 100 - 2 - 36)):
+        overrides = "study.trials=99", "study.confirmation.max_seeds=8", f"study.max_images={runs * RUN}"
+        file = workplace.load(*overrides)
+        assert Scale.of(file).whole_confirmation == 36
+        assert Budget(file, folder).trials_left(baselines(file), 99) == trials
+
+
+def test_images_left_are_enough_for_the_runs_that_are_begun_not_for_others_that_were_interrupted(
+    workplace: Any, folder: Path
+) -> None:
+    file = workplace.load(f"study.max_images={20 * RUN}")
+    runs = [experiment(file, seed, small=False) for seed in range(1, 25)]
+    record(folder, runs[0], images=240, status=None)
+    budget = Budget(file, folder)
+    assert budget.runs_left([runs[0].identity()]) == 20
+    assert budget.fitting(runs) == 20
+    assert budget.fitting(runs[1:]) == 19
+    assert Budget(workplace.load(), folder).fitting(runs) == 24
+
+
+def test_runs_that_another_study_has_trained_cost_nothing(workplace: Any, folder: Path) -> None:
+    file = workplace.load(f"study.max_images={(BASELINES + 1 + RESERVE) * RUN}")
+    record(folder, baselines(file)[0], images=RUN)
+    spent = Budget(file, folder).images
+    (folder / "runs" / baselines(file)[0].identity() / ADOPTED).touch()
+    assert (spent, Budget(file, folder).images) == (RUN, 0)
 
 
 def test_the_steps_of_an_ablation_are_those_of_the_longest_configuration() -> None:

@@ -128,12 +128,12 @@ def test_without_a_leader_ordinary_training_is_exported_as_it_was_confirmed(publ
     assert (result.best.seed, result.best.training.batch_size) == (1, 16)
 
 
-def test_a_study_whose_runs_all_failed_says_why(published: Any) -> None:
-    failed = Outcome(status=Status.FAILED, reason="OSError: disk full")
+def test_a_study_whose_runs_all_diverged_says_why(published: Any) -> None:
+    diverged = Outcome(status=Status.DIVERGED, reason="the loss is nan")
     with pytest.raises(
-        StudyFailedError, match=r"no run of study tiny came to its end:\n  no_curriculum: failed: OSError"
+        StudyFailedError, match=r"no run of study tiny came to its end:\n  no_curriculum: diverged: the loss is nan"
     ):
-        published("study.trials=2", end=lambda job: failed)
+        published("study.trials=2", end=lambda job: diverged)
 
 
 def test_a_run_of_the_proxy_is_never_exported_as_the_target(published: Any) -> None:
