@@ -55,7 +55,7 @@ class Tracker:
         self._store: MlflowStore | None = None
         self._lock = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._points: set[tuple[str, str, int]] = set()
+        self._points: dict[tuple[str, str, int], float] = {}
         self._params: set[tuple[str, str]] = set()
         self._last_images: dict[str, int] = {}
         self._sent = self._end = self._end_at_start = 0
@@ -113,7 +113,10 @@ class Tracker:
         self.send(key, [{"kind": "artifact", "path": str(path.absolute()), "folder": folder}])
 
     def end_run(self, key: str, *, status: RunStatus, best: Mapping[str, float] | None = None) -> None:
-        """Close a run; `best` stands for all of it, under names of its own, for MLflow's table shows last values."""
+        """Close a run; `best` stands for all of it, under names of its own, for MLflow's table shows last values.
+
+        A run that ends again, as a study with more trials does, has the values of its last end.
+        """
         self.send(key, [{"kind": "end", "status": status, "metrics": dict(best or {})}])
 
     def send(self, key: str, records: Iterable[Mapping[str, Any]]) -> None:
@@ -178,16 +181,18 @@ class Tracker:
             return self._store
 
     def _line(self, key: str, record: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The record as the journal has it, without points and params that it has already."""
+        """The record as the journal has it, without params and points of a curve that it has already, whatever their
+        value, and without values of an end that are as they were."""
         line = {"run": key, "time": time.time(), **record}
         if "params" in line:
             line["params"] = {name: v for name, v in line["params"].items() if (key, name) not in self._params}
         if "metrics" in line:
             images = line.setdefault("images", self._last_images.get(key, 0))
+            known = {name: self._points.get((key, name, images)) for name in line["metrics"]}
             line["metrics"] = {
                 name: float(value)
                 for name, value in line["metrics"].items()
-                if math.isfinite(value) and (key, name, images) not in self._points
+                if math.isfinite(value) and (known[name] is None or (line["kind"] == "end" and known[name] != value))
             }
             if not line["metrics"] and line["kind"] == "metrics":
                 return None
@@ -196,8 +201,8 @@ class Tracker:
 
     def _remember(self, line: Mapping[str, Any]) -> None:
         if "metrics" in line:
-            self._points.update((line["run"], name, line["images"]) for name in line["metrics"])
-            self._last_images[line["run"]] = line["images"]
+            self._points.update({(line["run"], name, line["images"]): v for name, v in line["metrics"].items()})
+            self._last_images[line["run"]] = max(line["images"], self._last_images.get(line["run"], 0))
         self._params.update((line["run"], name) for name in line.get("params", {}))
 
     def _carry(self) -> None:

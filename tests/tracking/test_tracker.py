@@ -94,6 +94,39 @@ def test_a_run_that_had_ended_and_goes_on_is_running_again(
     assert run.data.params == {"trials": "20", "seeds": "5"}  # MLflow keeps the first value of a param
 
 
+def test_a_run_that_ends_again_has_the_values_of_its_last_end(
+    make_tracker: MakeTracker, runs_of: RunsOf, uri: str, experiment: str
+) -> None:
+    ends = ({"p_value": 0.3, "difference": -1.0}, {"p_value": 0.01, "difference": -1.0}, {"p_value": 0.3})
+    for i, values in enumerate(ends):
+        tracker = make_tracker()
+        tracker.start_run(STUDY, name="quick")
+        tracker.end_run(STUDY, status="FINISHED", best=values)
+        tracker.end_run(STUDY, status="FINISHED", best=values)
+        assert tracker.close(30) == ""
+        run = runs_of(experiment)["quick"]
+        assert run.data.metrics == {"difference": -1.0, "p_value": values["p_value"]}
+        history = MlflowClient(tracking_uri=uri).get_metric_history(run.info.run_id, "p_value")
+        assert [point.value for point in history] == [0.3, 0.01, 0.3][: i + 1]
+        assert curve(uri, run, "difference") == [(0, -1.0)]
+
+
+def test_a_run_that_begins_anew_and_ends_earlier_has_the_values_of_its_last_end(
+    make_tracker: MakeTracker, runs_of: RunsOf, uri: str, experiment: str
+) -> None:
+    tracker = make_tracker()
+    tracker.start_run("a1", name="trial")
+    tracker.log_metrics("a1", 1000, {"fd": 9.0})
+    tracker.log_metrics("a1", 2000, {"fd": 8.0})
+    tracker.end_run("a1", status="FINISHED", best={"best_fd": 8.0})
+    tracker.log_metrics("a1", 1000, {"fd": 9.5, "loss": 0.5})
+    tracker.end_run("a1", status="FAILED", best={"best_fd": 9.5})
+    assert tracker.close(30) == ""
+    run = runs_of(experiment)["trial"]
+    assert run.data.metrics == {"fd": 8.0, "loss": 0.5, "best_fd": 9.5}
+    assert curve(uri, run, "fd") == [(1000, 9.0), (2000, 8.0)]
+
+
 def test_what_mlflow_has_is_not_doubled_when_nobody_remembers_how_much_was_sent(
     make_tracker: MakeTracker, runs_of: RunsOf, uri: str, experiment: str, tmp_path: Path
 ) -> None:
