@@ -153,7 +153,7 @@ def test_mlflow_has_a_child_for_every_run_with_its_curve(
         history = client.get_metric_history(child.info.run_id, "val_loss")
         assert [point.step for point in history] == POINTS
         assert child.data.metrics["best_val_loss"] == min(point.value for point in history)
-        assert history[-1].value == results(study.root)[key].metrics["val_loss"]
+        assert history[-1].value == results(study.root)[key].metrics["val_loss"] == child.data.metrics["end_val_loss"]
         assert len(child.data.params) <= 11
         assert all(len(value) < 40 for value in child.data.params.values())
         assert {"arm", "role", "phase", "curriculum", "outcome"} <= set(child.data.tags)
@@ -165,7 +165,10 @@ def test_mlflow_has_the_study_with_figures_and_best_config(
 ) -> None:
     client, parent, _ = tracked
     assert (parent.info.run_name, parent.info.status) == ("tiny", "FINISHED")
-    assert "best_val_loss" in parent.data.metrics
+    claimed = re.search(r"ends at val_loss = (\S+)", (study.root / "best.yaml").read_text())
+    assert claimed
+    assert set(parent.data.metrics) == {"end_val_loss", "difference", "p_value"}
+    assert parent.data.metrics["end_val_loss"] == float(claimed[1])
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
     assert files == {"best.yaml", "curriculum.json", "report.md", "study.yaml", "figures"}
     figures = client.list_artifacts(parent.info.run_id, "figures")

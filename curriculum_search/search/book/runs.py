@@ -105,7 +105,7 @@ class RunBook:
         cache_dir: where reference statistics are kept.
         plugins: file name to source text of the user's own kinds.
         tracker: the copy in MLflow.
-        objective: the metric whose best value stands for a run.
+        objective: the metric whose best and last values stand for a run.
         direction: whether less or more of it is better.
     """
 
@@ -201,7 +201,7 @@ class RunBook:
             self.tracker.log_artifact(key, grid)
         good = status in (Status.FINISHED, Status.STOPPED)
         self.tracker.set_tags(key, {"outcome": status.value} | ({"reason": result.reason} if result.reason else {}))
-        self.tracker.end_run(key, status="FINISHED" if good else "FAILED", best=self._best(curve))
+        self.tracker.end_run(key, status="FINISHED" if good else "FAILED", best=self._standing(curve, status))
         result.save(self.folder(key))  # last: what is interrupted before has not ended, and ends again
         return result
 
@@ -229,7 +229,7 @@ class RunBook:
         curve = self.curve(key)
         for images, metrics in zip(curve.images, curve.metrics, strict=True):
             self.tracker.log_metrics(key, images, metrics)
-        self.tracker.end_run(key, status="FINISHED", best=self._best(curve))
+        self.tracker.end_run(key, status="FINISHED", best=self._standing(curve, result.status))
 
     def interrupted(self) -> None:
         """Say that the runs which have begun and not ended are not under way any more."""
@@ -237,9 +237,13 @@ class RunBook:
             if self.result(key) is None:
                 self.tracker.end_run(key, status="KILLED")
 
-    def _best(self, curve: Curve) -> dict[str, float]:
+    def _standing(self, curve: Curve, status: Status) -> dict[str, float]:
+        """What stands for a run in MLflow's table: its best value, and if it came to its end, the value there."""
         values = [value for _, value in curve.points(self.objective)]
-        return {f"best_{self.objective}": self.better(values)} if values else {}
+        if not values:
+            return {}
+        best = {f"best_{self.objective}": self.better(values)}
+        return best | ({f"end_{self.objective}": values[-1]} if status is Status.FINISHED else {})
 
 
 def tracked_params(experiment: Experiment) -> dict[str, str]:

@@ -68,7 +68,7 @@ class StudyResult:
 
     def tracked_metrics(self, objective: str) -> dict[str, float]:
         """What stands for the study in MLflow's table."""
-        metrics = {f"best_{objective}": self.value}
+        metrics = {f"end_{objective}": self.value}
         if self.verdict is not None and self.verdict.main is not None:
             metrics |= {"difference": self.verdict.main.difference, "p_value": self.verdict.main.p_value}
         return metrics

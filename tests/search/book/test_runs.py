@@ -2,13 +2,15 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
 
 from curriculum_search.curriculum import Curriculum, NoOrder, Plateau
 from curriculum_search.experiment import Experiment
-from curriculum_search.search.book.runs import Curve, RunResult, tracked_params
-from curriculum_search.search.execution.jobs import Status
+from curriculum_search.search.book.runs import Curve, RunBook, RunResult, tracked_params
+from curriculum_search.search.execution.jobs import Outcome, Status
+from curriculum_search.tracking import Tracker
 
 
 def report(images: int, value: float, **fields: Any) -> dict[str, Any]:
@@ -41,6 +43,27 @@ def test_a_curve_has_each_point_once_and_the_last_exposure() -> None:
     assert curve.columns("fd") == ([10, 20], [3.0, 2.0])
     assert curve.switches == [{"stage": 1}, {"stage": 2}]
     assert curve.exposure == {"mass": [1.0]}
+
+
+@pytest.mark.parametrize(
+    ("status", "values", "tracked"),
+    [
+        (Status.FINISHED, [3.0, 1.0, 2.0], {"best_fd": 1.0, "end_fd": 2.0}),
+        (Status.STOPPED, [3.0, 1.0], {"best_fd": 1.0}),
+        (Status.DIVERGED, [3.0], {"best_fd": 3.0}),
+        (Status.FAILED, [], {}),
+    ],
+)
+def test_only_a_run_that_came_to_its_end_has_a_value_there(
+    tmp_path: Path, status: Status, values: list[float], tracked: dict[str, float]
+) -> None:
+    tracker = create_autospec(Tracker, instance=True)
+    book = RunBook(tmp_path, cache_dir=tmp_path, plugins={}, tracker=tracker, objective="fd", direction="minimize")
+    job = book.start(Experiment(), name="trial", tags={})
+    for i, value in enumerate(values):
+        book.reported(job.key, report(10 * i, value))
+    book.ended(job.key, Outcome(status=status))
+    assert tracker.end_run.call_args.kwargs["best"] == tracked
 
 
 @pytest.mark.parametrize("experiment", [Experiment(), Experiment(curriculum=Curriculum(pacing=Plateau()), seed=3)])

@@ -58,6 +58,8 @@ def test_a_plain_study_has_its_arms_its_verdict_and_what_it_cannot_say(published
         assert "Pareto" not in text
         assert "From ordinary training" not in text
     assert set(tags) == {"verdict", "mlflow.note.content", "best"}
+    assert set(result.tracked_metrics("val_loss")) == {"end_val_loss", "difference", "p_value"}
+    assert result.tracked_metrics("val_loss")["end_val_loss"] == result.value
     exported = yaml.safe_load(result.best_path.read_text())
     assert exported["seed"] == 1
     assert f"ends at val_loss = {result.value!r}" in result.best_path.read_text()
