@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError, validated, with_values
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
+from curriculum_search.search.sampling.samplers import AnyOptuna
+from curriculum_search.search.sampling.searcher import try_out
 from curriculum_search.search.sampling.space import Categorical, Distribution, Space
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def check_study(file: "StudyFile") -> None:
         raise UserError(f"{where}: study.proxy: {both[0]} is searched; take it out of the proxy or of the space")
     _check_objectives(file)
     _check_equal_tries(file)
+    _check_algorithm(file)
     for path, value in ((p, v) for p, d in file.space.parameters.items() for v in _extremes(d)):
         _check_values(file, _probe(file.space, path, value), path)
     for small in (True, False):
@@ -65,6 +68,16 @@ def _check_equal_tries(file: "StudyFile") -> None:
             f"tries of {', '.join(tuned)} beside the curricula; add none to the choices of {ORDER}, or set "
             f"study.equal_tries: false"
         )
+
+
+def _check_algorithm(file: "StudyFile") -> None:
+    algorithm = file.study.algorithm
+    try:
+        try_out(algorithm, file.space, file.directions)
+    except (ValueError, TypeError, RuntimeError, ImportError) as error:  # a NotImplementedError is a RuntimeError
+        name = algorithm.name if isinstance(algorithm, AnyOptuna) else algorithm.to_dict()["kind"]
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{file.path}: study.algorithm: {name} cannot search this space: {reason}") from error
 
 
 def _extremes(distribution: Distribution) -> list[Any]:

@@ -76,6 +76,19 @@ def refused(workplace: Any, *arguments: object) -> str:
             "study.proxy={evaluation.evaluators: [{kind: witness}]}",
             "study.objective: no evaluator of base with study.proxy.evaluation.evaluators yields 'val_loss'; ",
         ),
+        (
+            "study={name: a, objective: val_loss, secondary_objectives: [witnessed], algorithm: {kind: cmaes}}",
+            "study.algorithm: cmaes cannot search this space: If the study is being used for multi-objective ",
+        ),
+        (
+            "study.algorithm={kind: optuna, name: BruteForceSampler}",
+            "study.algorithm: BruteForceSampler cannot search this space: FloatDistribution.step must be given ",
+        ),
+        (
+            "study.algorithm={kind: optuna, name: TPESampler, options: {speed: 1}}",
+            "study.algorithm: TPESampler cannot search this space: options of sampler TPESampler: ",
+        ),
+        ("study.algorithm={kind: optuna, name: BaseSampler}", "study.algorithm: name must be one of Brute"),
         ("study.seeds_per_trial=0", "study: seeds_per_trial must be at least 1, not 0"),
         ("study.max_images=-1", "study: max_images must be above 0, not -1"),
     ],

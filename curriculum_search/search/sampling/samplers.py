@@ -2,6 +2,7 @@
 
 import heapq
 import importlib.util
+import inspect
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
@@ -16,6 +17,16 @@ from curriculum_search.config import Kinded
 #: TPE sees the best trials and the latest.  It calls at most 25 trials good and weighs old ones less, so more of them
 #: would change little, and its time per trial no longer grows with their number.
 _BEST_SEEN, _LATEST_SEEN = 25, 225
+
+#: Optuna's classes that a study file can name: not the abstract ones, nor the one that takes another sampler as an
+#: argument; `Grid` is what GridSampler, which knows nothing of conditions, would be for.
+_NAMES = [
+    name
+    for name in optuna.samplers.__all__
+    if name.endswith("Sampler")
+    and name not in ("PartialFixedSampler", "GridSampler")
+    and not inspect.isabstract(getattr(optuna.samplers, name))
+]
 
 
 class SearchSampler(Kinded):
@@ -153,9 +164,8 @@ class AnyOptuna(SearchSampler):
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.name not in optuna.samplers.__all__ or not self.name.endswith("Sampler"):
-            names = ", ".join(name for name in optuna.samplers.__all__ if name.endswith("Sampler"))
-            raise ValueError(f"name must be one of {names}, not {self.name!r}")
+        if self.name not in _NAMES:
+            raise ValueError(f"name must be one of {', '.join(_NAMES)}, not {self.name!r}")
 
     def build(self, seed: int) -> BaseSampler:
         sampler = getattr(optuna.samplers, self.name)

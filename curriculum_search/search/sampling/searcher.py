@@ -12,6 +12,8 @@ import random
 import warnings
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from curriculum_search.search.sampling.encoding import decode, encode, suggest, to_optuna
 from curriculum_search.search.sampling.journal import Journal
-from curriculum_search.search.sampling.samplers import Grid, SearchSampler
+from curriculum_search.search.sampling.samplers import TPE, AnyOptuna, GaussianProcess, Grid, SearchSampler
 from curriculum_search.search.sampling.space import Distribution, Float, Space
 
 Direction = Literal["minimize", "maximize"]
@@ -31,6 +33,9 @@ _MAX_REPEATS = 3
 _MAX_GRID = 100_000
 #: Random configurations among which a new one is looked for.
 _DRAWS = 100
+#: Trials of a sampler that is tried out, random ones of its start first.  A Gaussian process takes seconds to propose
+#: where there are several objectives, so only the last trial is its own.
+_TRIED_RANDOM, _TRIED = 10, 11
 #: Mark of a trial that was never trained: a repetition, or a configuration that cannot be.
 _REJECTED = "rejected"
 #: Mark of a trial that another study has trained, and this one has been told.
@@ -74,7 +79,7 @@ class Searcher:
         self._journal = Journal(path)
         self._storage = optuna.storages.JournalStorage(self._journal)
         with _calm():
-            self.study = _open_study(self._storage, name, space, directions)
+            self.study = _without_end(_open_study(self._storage, name, space, directions))
             trials = self._trials()
             self._rng = random.Random(f"{seed}/{len(trials)}")
             fresh = not trials or sampler.same_seed
@@ -244,7 +249,7 @@ class Searcher:
         self._running.pop(number, None)
 
     def _sample(self, trial: optuna.Trial) -> dict[str, Any]:
-        return self.space.define(lambda path, distribution: suggest(trial, path, distribution))
+        return self.space.define(partial(suggest, trial))
 
     def _interrupted(self, trial: FrozenTrial) -> dict[str, Any]:
         """A RUNNING trial's parameters; the driver may have ended in the middle of sampling them."""
@@ -306,6 +311,44 @@ class Searcher:
         if isinstance(distribution, Float):
             return self._rng.uniform(distribution.low, distribution.high)
         return self._rng.choice(distribution.values(1))
+
+
+def try_out(sampler: SearchSampler, space: Space, directions: Sequence[Direction]) -> None:
+    """Have a sampler propose a few configurations, also such as follow from what it was told, with values by chance.
+
+    Raises:
+        Exception: what Optuna raises where the sampler cannot be made, or is not made for the space or for so many
+            objectives.
+    """
+    rng = random.Random(0)
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            study = _without_end(optuna.create_study(directions=list(directions), sampler=_early(sampler).build(0)))
+            for _ in range(_TRIED):
+                trial = study.ask()
+                space.define(partial(suggest, trial))
+                study.tell(trial, [rng.random() for _ in directions])
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _early(sampler: SearchSampler) -> SearchSampler:
+    """The sampler with as many random trials at its start as are tried out."""
+    if isinstance(sampler, TPE | GaussianProcess):
+        return replace(sampler, num_startup_trials=_TRIED_RANDOM)
+    if isinstance(sampler, AnyOptuna) and isinstance(sampler.options.get("n_startup_trials"), int):
+        return replace(sampler, options={**sampler.options, "n_startup_trials": _TRIED_RANDOM})
+    return sampler
+
+
+def _without_end(study: optuna.Study) -> optuna.Study:
+    """Samplers that know when a space is exhausted stop the study, which Optuna allows only in its own loop; `Searcher`
+    finds out by itself."""
+    study.stop = lambda: None  # type: ignore[method-assign]
+    return study
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from curriculum_search.search.sampling.samplers import (
     SearchSampler,
     _best_and_latest,
 )
-from curriculum_search.search.sampling.searcher import Searcher
+from curriculum_search.search.sampling.searcher import Searcher, try_out
 from curriculum_search.search.sampling.space import Categorical, Float, Int, Space
 
 SPACE = Space(
@@ -74,6 +74,39 @@ def test_every_sampler_proposes_configurations_of_the_space(tmp_path: Path, samp
         SPACE.check(asked[1])
         search.tell_complete(asked[0], objective(asked[1]))
     assert len({text(params) for _, params in search.handed_out()}) == 12
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler.to_dict()["kind"])
+def test_a_sampler_that_suits_the_space_can_be_tried_out(
+    sampler: SearchSampler, capfd: pytest.CaptureFixture[str]
+) -> None:
+    try_out(sampler, SPACE, ["minimize"])
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("sampler", "directions", "message"),
+    [
+        (CMAES(), ["minimize", "maximize"], "multi-objective"),
+        (AnyOptuna(name="BruteForceSampler"), ["minimize"], "FloatDistribution.step must be given"),
+        (AnyOptuna(name="TPESampler", options={"gamma": 3}), ["minimize"], "not callable"),
+        (AnyOptuna(name="TPESampler", options={"gamma": 3, "n_startup_trials": 500}), ["minimize"], "not callable"),
+    ],
+)
+def test_a_sampler_that_does_not_suit_fails_when_it_is_tried_out(
+    sampler: SearchSampler, directions: Any, message: str
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        try_out(sampler, SPACE, directions)
+
+
+def test_a_sampler_that_knows_when_the_space_is_exhausted_comes_to_its_end(tmp_path: Path) -> None:
+    search = searcher(tmp_path, space=SMALL, sampler=AnyOptuna(name="BruteForceSampler"))
+    seen = []
+    while asked := search.ask():
+        seen.append(text(asked[1]))
+        search.tell_complete(asked[0], 1.0)
+    assert sorted(seen) == sorted(text(params) for params in SMALL.grid(1))
 
 
 def test_tpe_finds_what_random_search_does_not(tmp_path: Path) -> None:
@@ -286,6 +319,11 @@ def test_a_configuration_is_known_once_it_waits_runs_or_has_been_learnt(tmp_path
     ("make", "message"),
     [
         (lambda: AnyOptuna(name="NoSampler"), "name must be one of .*TPESampler"),
+        (
+            lambda: AnyOptuna(name="BaseSampler"),
+            "name must be one of BruteForceSampler, CmaEsSampler, NSGAIISampler, NSGAIIISampler, QMCSampler, "
+            "RandomSampler, TPESampler, GPSampler, not 'BaseSampler'",
+        ),
         (lambda: AnyOptuna(name="TPESampler", options={"speed": 1}).build(0), "options of sampler TPESampler: .*speed"),
         (lambda: TPE(multivariate=False), "group must be false where multivariate is false"),
         (lambda: Grid(points=0), "points must be at least 1, not 0"),
