@@ -32,9 +32,9 @@ def convergence(
         highlight: what the thick line is.
         baseline: the arm that is drawn in black.
     """
+    colour, style = colours(curves, baseline), line_styles(curves, baseline)
     arms = {name: [list(run) for run in runs if run] for name, runs in curves.items()}
     arms = {name: runs for name, runs in arms.items() if runs}
-    colour, style = colours(arms, baseline), line_styles(arms, baseline)
     total = max((run[-1][0] for runs in arms.values() for run in runs), default=1)
     better = max if higher_is_better else min
 

@@ -47,8 +47,8 @@ def pareto(
         higher_is_better: of each objective.
         baseline: the group that is drawn in black.
     """
+    colour = colours(configs, baseline)
     groups = {name: list(members) for name, members in configs.items() if members}
-    colour = colours(groups, baseline)
     panels = len(objectives) - 1
     figure = new_figure(min(7.0 + 2.5 * (panels - 1), 13.0), 4.8)
     row = figure.subplots(1, panels, squeeze=False, sharey=True)[0]

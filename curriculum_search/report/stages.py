@@ -7,7 +7,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from curriculum_search.report.style import colours, images_axis, legend, line_styles, new_figure, plain
+from curriculum_search.report.style import colours, images_axis, legend, new_figure, plain, stripes
 
 _COLUMNS = 3
 
@@ -45,11 +45,12 @@ def unlocked(
 ) -> Figure:
     """The share of the clusters that is unlocked, against images seen: one step line a run, one colour an arm.
 
-    Runs that did not come to their first stage are left out.
+    Runs that did not come to their first stage are left out.  Arms with the same pacing lie on each other.
     """
+    colour = colours(histories, baseline)
     begun = {name: [run for run in runs if run.switches] for name, runs in histories.items()}
     histories = {name: runs for name, runs in begun.items() if runs}
-    colour, style = colours(histories, baseline), line_styles(histories, baseline)
+    style = stripes(histories)
     figure = new_figure(8.0, 4.2)
     axes = figure.subplots()
     lines = []

@@ -1,6 +1,7 @@
 """How all figures look: colours that colour-blind readers can tell apart, and no more ink than needed."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -10,21 +11,37 @@ from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocat
 BASELINE_COLOUR = "#222222"
 # Okabe & Ito (2008), without their yellow and black.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#7F7F7F")
+#: An order of a curriculum looks the same in all figures of all studies.
+_OF_ORDER = dict(zip(("easy to hard", "hard to easy", "random", "measured"), _COLOURS, strict=False))
 _LINES = ("-", "--", ":", "-.")
+_STRIPE = 3  # line widths
 
 
-def colours(names: Iterable[str], baseline: str | None) -> dict[str, str]:
-    """A colour for every name in its order; the baseline is black wherever it stands."""
-    others = [name for name in names if name != baseline]
-    given = {name: _COLOURS[i % len(_COLOURS)] for i, name in enumerate(others)}
-    return given if baseline is None else {**given, baseline: BASELINE_COLOUR}
+def colours(names: Collection[str], baseline: str | None) -> dict[str, str]:
+    """A colour for every name: an order's own, else in their order those that are left; the baseline is black wherever
+    it stands."""
+    return {name: colour for name, (colour, _) in _looks(names, baseline).items()}
 
 
-def line_styles(names: Iterable[str], baseline: str | None) -> dict[str, str]:
+def line_styles(names: Collection[str], baseline: str | None) -> dict[str, str]:
     """A line style for every name, which tells apart names whose colour is the same."""
-    others = [name for name in names if name != baseline]
-    given = {name: _LINES[(i // len(_COLOURS)) % len(_LINES)] for i, name in enumerate(others)}
-    return given if baseline is None else {**given, baseline: "-"}
+    return {name: line for name, (_, line) in _looks(names, baseline).items()}
+
+
+def _looks(names: Collection[str], baseline: str | None) -> dict[str, tuple[str, str]]:
+    looks = {name: (_OF_ORDER[name], "-") for name in names if name in _OF_ORDER}
+    left = [colour for colour in _COLOURS if (colour, "-") not in looks.values()]
+    others = [name for name in names if name not in looks and name != baseline]
+    for i, name in enumerate(others):
+        looks[name] = (left[i % len(left)], _LINES[(i // len(left)) % len(_LINES)])
+    return looks if baseline is None else {**looks, baseline: (BASELINE_COLOUR, "-")}
+
+
+def stripes(names: Collection[str]) -> dict[str, Any]:
+    """A line style for names whose lines may lie exactly on each other: drawn in this order and equally wide, the first
+    is unbroken, and each leaves gaps for those before it to show in."""
+    broken = {name: (0, (_STRIPE * (len(names) - i), _STRIPE * i)) for i, name in enumerate(names)}
+    return {name: line if line[1][1] else "-" for name, line in broken.items()}
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
 
 from curriculum_search.report import StageHistory, difficulty, unlocked, unlocked_levels
 
@@ -23,6 +26,19 @@ def test_the_share_of_unlocked_clusters_steps_up_at_every_switch() -> None:
     assert cross == [[400, 50]]
     assert {line.get_drawstyle() for line in axes.lines[:3]} == {"steps-post"}
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["none", "easy (2)"]
+
+
+@pytest.mark.parametrize("num_arms", [2, 3, 5])
+def test_arms_that_lie_on_each_other_can_all_be_seen(num_arms: int) -> None:
+    figure = unlocked({f"arm {i}": [EASY] for i in range(num_arms)})
+    (axes,) = figure.axes
+    wanted = [to_rgba(line.get_color()) for line in axes.lines]
+    axes.get_legend().remove()
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba()).reshape(-1, 4) / 255
+    seen = [int((np.abs(pixels - colour).max(axis=1) < 0.02).sum()) for colour in wanted]
+    assert min(seen) > 0.5 * max(seen) > 0
 
 
 def test_every_cluster_is_a_band_from_its_unlocking_to_the_end() -> None:

@@ -34,13 +34,15 @@ def write_figures(
 
 
 def _of_search(file: StudyFile, book: RunBook, search: SearchPhase) -> dict[str, tuple[str, Figure]]:
-    curves: dict[str, list[list[tuple[int, float]]]] = {}
-    stages: dict[str, list[StageHistory]] = {}
+    # The same orders in each figure, so that they have the same colours.
+    orders = dict.fromkeys(_order(entry) for entry in search.entries())
+    curves: dict[str, list[list[tuple[int, float]]]] = {order: [] for order in orders}
+    stages: dict[str, list[StageHistory]] = {order: [] for order in orders}
     for entry in search.entries():
         curve = book.curve(entry.experiment.identity())
-        curves.setdefault(_order(entry), []).append(curve.points(file.study.objective))
+        curves[_order(entry)].append(curve.points(file.study.objective))
         if curve.switches:
-            stages.setdefault(_order(entry), []).append(_stages(entry, curve))
+            stages[_order(entry)].append(_stages(entry, curve))
     higher = [direction == "maximize" for direction in file.directions]
     size = proxy_size(file)
     figures = {
@@ -58,10 +60,10 @@ def _of_search(file: StudyFile, book: RunBook, search: SearchPhase) -> dict[str,
     }
     if len(file.objectives) > 1:
         front = [candidate.arm.name for candidate in search.pareto()]
-        scored: dict[str, list[Scored]] = {}
+        scored: dict[str, list[Scored]] = {order: [] for order in orders}
         for candidate in search.finished():
             name = candidate.arm.name
-            scored.setdefault(_order(candidate.entry), []).append(
+            scored[_order(candidate.entry)].append(
                 Scored(name=name.replace("_", " "), values=candidate.values, best=name in front)
             )
         figure = pareto(scored, objectives=file.objectives, higher_is_better=higher, baseline=_ORDINARY)
