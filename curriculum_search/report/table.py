@@ -22,7 +22,7 @@ class Row:
         num_seeds: how many runs stand behind the value.
         others: further metrics, by name.
         images: images seen by each run.
-        seconds: of each run.
+        train_seconds: that a run spent in training steps; None if no run came to a report.
         note: how it ended, if not as planned, or what to know about it.
         ranked: whether the row can be the best one; not if its value may not be compared with the others'.
     """
@@ -34,7 +34,7 @@ class Row:
     num_seeds: int = 1
     others: Mapping[str, float] = field(default_factory=dict)
     images: int
-    seconds: float
+    train_seconds: float | None
     note: str = ""
     ranked: bool = True
 
@@ -93,7 +93,7 @@ def _columns(rows: Sequence[Row], metric: str) -> dict[str, list[str]]:
     columns |= {name: [f"{row.others[name]:.4g}" if name in row.others else "" for row in rows] for name in others}
     return columns | {
         "images": [f"{row.images:,}" for row in rows],
-        "seconds": [f"{row.seconds:,.0f}" for row in rows],
+        "train s": ["" if row.train_seconds is None else f"{row.train_seconds:,.0f}" for row in rows],
     }
 
 

@@ -9,10 +9,23 @@ from rich.console import Console
 from curriculum_search.report import Row, markdown_table, terminal_table, write_report
 
 ROWS = [
-    Row(group="baselines", name="no curriculum", value=9.1234, spread=0.4, num_seeds=5, images=48_000, seconds=12.4),
-    Row(group="baselines", name="reversed", value=None, images=6_000, seconds=3.0, note="diverged: loss is nan"),
     Row(
-        group="leaders", name="easy to hard [20|linear]", value=7.01, others={"kid": 0.03125}, images=48_000, seconds=11
+        group="baselines",
+        name="no curriculum",
+        value=9.1234,
+        spread=0.4,
+        num_seeds=5,
+        images=48_000,
+        train_seconds=12.4,
+    ),
+    Row(group="baselines", name="reversed", value=None, images=0, train_seconds=None, note="diverged: loss is nan"),
+    Row(
+        group="leaders",
+        name="easy to hard [20|linear]",
+        value=7.01,
+        others={"kid": 0.03125},
+        images=48_000,
+        train_seconds=11,
     ),
 ]
 
@@ -25,9 +38,9 @@ def shown(rows: list[Row], *, width: int = 100, styles: bool = False, **options:
 
 def test_the_terminal_table_has_a_line_for_every_arm_under_its_group() -> None:
     text = "\n".join(" ".join(line.split()) for line in shown(ROWS, title="quickstart").splitlines())
-    assert "arm fd_500 kid images seconds" in text
+    assert "arm fd_500 kid images train s" in text
     assert "no curriculum 9.123 ± 0.4 (5) 48,000 12" in text
-    assert "reversed - 6,000 3" in text
+    assert "reversed - 0\n" in text
     assert "diverged: loss is nan" in text
     assert text.index("baselines") < text.index("reversed") < text.index("leaders") < text.index("easy to hard")
     assert "quickstart" in text
@@ -49,10 +62,10 @@ def test_numbers_stay_whole_in_a_narrow_terminal() -> None:
 def test_the_markdown_table_says_the_same() -> None:
     lines = markdown_table(ROWS, metric="fd_500").splitlines()
     assert lines == [
-        "|  | arm | fd_500 | kid | images | seconds | note |",
+        "|  | arm | fd_500 | kid | images | train s | note |",
         "| --- | --- | ---: | ---: | ---: | ---: | --- |",
         "| baselines | no curriculum | 9.123 ± 0.4 (5) |  | 48,000 | 12 |  |",
-        "| baselines | reversed | - |  | 6,000 | 3 | diverged: loss is nan |",
+        "| baselines | reversed | - |  | 0 |  | diverged: loss is nan |",
         "| **leaders** | **easy to hard [20\\|linear]** | **7.01** | **0.03125** | **48,000** | **11** |  |",
     ]
 

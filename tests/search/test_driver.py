@@ -65,7 +65,7 @@ def test_the_command_says_where_it_is_and_ends_with_table_verdict_and_paths(stud
     table = study.out[study.out.index("tiny: val_loss at the end") :]
     for words in ("baselines, fresh seeds", "no curriculum", "published", "leaders, fresh seeds", "exposure only"):
         assert words in table
-    for words in ("val_loss", "images", "seconds", "search, one seed each"):
+    for words in ("val_loss", "images", "train s", "search, one seed each"):
         assert words in table
     assert re.search(r"^Verdict: \S+", table, re.M)
     assert f"trains with: python jobs/train.py {study.root / 'best.yaml'}" in table

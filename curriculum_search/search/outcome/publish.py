@@ -214,6 +214,7 @@ def _row(group: str, name: str, results: Sequence[RunResult], *, objective: str,
     good = [result for result in results if result.status is Status.FINISHED]
     values = [result.metrics[objective] for result in good]
     lost = len(results) - len(good)
+    seconds = [r.metrics["train_seconds"] for r in results if "train_seconds" in r.metrics]
     known = [metric for metric in others if good and all(metric in result.metrics for result in good)]
     return Row(
         group=group,
@@ -223,7 +224,7 @@ def _row(group: str, name: str, results: Sequence[RunResult], *, objective: str,
         num_seeds=len(values),
         others={metric: statistics.fmean(result.metrics[metric] for result in good) for metric in known},
         images=max(result.images for result in results),
-        seconds=statistics.median(result.seconds for result in results),
+        train_seconds=statistics.median(seconds) if seconds else None,
         note=f"{lost} runs did not end" if lost else "",
     )
 

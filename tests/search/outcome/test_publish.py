@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from curriculum_search.search.ablation import AblationPhase
+from curriculum_search.search.book.runs import RunResult
 from curriculum_search.search.confirm import ConfirmationPhase
 from curriculum_search.search.execution.jobs import Job, Outcome, Status
-from curriculum_search.search.outcome.publish import StudyFailedError, StudyResult, publish
+from curriculum_search.search.outcome.publish import StudyFailedError, StudyResult, _row, publish
 from curriculum_search.search.phases import SearchPhase
 from curriculum_search.search.study import StudyFile
 
@@ -72,6 +73,15 @@ def test_only_confirmed_arms_can_be_the_best_of_the_table(published: Any) -> Non
     _, _, report, _ = published("study.trials=4", "study.name=b", "study.confirmation.leaders=0")
     (bold,) = [line for line in report.splitlines() if line.startswith("| **")]
     assert "search, one seed each" in bold
+
+
+def test_the_table_has_the_time_in_training_without_what_a_run_waited_for() -> None:
+    def run(seconds: float, **metrics: float) -> RunResult:
+        return RunResult(status=Status.FINISHED, metrics={"fd": 1.0, **metrics}, images=320, seconds=seconds)
+
+    runs = [run(2.0, train_seconds=1.5), run(21.0, train_seconds=1.7), run(9.0)]
+    assert _row("leaders", "trial 1", runs, objective="fd", others=[]).train_seconds == 1.6
+    assert _row("leaders", "trial 1", runs[2:], objective="fd", others=[]).train_seconds is None
 
 
 def test_the_path_to_the_winner_is_in_report_terminal_and_mlflow(published: Any) -> None:
