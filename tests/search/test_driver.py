@@ -249,8 +249,8 @@ MOMENTS = [
 def test_interrupted_at_one_step_after_the_other_a_study_comes_to_its_end_within_its_budget(
     workplace: Any, two_cpus: None, wait_for: Callable[[Callable[[], bool], float], bool]
 ) -> None:
-    """Two baselines, two trials and a confirmation of ten runs are what the budget is exactly enough for."""
-    budget = (2 + 2 + 10) * 320
+    """Two baselines, two trials and a confirmation of twelve runs are what the budget is exactly enough for."""
+    budget = (2 + 2 + 12) * 320
     command = (workplace.study, workplace.watched(), "study.trials=9", f"study.max_images={budget}")
     for where, name in MOMENTS:
         with pytest.MonkeyPatch.context() as patch:
@@ -263,7 +263,7 @@ def test_interrupted_at_one_step_after_the_other_a_study_comes_to_its_end_within
     assert (status, err) == (0, "")
     assert "Verdict: " in out
     found = results(workplace.results / "tiny")
-    assert len(found) == 2 + 2 + 10
+    assert len(found) == 2 + 2 + 12
     assert sum(result.images for result in found.values()) == budget
     # What is trained again is the stretch that a run was in; two runs are under way at each interruption.
     running = sum(where in (RunBook, Searcher, ConfirmationPhase) for where, _ in MOMENTS)
