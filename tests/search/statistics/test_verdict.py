@@ -1,6 +1,7 @@
 """Confirmation: what is claimed, who gets seeds, what the sentence says."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -55,13 +56,55 @@ def test_a_gain_of_two_standard_deviations_is_found_nine_times_in_ten() -> None:
     assert sum(c.claimed and c.better for c in found) >= 54
 
 
-def test_intervals_hold_the_truth_and_leave_out_zero_exactly_where_a_difference_is_claimed() -> None:
+def claims_something(plan: Plan, spreads: Mapping[str, float], seed: int, *, step: float = 0.0) -> bool:
+    """Whether a study in which nothing differs claims something, with values rounded to `step`."""
+    noise = {arm: spreads.get(arm, 1.0) for arm in FLAT}
+    rng = np.random.default_rng(seed)
+    draws = {arm: 9 + noise[arm] * rng.standard_normal(plan.seeds_of(arm, plan.max_seeds)) for arm in FLAT}
+    if step:
+        draws = {arm: np.round(values / step) * step for arm, values in draws.items()}
+    results: dict[str, dict[int, float]] = {arm: {} for arm in FLAT}
+    while runs := allocate(plan, results):
+        for arm, number in runs:
+            results[arm][number] = draws[arm][number]
+    return any(c.claimed for c in compare(plan, results).values())
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "spreads", "step"),
+    [(2, 2, {"none": 0.1}, 0.0), (3, 3, {"none": 0.3}, 0.0), (2, 8, {}, 2.0)],
+)
+def test_few_seeds_a_calm_reference_and_rounded_values_bring_no_claims(
+    least: int, most: int, spreads: dict[str, float], step: float
+) -> None:
+    plan = replace(PLAN, min_seeds=least, max_seeds=most)
+    assert sum(claims_something(plan, spreads, seed, step=step) for seed in range(300)) <= 12
+
+
+def test_where_the_seeds_change_nothing_nothing_is_claimed() -> None:
+    results = full(PLAN, FLAT | {"A": 8.999999999}, noise=0.0)
+    verdict = judge(PLAN, results, metric="fd")
+    assert not verdict.separable
+    assert "none: -1e-09 (no interval, as the seeds change nothing) in fd" in verdict.sentence
+
+
+def test_three_seeds_still_find_a_large_gain() -> None:
+    plan = replace(PLAN, min_seeds=3, max_seeds=3)
+    found = [compare(plan, full(plan, FLAT | {"A": 5.0}, seed=seed))[A_NONE] for seed in range(60)]
+    assert sum(c.claimed and c.better for c in found) >= 40
+
+
+def test_intervals_hold_the_truth_and_leave_out_zero_where_a_difference_is_claimed() -> None:
     truth = FLAT | {"A": 6.0, "A / exposure": 7.0, "reversed": 15.0}
     right = 0
     for seed in range(100):
         comparisons = compare(PLAN, confirm(PLAN, truth, NOISE, seed))
         for c in comparisons.values():
-            assert c.claimed == (not c.low <= 0 <= c.high) == (c.p_value <= 0.05)
+            assert c.claimed == (c.p_value <= 0.05)
+            if c.claimed:
+                assert not c.low <= 0 <= c.high
+            else:
+                assert c.high - c.difference == pytest.approx(c.difference - c.low)
         right += all(c.low <= truth[k.arm] - truth[k.against] <= c.high for k, c in comparisons.items())
     assert right >= 95
 
@@ -162,16 +205,54 @@ def test_seeds_are_paired_only_where_arms_are_correlated_over_them() -> None:
     assert sum(c.claimed and c.better for c in together) >= 18
 
 
-def test_a_diverged_run_counts_as_the_worst_and_is_named() -> None:
+def test_a_diverged_run_counts_as_the_worst_of_the_two_arms_and_is_named() -> None:
     results = full(PLAN, FLAT | {"A": 5.0})
     before = compare(PLAN, results)[A_NONE]
     results["A"][9] = math.nan
-    after = judge(PLAN, results, metric="fd").main
-    assert after is not None
+    after = compare(PLAN, results)[A_NONE]
     assert after.diverged == 1
-    assert after.difference > before.difference
+    worst = max(*results["none"].values(), *list(results["A"].values())[:9])
+    shift = worst - full(PLAN, FLAT | {"A": 5.0})["A"][9]
+    assert after.difference == pytest.approx(before.difference + shift / 10)
     assert after.claimed
-    assert "of which 1 diverged" in judge(PLAN, results, metric="fd").sentence
+    assert (
+        "; 1 of 10 of its runs diverged and counts as the worst value of the two;"
+        in judge(PLAN, results, metric="fd").sentence
+    )
+    results["none"][0] = results["none"][19] = math.inf
+    assert (
+        "; 1 of 10 of its runs and 2 of 20 of none's runs diverged and count as the worst"
+        in judge(PLAN, results, metric="fd").sentence
+    )
+
+
+def test_a_terrible_arm_changes_no_comparison_of_others() -> None:
+    results = full(PLAN, FLAT | {"A": 5.0})
+    results["A"][9] = results["none"][4] = math.nan
+    before = compare(PLAN, results)
+    after = compare(PLAN, results | {"reversed": {seed: 400.0 + seed for seed in results["reversed"]}})
+    for contrast in (A_NONE, Contrast(arm="A", against="A / exposure")):
+        assert (after[contrast].difference, after[contrast].chance) == (
+            before[contrast].difference,
+            before[contrast].chance,
+        )
+
+
+def test_the_share_is_of_the_mean_that_the_difference_is_taken_from() -> None:
+    results = full(PLAN, FLAT | {"A": 5.0})
+    for seed in range(4):
+        results["none"][seed] = math.nan
+    verdict = judge(PLAN, results, metric="fd")
+    values = [value for value in results["none"].values() if math.isfinite(value)]
+    mean = np.mean([*values, *[max(values)] * 4])
+    assert verdict.main is not None
+    assert f"in fd ({abs(verdict.main.difference) / mean:.0%})".replace("%", " %") in verdict.sentence
+
+
+def test_there_is_no_share_of_a_mean_near_zero() -> None:
+    results = full(replace(PLAN, direction="maximize"), dict.fromkeys(FLAT, 0.05) | {"A": 4.0})
+    sentence = judge(replace(PLAN, direction="maximize"), results, metric="score").sentence
+    assert " in score, p < 0.001 over all arms and looks, after 10 seeds;" in sentence
 
 
 def test_an_arm_that_diverges_more_often_is_not_called_better_however_good_its_other_runs_are() -> None:
@@ -183,18 +264,36 @@ def test_an_arm_that_diverges_more_often_is_not_called_better_however_good_its_o
     assert lucky.high == math.inf
 
 
-def test_an_arm_whose_runs_all_diverge_is_worse() -> None:
+def test_where_all_runs_of_an_arm_diverge_no_size_is_told() -> None:
     results = full(PLAN, FLAT)
-    results["A"] = dict.fromkeys(results["A"], math.nan)
-    outcome = compare(PLAN, results)[A_NONE]
-    assert outcome.claimed
-    assert not outcome.better
+    lost = {arm: dict.fromkeys(values, math.nan) for arm, values in results.items()}
+    ours = judge(PLAN, results | {"A": lost["A"]}, metric="fd")
+    theirs = judge(PLAN, results | {"none": lost["none"]}, metric="fd")
+    both = judge(PLAN, lost, metric="fd")
+    assert ours.sentence.startswith("A is worse than none in fd, p ")
+    assert "after 10 seeds; all its runs diverged; exposure alone is" in ours.sentence
+    assert theirs.sentence.startswith("A is better than none in fd, p ")
+    assert "; all none's runs diverged; exposure alone is better, without a size, as all runs of" in theirs.sentence
+    assert both.sentence.startswith("A is not separable from none in fd after 10 seeds; all its runs and all none's")
+    for verdict, difference in ((ours, math.inf), (theirs, -math.inf), (both, math.nan)):
+        assert verdict.main is not None
+        assert verdict.main.difference == pytest.approx(difference, nan_ok=True)
+        assert not {"inf", "nan", "+0"} & set(verdict.sentence.replace("[", " ").replace(",", " ").split())
+
+
+def test_a_leader_that_trains_goes_before_one_all_of_whose_runs_diverged() -> None:
+    plan = replace(PLAN, leaders=("A", "B"), controls={})
+    results = full(plan, {"none": 9.0, "A": 9.0, "B": 9.0, "published": 9.0, "reversed": 9.0})
+    for arm in ("none", "A"):
+        results[arm] = dict.fromkeys(results[arm], math.nan)
+    verdict = judge(plan, results, metric="fd")
+    assert verdict.arm == "B"
+    assert "; beside none, A is not separable (without a size, as all runs of both diverged)" in verdict.sentence
 
 
 def test_the_sentence_says_what_is_order_and_what_exposure() -> None:
     results = full(PLAN, FLAT | {"A": 4.0, "A / exposure": 6.5}, noise=0.7)
-    other = full(PLAN, FLAT | {"A": 12.0}, noise=0.7, seed=1)
-    verdict = judge(PLAN, results, metric="pca64", others={"eff64": other, "pca32": results})
+    verdict = judge(PLAN, results, metric="pca64")
     assert verdict.separable
     assert verdict.order is not None
     assert verdict.exposure is not None
@@ -202,17 +301,56 @@ def test_the_sentence_says_what_is_order_and_what_exposure() -> None:
     assert verdict.main.difference == pytest.approx(
         verdict.order.difference + verdict.exposure.difference, abs=0.6
     )  # the reference's further seeds count only once
-    assert verdict.others["eff64"][1] == "contradicts"
-    assert verdict.others["pca32"][1] == "agrees"
-    for words in ("A is better than none by", "in pca64", "confidence", "exposure alone is", "the order on top of it"):
-        assert words in verdict.sentence
+    assert re.fullmatch(
+        r"A is better than none by [\d.]+ \[[\d.]+, [\d.]+\] in pca64 \(\d\d %\), p < 0.001 over all arms and "
+        r"looks, after 10 seeds; exposure alone is better by \S+ \[\S+, \S+\], the order on top of it "
+        r"better by \S+ \[\S+, \S+\] \(brackets: 95 % intervals over all arms, of claims over all looks too\)\.",
+        verdict.sentence,
+    )
+
+
+def test_the_brackets_are_those_of_the_plans_confidence() -> None:
+    verdict = judge(replace(PLAN, confidence=0.9), full(PLAN, FLAT), metric="fd")
+    assert verdict.sentence.endswith("(brackets: 90 % intervals over all arms, of claims over all looks too).")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "words"),
+    [
+        (4.0, 4.0, r"kid agrees: better by [\d.]+ \[[\d.]+, [\d.]+\]"),
+        (4.0, 14.0, r"kid contradicts: worse by [\d.]+ \[[\d.]+, [\d.]+\]"),
+        (4.0, 8.9, r"kid does not confirm it: leans the same way, [\d.]+ \[-[\d.]+, [\d.]+\]"),
+        (4.0, 9.3, r"kid does not confirm it: leans the other way, [\d.]+ \[-[\d.]+, [\d.]+\]"),
+        (9.0, 9.0, r"kid does not separate them either: [+-][\d.]+ \[-[\d.]+, \+[\d.]+\]"),
+        (9.0, 4.0, r"kid alone finds it better by [\d.]+ \[[\d.]+, [\d.]+\] \(a test of its own\)"),
+        (9.0, 14.0, r"kid alone finds it worse by [\d.]+ \[[\d.]+, [\d.]+\] \(a test of its own\)"),
+    ],
+)
+def test_another_metric_says_a_size_and_what_it_tells(ours: float, theirs: float, words: str) -> None:
+    results = full(PLAN, FLAT | {"A": ours}, noise=0.7)
+    other = full(PLAN, FLAT | {"A": theirs}, noise=0.7, seed=1)
+    assert re.search(f"; {words} \\(brackets", judge(PLAN, results, metric="fd", others={"kid": other}).sentence)
+
+
+def test_the_sentence_names_every_leader() -> None:
+    plan = replace(PLAN, leaders=("A", "B", "C", "D"), controls={})
+    means = {"none": 9.0, "A": 4.0, "B": 6.0, "C": 9.0, "D": 9.0, "published": 9.0, "reversed": 9.0}
+    results = full(plan, means, noise=0.7)
+    results["D"] = {}
+    assert re.search(
+        r"; beside none, B is better by \S+ \[\S+ \S+\], C is not separable \(\S+ \[\S+ \S+\]\), "
+        r"D has too few seeds \(",
+        judge(plan, results, metric="fd").sentence,
+    )
 
 
 def test_where_nothing_is_found_the_sentence_says_so() -> None:
     verdict = judge(PLAN, full(PLAN, FLAT, seed=3), metric="pca64")
     assert not verdict.separable
     assert verdict.sentence.startswith("A is not separable from none: ")
-    assert judge(PLAN, {}, metric="pca64").arm is None
+    nothing = judge(PLAN, {}, metric="pca64")
+    assert nothing.arm is None
+    assert nothing.sentence == "No verdict: no leader has its seeds beside none."
 
 
 def test_an_arm_reaches_the_references_end_sooner_by_the_ratio_of_images() -> None:
@@ -220,7 +358,8 @@ def test_an_arm_reaches_the_references_end_sooner_by_the_ratio_of_images() -> No
     curves = {
         "none": {0: (images, [9.0, 7.0, 6.0, 5.0]), 1: (images, [9.0, 7.0, 6.0, 5.0])},
         "A": {0: (images, [8.0, 5.5, 4.5, 4.0]), 1: (images, [8.0, 5.5, 4.5, 4.0])},
-        "reversed": {0: (images, [4.0, 8.0, 7.0, 6.0])},
+        "reversed": {0: (images, [4.0, 8.0, 7.0, 6.0]), 1: (images, [4.0, 8.0, 7.0, 6.0])},
+        "published": {0: (images, [8.0, 5.5, 4.5, 4.0])},
     }
     speed = sooner(PLAN, curves, "A")
     assert speed is not None
@@ -229,6 +368,31 @@ def test_an_arm_reaches_the_references_end_sooner_by_the_ratio_of_images() -> No
     assert late is not None
     assert late.ratio == 0
     assert sooner(PLAN, curves, "published") is None
+
+
+def test_a_reference_that_overfits_is_not_reached_sooner_by_itself() -> None:
+    images = [100, 200, 300, 400]
+    runs = {seed: (images, [9.0 - seed, 4.0, 5.0, 6.0]) for seed in range(4)}
+    speed = sooner(PLAN, {"none": runs, "A": runs}, "A")
+    assert speed is not None
+    assert speed.ratio == 1
+
+
+def test_the_interval_of_how_much_sooner_holds_the_truth_on_few_seeds() -> None:
+    images = list(range(100, 1100, 100))
+    means = {arm: 5 + 20 * np.exp(-np.array(images) * speed / 250) for arm, speed in (("none", 1.0), ("A", 1.5))}
+    rng = np.random.default_rng(0)
+
+    def draw(arm: str, count: int) -> dict[int, tuple[list[int], list[float]]]:
+        level = 0.1 * rng.standard_normal((count, 1)) + 0.05 * rng.standard_normal((count, 10))
+        return {seed: (images, list(means[arm] + level[seed])) for seed in range(count)}
+
+    right = 0
+    for _ in range(200):
+        speed = sooner(PLAN, {"none": draw("none", 6), "A": draw("A", 3)}, "A")
+        assert speed is not None
+        right += speed.low <= 1.5 <= speed.high
+    assert right >= 184
 
 
 @pytest.mark.parametrize(
