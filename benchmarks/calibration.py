@@ -1,6 +1,6 @@
 """How often a confirmation claims what is not there, and how often it finds what is.
 
-    python benchmarks/calibration.py [--studies 2000]        (about two minutes on two cores)
+    python benchmarks/calibration.py [--studies 2000]        (about three minutes on two cores)
 
 Studies are simulated with the noise over seeds that was measured on real runs: 16x16 relief crops, Frechet distance
 on 64 principal components, standard deviations over seeds of 1.98 (no curriculum), 0.81 (easy to hard), 0.94 (its
@@ -65,6 +65,7 @@ class World:
         noise: the shape of the noise over seeds, with unit variance.
         common: correlation between arms over seeds.
         lost: share of runs that diverge.
+        step: values are rounded to its multiples, unless it is 0.
     """
 
     plan: Plan = PLAN
@@ -73,6 +74,7 @@ class World:
     noise: Noise = normal
     common: float = 0.0
     lost: float = 0.0
+    step: float = 0.0
 
     def study(self, rng: np.random.Generator) -> tuple[bool, bool, bool, int, bool]:
         """Any claim, leader found better, all intervals right, runs, paired."""
@@ -83,6 +85,8 @@ class World:
         for arm in (plan.reference, *plan.arms):
             noise = math.sqrt(self.common) * shared + math.sqrt(1 - self.common) * self.noise(rng, seeds)
             drawn = 9 - self.gains.get(arm, 0.0) + self.spreads.get(arm, 2.7) * noise
+            if self.step:
+                drawn = np.round(drawn / self.step) * self.step
             values[arm] = np.where(rng.random(seeds) < self.lost, np.nan, drawn)
         results: dict[str, dict[int, float]] = {arm: {} for arm in values}
         while runs := allocate(plan, results):
@@ -126,6 +130,10 @@ NOTHING = {
     "3 to 8 seeds": World(plan=plan_with(3, 8), spreads=MEASURED),
     "3 to 8 seeds, wild leader": World(plan=plan_with(3, 8), spreads=MEASURED | {"leader": 6.5}),
     "4 to 24 seeds": World(plan=plan_with(4, 24), spreads=MEASURED),
+    "2 seeds, calm reference (0.1 sd)": World(plan=plan_with(2, 2), spreads={REFERENCE: 0.27}),
+    "3 seeds, calm reference (0.3 sd)": World(plan=plan_with(3, 3), spreads={REFERENCE: 0.81}),
+    "2 to 8 seeds, rounded to 1 sd": World(plan=plan_with(2, 8), step=2.7),
+    "2 to 8 seeds, rounded to 2 sd": World(plan=plan_with(2, 8), step=5.4),
 }
 FOUND = {
     "equal noise": World(gains={"leader": 5.4}),
@@ -135,6 +143,7 @@ FOUND = {
     "skewed noise": World(noise=skewed, gains={"leader": 5.4}),
     "heavy tails": World(noise=heavy, gains={"leader": 5.4}),
     "1 run in 20 diverges": World(gains={"leader": 5.4}, lost=0.05),
+    "the same, a baseline 10 sd worse": World(gains={"leader": 5.4, "reversed": -27.0}, lost=0.05),
     "3 to 8 seeds": World(plan=plan_with(3, 8), gains={"leader": 5.4}),
     "gain of 1 sd, equal noise": World(gains={"leader": 2.7}),
     "the same, seeds correlated by 0.7": World(gains={"leader": 2.7}, common=0.7),
