@@ -83,7 +83,7 @@ def publish(
     entry, result = _best(search, confirmation, verdict)
     value = result.metrics[objective]
     sentence = (
-        verdict.sentence
+        " ".join([verdict.sentence, *confirmation.remarks()])
         if verdict is not None
         else (
             f"{entry.arm.name} came out best of {_seeds_each(file)}; nothing was confirmed "

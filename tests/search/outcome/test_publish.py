@@ -66,6 +66,15 @@ def test_a_plain_study_has_its_arms_its_verdict_and_what_it_cannot_say(published
     assert f"ends at val_loss = {result.value!r}" in result.best_path.read_text()
 
 
+def test_the_verdict_says_what_the_budget_was_not_enough_for(published: Any) -> None:
+    result, printed, report, tags = published(
+        "study.trials=4", "study.confirmation.max_seeds=9", f"study.max_images={(2 + 4 + 12) * 320}"
+    )
+    remark = "The study's budget was enough for 2 of 9 seeds."
+    assert result.sentence.endswith(f". {remark}")
+    assert all(remark in text for text in (printed, report, tags["verdict"], result.best_path.read_text()))
+
+
 def test_only_confirmed_arms_can_be_the_best_of_the_table(published: Any) -> None:
     _, _, report, _ = published("study.trials=4")
     (bold,) = [line for line in report.splitlines() if line.startswith("| **")]
