@@ -237,7 +237,7 @@ def _filled(plan: Plan, a: Array, b: Array) -> tuple[Array, Array]:
 def _least_variances(plan: Plan, columns: Mapping[str, Array]) -> Array:
     """What an arm's variance is taken to be at least at n seeds, for n = 0 .. max_seeds: 0 but for few seeds."""
     least = np.zeros(plan.max_seeds + 1)
-    for n in range(2, min(_VARIANCE_MIN_SEEDS, plan.max_seeds + 1)):
+    for n in range(plan.min_seeds, min(_VARIANCE_MIN_SEEDS, plan.max_seeds + 1)):
         drawn = [column[: plan.seeds_of(arm, n)] for arm, column in columns.items() if len(column) >= n]
         finite = [values[np.isfinite(values)] for values in drawn]
         variances = [values.var(ddof=1) for values in finite if len(values) > 1]

@@ -227,8 +227,8 @@ class Verdict:
             (main.diverged, main.num_seeds, "its runs"),
             (main.against_diverged, main.against_seeds, f"{self.reference}'s runs"),
         )
-        named = [f"{'all' if k == n else f'{k} of {n}'} of {whose}" for k, n, whose in counts if k]
-        words = " and ".join(named).replace("all of", "all") + " diverged"
+        named = [f"{'all' if k == n else f'{k} of {n} of'} {whose}" for k, n, whose in counts if k]
+        words = " and ".join(named) + " diverged"
         if math.isfinite(main.difference):
             words += f" and count{'s' * (main.diverged + main.against_diverged == 1)} as the worst value of the two"
         if math.isinf(main.low) != math.isinf(main.high):
