@@ -249,6 +249,13 @@ class SearchPhase(Phase):
         more = self._trials_left() * self.file.study.seeds_per_trial
         self.progress.total = len(self._entries) + len(self._queue) + more
 
+    def remarks(self) -> list[str]:
+        """What a reader of the study's result has to know besides."""
+        left, trials = self._tries_left(), self.file.study.trials
+        if left and not self._trials_left():
+            return [f"The study's budget was enough for {trials - left} of {trials} trials."]
+        return []
+
     def runs(self, arm: Arm, trial: int | None = None) -> list[Entry]:
         """The runs of an arm in the search: one for each of its seeds."""
         return [

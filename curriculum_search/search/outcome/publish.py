@@ -83,13 +83,14 @@ def publish(
     entry, result = _best(search, confirmation, verdict)
     value = result.metrics[objective]
     sentence = (
-        " ".join([verdict.sentence, *confirmation.remarks()])
+        verdict.sentence
         if verdict is not None
         else (
             f"{entry.arm.name} came out best of {_seeds_each(file)}; nothing was confirmed "
             "(study.confirmation.leaders is 0)."
         )
     )
+    sentence = " ".join([sentence, *search.remarks(), *confirmation.remarks()])
     comment = _comment(file, entry, value, sentence)
     evidence = {
         "study": file.study.name,

@@ -68,9 +68,9 @@ def test_a_plain_study_has_its_arms_its_verdict_and_what_it_cannot_say(published
 
 def test_the_verdict_says_what_the_budget_was_not_enough_for(published: Any) -> None:
     result, printed, report, tags = published(
-        "study.trials=4", "study.confirmation.max_seeds=9", f"study.max_images={(2 + 4 + 12) * 320}"
+        "study.trials=7", "study.confirmation.max_seeds=9", f"study.max_images={(2 + 4 + 12) * 320}"
     )
-    remark = "The study's budget was enough for 2 of 9 seeds."
+    remark = "The study's budget was enough for 4 of 7 trials. The study's budget was enough for 2 of 9 seeds."
     assert result.sentence.endswith(f". {remark}")
     assert all(remark in text for text in (printed, report, tags["verdict"], result.best_path.read_text()))
 
