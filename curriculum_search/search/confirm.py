@@ -7,7 +7,7 @@ runs alone.
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from curriculum_search.search.arms import NO_CURRICULUM, Arm, control_name, exposure_control, ordinary_with_settings_of
@@ -32,20 +32,21 @@ class _Record:
 
     Attributes:
         leaders: of each confirmation that the study has had, the identities of its leaders.
-        max_seeds: by the study's limits, the seeds that an undecided arm may get within them.
+        max_seeds: by the confirmation's number and the study's limits, the seeds that an undecided arm may get.
     """
 
     leaders: list[list[str]]
     max_seeds: dict[str, int]
 
     @classmethod
-    def load(cls, path: Path) -> "_Record":
+    def load(cls, folder: Path) -> "_Record":
+        path = folder / _RECORD
         return cls(**json.loads(path.read_text())) if path.exists() else cls(leaders=[], max_seeds={})
 
-    def save(self, path: Path) -> None:
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({"leaders": self.leaders, "max_seeds": self.max_seeds}))
-        partial.replace(path)
+    def save(self, folder: Path) -> None:
+        partial = folder / f"{_RECORD}.partial"
+        partial.write_text(json.dumps(asdict(self)))
+        partial.replace(folder / _RECORD)
 
 
 class ConfirmationPhase(Phase):
@@ -107,9 +108,9 @@ class ConfirmationPhase(Phase):
         for arm in (*self.arms.values(), *self._rivals):
             for seed in self._seeds(arm):
                 self.forget_failure(self._entry(arm, seed))
-        self.number = 1
-        if self.leaders:
-            self._keep_to_the_budget()
+        self._record = _Record.load(book.root)
+        self.number = self._number() if self.leaders else 1
+        self.plan = replace(self.plan, max_seeds=self._max_seeds())
         self._running = 0
         self._queue = self._round()
         self.progress.total = max(self.plan.least_runs - self._num_done(), len(self._queue))
@@ -218,24 +219,26 @@ class ConfirmationPhase(Phase):
         named = (self._entry(arm, seed).experiment.identity() for arm in arms for seed in self._seeds(arm))
         return self.budget.runs_left(named, granted=max(self.plan.least_runs - self._num_done(), 0))
 
-    def _keep_to_the_budget(self) -> None:
-        """Number the confirmation, and plan with the seeds that the budget is enough for: bounds that count on seeds
-        which never come find nothing."""
-        path = self.book.root / _RECORD
-        record = _Record.load(path)
+    def _number(self) -> int:
+        """Which confirmation of the study this is."""
         leaders = sorted(self._first_identity(leader.arm) for leader in self.leaders)
-        if leaders not in record.leaders:
-            record.leaders.append(leaders)
-        self.number = record.leaders.index(leaders) + 1
-        given = f"{self.number} {self.budget.settings}"
+        if leaders not in self._record.leaders:
+            self._record.leaders.append(leaders)
+            self._record.save(self.book.root)
+        return self._record.leaders.index(leaders) + 1
+
+    def _max_seeds(self) -> int:
+        """The seeds that the budget is enough for: bounds that count on seeds which never come find nothing."""
         runs = self._runs_left()
-        if given not in record.max_seeds:
+        if runs is None:
+            return self.plan.max_seeds
+        limits = f"{self.number} {self.budget.settings}"
+        if limits not in self._record.max_seeds:
             seeds = range(self.plan.max_seeds, self.plan.min_seeds, -1)
-            total = math.inf if runs is None else runs + self._num_done()
-            fitting = (n for n in seeds if self.plan.leading_runs(n) <= total)
-            record.max_seeds[given] = next(fitting, self.plan.min_seeds)
-        self.plan = replace(self.plan, max_seeds=record.max_seeds[given])
-        record.save(path)
+            fitting = (n for n in seeds if self.plan.leading_runs(n) <= runs + self._num_done())
+            self._record.max_seeds[limits] = next(fitting, self.plan.min_seeds)
+            self._record.save(self.book.root)
+        return self._record.max_seeds[limits]
 
     def _ordinary_with_leaders_settings(self) -> list[Arm]:
         """Ordinary training with the settings of each leader, where that is not what it enters with."""
