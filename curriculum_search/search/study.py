@@ -233,6 +233,11 @@ class StudyFile:
         """The seeds of the search's runs; the confirmation's begin after them."""
         return range(self.study.seed, self.study.seed + self.study.seeds_per_trial)
 
+    @property
+    def fresh_seeds(self) -> range:
+        """The seeds that the confirmation may use, of which ordinary training gets two for each of another arm."""
+        return range(self.search_seeds.stop, self.search_seeds.stop + 2 * self.study.confirmation.max_seeds)
+
     def second_opinions(self) -> tuple[str, ...]:
         """Distances of the final evaluation by other extractors than the objective's, in the objective's direction."""
         evaluation = self.base.evaluation

@@ -61,12 +61,14 @@ class Source:
         configs: what is to be tried, the best first.
         finished: what is to be learnt.
         remark: what to say of all of it.
+        seeds: of the runs by which the configs were chosen.
     """
 
     item: str
     configs: list[Config]
     finished: list[Config] = field(default_factory=list)
     remark: str = ""
+    seeds: range = range(0)
 
 
 def check_warm_start(file: StudyFile) -> None:
@@ -107,6 +109,11 @@ def warm_start(file: StudyFile, searcher: Searcher, book: RunBook) -> list[str]:
         if enqueued or learnt:
             words = f"{enqueued} config{'s' * (enqueued != 1)} to try first"
             words += f", {learnt} learnt with their values" if learnt else ""
+            if enqueued and (repeated := sorted(set(source.seeds) & set(file.fresh_seeds))):
+                remarks.append(
+                    f"it was chosen on seed {repeated[0]}, on which this study confirms; for a verdict on seeds that "
+                    "it has not seen, set study.seed to another"
+                )
             lines += [f"warm start: {source.item}: {words}", *(f"  {remark}" for remark in remarks)]
         elif not source.configs or remarks[bool(source.remark) :]:
             lines += [f"warm start: {source.item}: nothing to try", *(f"  {remark}" for remark in remarks)]
@@ -149,7 +156,9 @@ def _read(file: StudyFile, item: str) -> Source:
             return _read_study(file, item, path)
         if not path.exists():
             raise UserError("there is no such file or folder")
-        return Source(item=item, configs=[Config(source=item, experiment=load_experiment(path, {})[0])])
+        experiment = load_experiment(path, {})[0]
+        seeds = range(experiment.seed, experiment.seed + 1)
+        return Source(item=item, configs=[Config(source=item, experiment=experiment)], seeds=seeds)
     except UserError as error:
         problem = str(error).splitlines()[0]
         raise UserError(
@@ -191,7 +200,14 @@ def _read_study(file: StudyFile, item: str, folder: Path) -> Source:
     remark = "" if comparable else f"its values are not taken over, for it has another {why}"
     if not found:
         remark = "no searched config has finished there"
-    return Source(item=item, configs=own[:BEST_CONFIGS], finished=configs if comparable else [], remark=remark)
+    first = parts["study.seed"]
+    return Source(
+        item=item,
+        configs=own[:BEST_CONFIGS],
+        finished=configs if comparable else [],
+        remark=remark,
+        seeds=range(first, first + parts["study.seeds_per_trial"]),
+    )
 
 
 def _open(path: Path) -> optuna.Study:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,21 @@ def test_the_best_configs_of_a_study_on_another_base_are_tried_and_no_value_is_t
     assert len(trained(search)) == 2 + 6  # the baselines and the trials
     again = play("new", f"study.warm_start=[{old.book.root}]")
     assert (lines(again), trained(again)) == ([], [])
+
+
+@pytest.mark.parametrize(("seed", "repeated"), [(0, False), (1, True), (4, True), (5, False)])
+def test_a_config_that_was_chosen_on_the_seeds_of_the_confirmation_is_told(
+    play: Play, workplace: Any, seed: int, repeated: bool
+) -> None:
+    """The tiny study confirms on the seeds 1 to 4."""
+    path = workplace.folder / "best.yaml"
+    path.write_text(experiment_yaml(replace(workplace.load().base, seed=seed), "a config"))
+    other = f"study.seed={seed}"
+    play("other", other)
+    for name, item in (("file", path), ("study", workplace.results / "other")):
+        said = [line for line in lines(play(name, f"study.warm_start=[{item}]")) if "set study.seed" in line]
+        words = f"  it was chosen on seed {seed}, on which this study confirms; for a verdict on seeds that it has not "
+        assert said == ([f"{words}seen, set study.seed to another"] if repeated else [])
 
 
 def test_a_study_that_differs_in_its_space_alone_is_learnt_and_nothing_is_trained_twice(
