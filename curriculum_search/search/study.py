@@ -72,8 +72,8 @@ class Study(Config):
         algorithm: proposes configs.
         stopping: ends trials early; None: successive halving, or where there are secondary objectives nothing.
         baselines: arms that every study trains beside what it searches.
-        equal_tries: ordinary training gets as many tries of the other parameters as any other order, so that a
-            better learning rate is never taken for a better curriculum.
+        equal_tries: ordinary training gets as many tries of the other parameters as any other order.  That a better
+            learning rate is not taken for a better curriculum is up to the confirmation too (`confirm`).
         warm_start: what is tried first: folders of other studies, exported configs, or ``published`` (`warm`).
         proxy: what the search's runs have in place of `base`'s, by dotted path (nested sections are read as such): a
             smaller model, resolution or budget.
