@@ -1,7 +1,6 @@
 """The best config, for us (an experiment in YAML) and for other codebases (curriculum.json)."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from curriculum_search.atomic import replacing
 from curriculum_search.curriculum import CurriculumFile
 from curriculum_search.experiment import Experiment
 
@@ -45,9 +45,8 @@ def write_best(
     for name, source in plugins.items():
         (folder / name).write_text(source)
     best = folder / BEST
-    partial = folder / f"{BEST}.partial"
-    partial.write_text(experiment_yaml(replace(experiment, plugins=tuple(plugins)), comment))
-    shutil.move(partial, best)
+    with replacing(best) as partial:
+        partial.write_text(experiment_yaml(replace(experiment, plugins=tuple(plugins)), comment))
     return best, write_curriculum(folder / CURRICULUM, experiment, evidence)
 
 

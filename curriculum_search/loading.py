@@ -114,6 +114,7 @@ def with_values(raw: Mapping[str, Any], values: Mapping[str, Any], where: str) -
     Raises:
         UserError: a path leads through something that is not a mapping.
     """
+    result: dict[str, Any]
     result, values = json.loads(json.dumps([raw, values]))
     for path in sorted(values, key=lambda p: (p.count("."), not (p.endswith(".kind") or p == "kind"), p)):
         *parents, name = path.split(".")
@@ -128,8 +129,7 @@ def with_values(raw: Mapping[str, Any], values: Mapping[str, Any], where: str) -
         if name == "kind" and node.get("kind") != values[path]:
             node.clear()
         node[name] = values[path]
-    plain: dict[str, Any] = result
-    return plain
+    return result
 
 
 def dotted(raw: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

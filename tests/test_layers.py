@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "curriculum_search"
 CORE = ("curriculum", "diffusion", "models", "data", "training", "evaluation", "difficulty", "adapters", "testing")
-CORE_FILES = ("config.py", "distributed.py", "experiment.py")
+CORE_FILES = ("atomic.py", "config.py", "distributed.py", "experiment.py")
 ORCHESTRATION = {"ray", "optuna", "mlflow", "pydantic", "yaml", "rich", "matplotlib"}
 UPPER = {"search", "tracking", "report", "cli", "loading", "export"}
 

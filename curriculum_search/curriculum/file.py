@@ -13,7 +13,6 @@ nothing but numpy and torch is needed to use it.  The file is one JSON object::
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any, Self, get_args
 import numpy as np
 import torch
 
+from curriculum_search.atomic import replacing
 from curriculum_search.config import Config
 from curriculum_search.curriculum._checks import require
 from curriculum_search.curriculum.accumulation import Accumulation
@@ -99,9 +99,8 @@ class CurriculumFile(Config):
 
     def save(self, path: str | Path) -> None:
         """Write the file, in one move."""
-        partial = Path(f"{path}.partial")
-        partial.write_text(json.dumps({"format": FORMAT, "version": VERSION, **self.to_dict()}, indent=1) + "\n")
-        os.replace(partial, path)
+        with replacing(Path(path)) as partial:
+            partial.write_text(json.dumps({"format": FORMAT, "version": VERSION, **self.to_dict()}, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

@@ -3,11 +3,12 @@
 import fcntl
 import hashlib
 import json
-import os
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from curriculum_search.atomic import replacing
 
 
 def digest(*parts: Any) -> str:
@@ -33,9 +34,8 @@ def once(path: Path, make: Callable[[Path], None]) -> Path:
     with path.with_name(f"{path.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            partial = path.with_name(f"{path.name}.partial")
-            make(partial)
-            os.replace(partial, path)
+            with replacing(path) as partial:
+                make(partial)
     return path
 
 

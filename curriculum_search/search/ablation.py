@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from curriculum_search.experiment import Experiment
-from curriculum_search.search.arms import NO_CURRICULUM, Arm
+from curriculum_search.search.arms import NO_CURRICULUM, Arm, of_curriculum
 from curriculum_search.search.book.runs import RunBook, RunResult
 from curriculum_search.search.checks import ORDER
 from curriculum_search.search.confirm import ConfirmationPhase
@@ -100,7 +100,7 @@ def path_to(winner: Arm, control: Arm | None, file: StudyFile, seed: int) -> lis
     carried: tuple[str, ...] = ()
     for change, arm in _changes(winner, control, file):
         experiment = _valid(file, arm, seed)
-        if experiment is None or (_of_curriculum(change) and experiment.curriculum.canonical().order.all_at_once):
+        if experiment is None or (of_curriculum(change) and experiment.curriculum.canonical().order.all_at_once):
             carried += (change,)
         elif experiment.identity() == steps[-1].experiment.identity():
             carried += (change,) if experiment != steps[-1].experiment else ()
@@ -124,7 +124,7 @@ def _changes(winner: Arm, control: Arm | None, file: StudyFile) -> Iterator[tupl
     is_control = winner.role == "control"  # whose density is its exposure
     values: dict[str, Any] = {}
     for path in paths:
-        if not _of_curriculum(path) and not (is_control and path.startswith("density.")):
+        if not of_curriculum(path) and not (is_control and path.startswith("density.")):
             values = values | {path: winner.values[path]}
             yield _words(path, values[path]), arm(values | {ORDER: "none"})
     if is_control or control is not None:
@@ -132,13 +132,9 @@ def _changes(winner: Arm, control: Arm | None, file: StudyFile) -> Iterator[tupl
     if is_control:
         return
     order = {ORDER: winner.values.get(ORDER, file.base.curriculum.order.to_dict()["kind"])}
-    for path in [ORDER, *(path for path in paths if _of_curriculum(path) and path != ORDER)]:
+    for path in [ORDER, *(path for path in paths if of_curriculum(path) and path != ORDER)]:
         values = values | {path: winner.values[path]} if path in winner.values else values
         yield _words(path, {**order, **winner.values}[path]), arm(values)
-
-
-def _of_curriculum(path: str) -> bool:
-    return path.startswith("curriculum.")
 
 
 def _words(path: str, value: Any) -> str:

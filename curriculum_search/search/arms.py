@@ -74,6 +74,11 @@ def baseline(name: BaselineName, base: Experiment) -> Arm:
     )
 
 
+def of_curriculum(path: str) -> bool:
+    """Whether a dotted path of an experiment leads into its curriculum."""
+    return path.split(".")[0] == "curriculum"
+
+
 def control_name(arm: Arm) -> str:
     """The name of an arm's exposure-matched control."""
     return f"{arm.name} / exposure"
@@ -88,14 +93,13 @@ def exposure_control(arm: Arm, exposure: Mapping[str, list[float]]) -> Arm:
         arm: a curriculum.
         exposure: the time-average of its draws over q, ``{"edges": [K + 1], "mass": [K]}``.
     """
-    values = {path: value for path, value in arm.values.items() if path.split(".")[0] not in ("curriculum", "density")}
+    ordinary = ordinary_with_settings_of(arm)
     return Arm(
         name=control_name(arm),
         role="control",
         control_of=arm.name,
-        values=values
+        values={path: value for path, value in ordinary.values.items() if path.split(".")[0] != "density"}
         | {
-            "curriculum.order.kind": "none",
             "density.kind": "histogram",
             "density.edges": list(exposure["edges"]),
             "density.mass": list(exposure["mass"]),
@@ -105,7 +109,7 @@ def exposure_control(arm: Arm, exposure: Mapping[str, list[float]]) -> Arm:
 
 def ordinary_with_settings_of(arm: Arm) -> Arm:
     """Ordinary training with all of an arm's settings that are not of its curriculum."""
-    values = {path: value for path, value in arm.values.items() if not path.startswith("curriculum.")}
+    values = {path: value for path, value in arm.values.items() if not of_curriculum(path)}
     return Arm(
         name=f"{NO_CURRICULUM}, settings of {arm.name}",
         role="baseline",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError, validated, with_values
+from curriculum_search.search.arms import of_curriculum
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
 from curriculum_search.search.sampling.samplers import AnyOptuna
 from curriculum_search.search.sampling.searcher import try_out
@@ -61,7 +62,7 @@ def _check_objectives(file: "StudyFile") -> None:
 def _check_equal_tries(file: "StudyFile") -> None:
     orders = file.space.parameters.get(ORDER)
     ordinary = orders.contains("none") if orders is not None else file.small.curriculum.order.all_at_once
-    tuned = [path for path in file.space.parameters if path.split(".")[0] != "curriculum"]
+    tuned = [path for path in file.space.parameters if not of_curriculum(path)]
     if file.study.equal_tries and tuned and not ordinary:
         raise UserError(
             f"{file.path}: study.equal_tries: the space never has {ORDER} none, so that ordinary training would get no "

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from curriculum_search.atomic import replacing
 from curriculum_search.search.arms import NO_CURRICULUM, Arm, control_name, exposure_control, ordinary_with_settings_of
 from curriculum_search.search.book.runs import Curve, RunBook, RunResult
 from curriculum_search.search.execution.jobs import Exhausted, Job, Status
@@ -44,9 +45,8 @@ class _Record:
         return cls(**json.loads(path.read_text())) if path.exists() else cls(leaders=[], max_seeds={})
 
     def save(self, folder: Path) -> None:
-        partial = folder / f"{_RECORD}.partial"
-        partial.write_text(json.dumps(asdict(self)))
-        partial.replace(folder / _RECORD)
+        with replacing(folder / _RECORD) as partial:
+            partial.write_text(json.dumps(asdict(self)))
 
 
 class ConfirmationPhase(Phase):
@@ -274,7 +274,7 @@ class ConfirmationPhase(Phase):
         ]
         if not all(map(math.isfinite, values)):
             return math.inf
-        return (1 if self.file.direction == "minimize" else -1) * math.fsum(values) / len(values)
+        return -self.plan.sign * math.fsum(values) / len(values)
 
     def _add_controls(self) -> list[Entry]:
         """Make the leaders' controls; the runs that have to end before all of them can be made."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from curriculum_search.atomic import replacing
 from curriculum_search.loading import UserError
 from curriculum_search.search.ablation import AblationPhase
 from curriculum_search.search.book.budget import Budget
@@ -19,13 +20,11 @@ from curriculum_search.search.execution.measure import measure
 from curriculum_search.search.outcome.publish import StudyResult, publish
 from curriculum_search.search.phases import Phase, SearchPhase
 from curriculum_search.search.sampling.searcher import Searcher
-from curriculum_search.search.study import StudyFile
+from curriculum_search.search.study import FINGERPRINT, JOURNAL, StudyFile
 from curriculum_search.search.warm import check_warm_start, warm_start
 from curriculum_search.tracking import STUDY, Tracker, tracking_uri
 
 EXPERIMENT_NAME = "curriculum-search"  #: of MLflow's experiment, which holds all studies
-_FINGERPRINT = "study.json"
-JOURNAL = "study.journal"
 _SEND_SECONDS = 60.0
 
 
@@ -91,9 +90,8 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
 
 
 def _write_fingerprint(folder: Path, file: StudyFile) -> None:
-    partial = folder / f"{_FINGERPRINT}.partial"
-    partial.write_text(file.fingerprint())
-    partial.replace(folder / _FINGERPRINT)
+    with replacing(folder / FINGERPRINT) as partial:
+        partial.write_text(file.fingerprint())
 
 
 def check_same_study(folder: Path, file: StudyFile) -> None:
@@ -102,7 +100,7 @@ def check_same_study(folder: Path, file: StudyFile) -> None:
     Raises:
         UserError: its earlier trials had another base, space or objective.
     """
-    known = folder / _FINGERPRINT
+    known = folder / FINGERPRINT
     if known.exists() and (changed := file.differences(known.read_text())):
         raise UserError(
             f"{file.path}: study.name: {file.study.name!r} has runs in {folder} with another {', '.join(changed)}; "

@@ -190,11 +190,11 @@ class SearchPhase(Phase):
         for entry in (*self.baselines, *self._queue):
             self.forget_failure(entry)
         self._queue += [entry for entry in self.baselines if self.result(entry) is None]
-        complete = searcher.completed()
-        lost = [entry for entry in self.entries() if entry.trial in complete and self.result(entry) is None]
+        entries, complete = self.entries(), searcher.completed()
+        lost = [entry for entry in entries if entry.trial in complete and self.result(entry) is None]
         self._lost = {entry.trial for entry in lost}  # A run's folder was deleted; the journal knows how it had ended.
         self._queue += lost
-        for entry in self.entries():  # What the stopping rule knew before an interruption.
+        for entry in entries:  # What the stopping rule knew before an interruption.
             curve = book.curve(entry.experiment.identity())
             for images, metrics in zip(curve.images, curve.metrics, strict=True):
                 self._hopeless(entry, images, metrics[file.study.objective], metrics)

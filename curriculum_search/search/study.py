@@ -28,6 +28,8 @@ from curriculum_search.search.sampling.space import Distribution, Space
 from curriculum_search.search.stopping import NoStopping, Stopping, SuccessiveHalving
 
 _SECTIONS = ("study", "base", "space")
+#: In a study's folder: what must stay as it is when the study goes on, and Optuna's journal.
+FINGERPRINT, JOURNAL = "study.json", "study.journal"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +78,7 @@ class Study(Config):
             learning rate is not taken for a better curriculum is up to the confirmation too (`confirm`).
         warm_start: what is tried first: folders of other studies, exported configs, or ``published`` (`warm`).
         proxy: what the search's runs have in place of `base`'s, by dotted path (nested sections are read as such): a
-            smaller model, resolution or budget.
-            The confirmation trains at `base`'s size.
+            smaller model, resolution or budget.  The confirmation trains at `base`'s size.
         confirmation: how the verdict is reached.
         ablation_seeds: runs of each step on the way from ordinary training to the winner (`ablation`); 0: no such runs.
         max_concurrent_trials: trials at once; None: as many as the cluster has room for.
@@ -232,11 +233,6 @@ class StudyFile:
     def search_seeds(self) -> range:
         """The seeds of the search's runs; the confirmation's begin after them."""
         return range(self.study.seed, self.study.seed + self.study.seeds_per_trial)
-
-    @property
-    def fresh_seeds(self) -> range:
-        """The seeds that the confirmation may use, of which ordinary training gets two for each of another arm."""
-        return range(self.search_seeds.stop, self.search_seeds.stop + 2 * self.study.confirmation.max_seeds)
 
     def second_opinions(self) -> tuple[str, ...]:
         """Distances of the final evaluation by other extractors than the objective's, in the objective's direction."""

@@ -23,16 +23,16 @@ from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError, dotted, load_experiment, validated, with_values
 from curriculum_search.search.arms import baseline, describe
 from curriculum_search.search.book.runs import RunBook
+from curriculum_search.search.book.scale import Scale
 from curriculum_search.search.sampling.encoding import decode
 from curriculum_search.search.sampling.journal import JournalReader
 from curriculum_search.search.sampling.searcher import LEARNT, Searcher
 from curriculum_search.search.sampling.space import Categorical, Distribution, Space, holds
-from curriculum_search.search.study import StudyFile
+from curriculum_search.search.study import FINGERPRINT, JOURNAL, StudyFile
 
 PUBLISHED: Literal["published"] = "published"
 #: How many of an earlier study's configs are tried.
 BEST_CONFIGS = 3
-_FILES = ("study.json", "study.journal")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,8 @@ def warm_start(file: StudyFile, searcher: Searcher, book: RunBook) -> list[str]:
     Raises:
         UserError: see `check_warm_start`.
     """
-    lines = []
+    plan, lines = Scale.of(file).plan, []
+    confirmed_on = plan.seeds(plan.reference) if plan else ()
     for source in [_read(file, item) for item in file.study.warm_start]:
         enqueued, remarks = 0, [source.remark] if source.remark else []
         for config in source.configs:
@@ -109,7 +110,7 @@ def warm_start(file: StudyFile, searcher: Searcher, book: RunBook) -> list[str]:
         if enqueued or learnt:
             words = f"{enqueued} config{'s' * (enqueued != 1)} to try first"
             words += f", {learnt} learnt with their values" if learnt else ""
-            if enqueued and (repeated := sorted(set(source.seeds) & set(file.fresh_seeds))):
+            if enqueued and (repeated := sorted(set(source.seeds) & set(confirmed_on))):
                 remarks.append(
                     f"it was chosen on seed {repeated[0]}, on which this study confirms; for a verdict on seeds that "
                     "it has not seen, set study.seed to another"
@@ -168,13 +169,13 @@ def _read(file: StudyFile, item: str) -> Source:
 
 
 def _read_study(file: StudyFile, item: str, folder: Path) -> Source:
-    if missing := [name for name in _FILES if not (folder / name).exists()]:
+    if missing := [name for name in (FINGERPRINT, JOURNAL) if not (folder / name).exists()]:
         raise UserError(f"is no study's folder, it has no {missing[0]}")
     try:
-        parts = json.loads((folder / _FILES[0]).read_text())
+        parts = json.loads((folder / FINGERPRINT).read_text())
         base = parts.get("study.proxy", parts["base"])
         names = [parts["study.objective"], *parts.get("study.secondary_objectives", ())]
-        study = _open(folder / _FILES[1])
+        study = _open(folder / JOURNAL)
         space = Space(parameters=_distributions(study.user_attrs["space"]))
         trials = [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.COMPLETE]
         sign = 1 if study.directions[0].name == "MINIMIZE" else -1
@@ -206,7 +207,7 @@ def _read_study(file: StudyFile, item: str, folder: Path) -> Source:
         configs=own[:BEST_CONFIGS],
         finished=configs if comparable else [],
         remark=remark,
-        seeds=range(first, first + parts["study.seeds_per_trial"]),
+        seeds=range(first, first + parts.get("study.seeds_per_trial", 1)),
     )
 
 
@@ -216,12 +217,12 @@ def _open(path: Path) -> optuna.Study:
 
 
 def _distributions(fingerprint: str) -> dict[str, Distribution]:
-    return validated(dict[str, Distribution], json.loads(fingerprint)["parameters"], _FILES[1], "space")
+    return validated(dict[str, Distribution], json.loads(fingerprint)["parameters"], JOURNAL, "space")
 
 
 def _experiment(file: StudyFile, plain: Mapping[str, Any]) -> Experiment:
     try:
-        return replace(validated(Experiment, plain, _FILES[0]), seed=file.study.seed)
+        return replace(validated(Experiment, plain, FINGERPRINT), seed=file.study.seed)
     except UserError as error:
         hint = "; if a plug-in defines it, name that in base.plugins" if " is unknown" in str(error) else ""
         raise UserError(f"{str(error).splitlines()[0]}{hint}") from error

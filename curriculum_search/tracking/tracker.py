@@ -15,7 +15,6 @@ Every record has ``run`` (the run's key), ``kind`` and ``time`` (seconds since 1
 
 import json
 import math
-import os
 import threading
 import time
 import uuid
@@ -23,6 +22,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from curriculum_search.atomic import replacing
 from curriculum_search.tracking.run_log import RunLog
 from curriculum_search.tracking.store import STUDY, MlflowStore, reason, shown
 
@@ -248,6 +248,5 @@ class Tracker:
 
     def _save_sent(self, store: MlflowStore) -> None:
         content = {**self._target(), "bytes": self._sent, "runs": store.runs}
-        partial = self._sent_path.with_suffix(".partial")
-        partial.write_text(json.dumps(content))
-        os.replace(partial, self._sent_path)
+        with replacing(self._sent_path) as partial:
+            partial.write_text(json.dumps(content))

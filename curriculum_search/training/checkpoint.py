@@ -1,19 +1,19 @@
 """Checkpoints: one file a run, replaced in one move, so that a killed process leaves the one before."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from curriculum_search.atomic import replacing
 
 FORMAT = 1
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, numbers, strings, and lists and dictionaries of them) to `path`, atomically."""
-    partial = path.with_name(f"{path.name}.partial")
-    torch.save({"format": FORMAT, **state}, partial)
-    os.replace(partial, path)
+    with replacing(path) as partial:
+        torch.save({"format": FORMAT, **state}, partial)
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

@@ -257,6 +257,17 @@ def test_a_study_that_is_at_work_is_read_and_not_disturbed(play: Play) -> None:
     assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in old.book.root.rglob("*")} == before
 
 
+def test_a_study_from_before_trials_had_several_seeds_is_read(play: Play) -> None:
+    old = play("old")
+    fingerprint = old.book.root / "study.json"
+    parts = json.loads(fingerprint.read_text())
+    del parts["study.seeds_per_trial"]
+    fingerprint.write_text(json.dumps(parts))
+    assert lines(play("new", f"study.warm_start=[{old.book.root}]"))[0] == (
+        f"warm start: {old.book.root}: 3 configs to try first"
+    )
+
+
 def test_a_study_in_which_nothing_has_finished_is_no_mistake(play: Play) -> None:
     old = play("old", "study.trials=0")
     search = play("new", f"study.warm_start=[{old.book.root}]")

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from curriculum_search.atomic import replacing
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
 from curriculum_search.search.book.scale import LIMITS, Limit, Scale, Size, recorded_runs
@@ -394,9 +395,8 @@ class Budget:
     def _save(self) -> None:
         self._saved = self._clock()
         now = replace(self._spent, seconds=self.seconds, gpu_seconds=self.gpu_seconds)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(asdict(now)))
-        partial.replace(self.path)
+        with replacing(self.path) as partial:
+            partial.write_text(json.dumps(asdict(now)))
 
 
 def _ratio(limit: float, cost: float) -> float:

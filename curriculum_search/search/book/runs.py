@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from curriculum_search.atomic import replacing
 from curriculum_search.experiment import Experiment
 from curriculum_search.search.execution.jobs import Job, Outcome, Status
 from curriculum_search.tracking import RunLog, Tracker
@@ -63,9 +64,8 @@ class RunResult:
 
     def save(self, run_dir: Path) -> None:
         """Write the result, in one move."""
-        partial = run_dir / f"{_RESULT}.partial"
-        partial.write_text(json.dumps({**asdict(self), "status": self.status.value}))
-        partial.replace(run_dir / _RESULT)
+        with replacing(run_dir / _RESULT) as partial:
+            partial.write_text(json.dumps({**asdict(self), "status": self.status.value}))
 
 
 @dataclass(kw_only=True)

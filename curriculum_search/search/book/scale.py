@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
-from curriculum_search.search.arms import NO_CURRICULUM
+from curriculum_search.search.arms import NO_CURRICULUM, of_curriculum
 from curriculum_search.search.book.runs import ADOPTED, RunResult
 from curriculum_search.search.checks import ORDER
 from curriculum_search.search.execution.jobs import Status
@@ -128,7 +128,7 @@ class Scale:
 
 def searches_settings(space: Space) -> bool:
     """Whether anything but the curriculum is searched, which ordinary training could have too."""
-    return any(not path.startswith("curriculum.") for path in space.parameters)
+    return any(not of_curriculum(path) for path in space.parameters)
 
 
 def most_steps(space: Space) -> int:

@@ -35,10 +35,11 @@ def write_figures(
 
 def _of_search(file: StudyFile, book: RunBook, search: SearchPhase) -> dict[str, tuple[str, Figure]]:
     # The same orders in each figure, so that they have the same colours.
-    orders = dict.fromkeys(_order(entry) for entry in search.entries())
+    entries = search.entries()
+    orders = dict.fromkeys(map(_order, entries))
     curves: dict[str, list[list[tuple[int, float]]]] = {order: [] for order in orders}
     stages: dict[str, list[StageHistory]] = {order: [] for order in orders}
-    for entry in search.entries():
+    for entry in entries:
         curve = book.curve(entry.experiment.identity())
         curves[_order(entry)].append(curve.points(file.study.objective))
         if curve.switches:

@@ -148,6 +148,10 @@ class Plan:
         """Seeds of `arm` that a comparison at `num_seeds` seeds needs: of the reference, more."""
         return num_seeds * (self.reference_factor if arm == self.reference else 1)
 
+    def seeds(self, arm: str) -> range:
+        """The seeds that `arm` can get."""
+        return range(self.first_seed, self.first_seed + self.seeds_of(arm, self.max_seeds))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
