@@ -9,7 +9,6 @@ through ray.tune with OptunaSearch and the ASHA scheduler, its own loggers off.
 """
 
 import argparse
-import json
 import logging
 import os
 import tempfile
@@ -26,14 +25,15 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import ConcurrencyLimiter
 from ray.tune.search.optuna import OptunaSearch
 
+from curriculum_search.runs import executor
+from curriculum_search.runs.cluster import Cluster
+from curriculum_search.runs.worker import REPORT
 from curriculum_search.search import driver
-from curriculum_search.search.book.runs import RunBook
-from curriculum_search.search.execution import executor
-from curriculum_search.search.execution.cluster import Cluster
-from curriculum_search.search.execution.trainable import REPORT
-from curriculum_search.search.phases import SearchPhase
-from curriculum_search.search.study import StudyFile
+from curriculum_search.search.ledger import Ledger
+from curriculum_search.search.load import load_study
+from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.tracking import STUDY, Tracker, tracking_uri
+from curriculum_search.training import Report
 
 REPORTS = 6
 STUDY_FILE = Path(__file__).parents[1] / "search_spaces" / "quickstart.yaml"
@@ -47,7 +47,7 @@ def final_value(params: dict[str, Any]) -> float:
 
 def noop_trial(config: dict[str, Any]) -> None:
     """In place of training: six reports as a trial of ours makes them."""
-    plain = config["job"].experiment
+    plain = config["job"]["experiment"]
     params = {
         "training.learning_rate": plain["training"]["learning_rate"],
         "curriculum.order.kind": plain["curriculum"]["order"]["kind"],
@@ -55,19 +55,18 @@ def noop_trial(config: dict[str, Any]) -> None:
     total = plain["training"]["total_images"]
     for step in range(1, REPORTS + 1):
         final = step == REPORTS
-        report = {
-            "images": total * step // REPORTS,
-            "metrics": {"fd_classifier_250": final_value(params) * REPORTS / step, "unlocked_share": 1.0},
-            "switches": [],
-            "final": final,
-            "exposure": {"edges": [0.0, 1.0], "mass": [1.0]} if final else {},
-        }
-        tune.report({"images": report["images"], REPORT: json.dumps(report)})
+        report = Report(
+            images=total * step // REPORTS,
+            metrics={"fd_classifier_250": final_value(params) * REPORTS / step, "unlocked_share": 1.0},
+            final=final,
+            exposure={"edges": [0.0, 1.0], "mass": [1.0]} if final else {},
+        )
+        tune.report({"images": report.images, REPORT: report.to_json()})
 
 
 def ours(trials: int, folder: Path) -> list[float]:
     """Seconds since the start at the end of each trial."""
-    file = StudyFile.load(STUDY_FILE, {"study.trials": trials, "study.baselines": ["no_curriculum"]})
+    file = load_study(STUDY_FILE, {"study.trials": trials, "study.baselines": ["no_curriculum"]})
     root = folder / "study"
     root.mkdir()
     ends: list[float] = []
@@ -80,20 +79,16 @@ def ours(trials: int, folder: Path) -> list[float]:
     executor.run_trial = noop_trial  # type: ignore[attr-defined]
     tracker = Tracker(root / "tracking", uri=tracking_uri(folder), study="overhead", experiment="overhead")
     tracker.check()
-    with Cluster(file.base.resources) as cluster:
-        cluster.connect()
+    with (
+        Cluster(dashboard=False) as cluster,
+        driver.open_store(file, root, tracker=tracker, cache_dir=folder) as store,
+    ):
+        cluster.capacity(file.base.resources)
         warm_up()
         started = time.perf_counter()
         tracker.start_run(STUDY, name="overhead")
-        book = RunBook(
-            root,
-            cache_dir=folder,
-            plugins={},
-            tracker=tracker,
-            objective=file.study.objective,
-            direction=file.direction,
-        )
-        phase = Timed(file, book, driver.open_searcher(root, file))
+        phase = Timed(file, store, Ledger(file, store), driver.open_searcher(root, file))
+        phase.resume()
         phase.progress.interval_seconds = float("inf")
         driver.run_phase(phase, cluster)
     unsent = tracker.close(600)
@@ -147,7 +142,7 @@ def warm_up() -> None:
 
     @ray.remote(num_cpus=1)
     def load() -> None:
-        import curriculum_search.search.execution.trainable  # noqa: F401
+        import curriculum_search.runs.worker  # noqa: F401
 
     ray.get([load.remote() for _ in range(os.cpu_count() or 2)])
 

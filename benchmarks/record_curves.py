@@ -27,9 +27,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 from curriculum_search.cli import cache_root
 from curriculum_search.evaluation import Diverged
+from curriculum_search.search.load import load_study
 from curriculum_search.search.replay import Run, Table
-from curriculum_search.search.sampling.space import Distribution, Float, Space
-from curriculum_search.search.study import StudyFile
+from curriculum_search.search.space import Distribution, Float, Space
 from curriculum_search.training import PlainSession, train
 
 HERE = Path(__file__).parent
@@ -55,8 +55,8 @@ def record(job: tuple[dict[str, Any], int, int, Path]) -> None:
     params, divisor, seed, path = job
     if path.exists():
         return
-    file = StudyFile.load(HERE / "curves.yaml", {})
-    experiment = dataclasses.replace(file.trial_experiment(params), seed=seed)
+    file = load_study(HERE / "curves.yaml", {})
+    experiment = dataclasses.replace(file.trial(params).experiment, seed=seed)
     training = experiment.training
     experiment = dataclasses.replace(
         experiment,
@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("results/curves"), help="where single runs are kept")
     parser.add_argument("--table", type=Path, default=HERE / "curves.csv.gz")
     arguments = parser.parse_args()
-    file = StudyFile.load(HERE / "curves.yaml", {})
+    file = load_study(HERE / "curves.yaml", {})
     total, metric = file.base.training.total_images, file.study.objective
     arguments.work.mkdir(parents=True, exist_ok=True)
     params = configurations(file.space, arguments.configs)

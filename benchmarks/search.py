@@ -36,8 +36,8 @@ from scipy.stats import kendalltau
 
 from curriculum_search.cli import run_command
 from curriculum_search.loading import define_plugins, parse_value, read_plugins, validated
+from curriculum_search.search.optuna.samplers import TPE
 from curriculum_search.search.replay import Proposer, RandomOrder, Table, TableTPE, replay
-from curriculum_search.search.sampling.samplers import TPE
 from curriculum_search.search.stopping import NoStopping, Stopping, SuccessiveHalving
 
 WITHIN = 0.02

@@ -9,10 +9,10 @@ import argparse
 from pathlib import Path
 
 from curriculum_search.cli import cache_root, results_root, run_command
+from curriculum_search.commands.difficulty import measure_difficulty
 from curriculum_search.difficulty import ConvergenceStudy, EntropyStudy
 from curriculum_search.loading import UserError, load_experiment, parse_overrides, read_yaml
-from curriculum_search.search.commands.difficulty import measure_difficulty
-from curriculum_search.search.study import StudyFile
+from curriculum_search.search.load import load_study
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     arguments = parser.parse_args()
     overrides = parse_overrides(arguments.overrides)
     if "base" in read_yaml(arguments.experiment):
-        file = StudyFile.load(arguments.experiment, {f"base.{path}": value for path, value in overrides.items()})
+        file = load_study(arguments.experiment, {f"base.{path}": value for path, value in overrides.items()})
         experiment, plugins = file.base, file.plugins
     else:
         experiment, plugins = load_experiment(arguments.experiment, overrides)

@@ -8,8 +8,8 @@ import argparse
 from pathlib import Path
 
 from curriculum_search.cli import cache_root, results_root, run_command
+from curriculum_search.commands.evaluate import evaluate_trained, find_trained
 from curriculum_search.loading import parse_overrides
-from curriculum_search.search.commands.evaluated import evaluate_trained, find_trained
 
 
 def main() -> None:

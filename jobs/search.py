@@ -11,8 +11,8 @@ from pathlib import Path
 from curriculum_search.cli import cache_root, results_root, run_command
 from curriculum_search.loading import parse_overrides
 from curriculum_search.search.driver import run_study
+from curriculum_search.search.load import load_study
 from curriculum_search.search.plan import show_plan
-from curriculum_search.search.study import StudyFile
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--results", help="folder for results (default: ./results)")
     parser.add_argument("--plan", action="store_true", help="show what would be trained, and train nothing")
     arguments = parser.parse_intermixed_args()
-    file = StudyFile.load(arguments.study, parse_overrides(arguments.overrides))
+    file = load_study(arguments.study, parse_overrides(arguments.overrides))
     command = show_plan if arguments.plan else run_study
     command(file, root=results_root(arguments.results), cache_dir=cache_root())
 

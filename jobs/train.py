@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from curriculum_search.cli import cache_root, results_root, run_command
+from curriculum_search.commands.train import train_single
 from curriculum_search.loading import load_experiment, parse_overrides
-from curriculum_search.search.commands.single import train_single
-from curriculum_search.search.execution.jobs import Status
+from curriculum_search.runs.job import Status
 
 
 def main() -> None:

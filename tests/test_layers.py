@@ -9,9 +9,40 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "curriculum_search"
 CORE = ("curriculum", "diffusion", "models", "data", "training", "evaluation", "difficulty", "adapters", "testing")
-CORE_FILES = ("atomic.py", "config.py", "distributed.py", "experiment.py")
+CORE_FILES = ("atomic.py", "config.py", "direction.py", "distributed.py", "experiment.py")
 ORCHESTRATION = {"ray", "optuna", "mlflow", "pydantic", "yaml", "rich", "matplotlib"}
-UPPER = {"search", "tracking", "report", "cli", "loading", "export"}
+UPPER = {"commands", "runs", "search", "tracking", "report", "cli", "loading", "export"}
+#: What stands on the core, and what of the package above it each room may import.
+ROOMS = {
+    "tracking": set[str](),
+    "report": set[str](),
+    "runs": {"tracking", "loading"},
+    "commands": {"runs", "tracking", "report", "cli", "loading", "export"},
+    "search": {"runs", "tracking", "report", "cli", "loading", "export"},
+}
+#: The rooms of the search from the bottom up: each imports from those before it, and from its own.
+SEARCH = (
+    "space",
+    "stopping",
+    "replay",
+    "statistics",
+    "optuna",
+    "objectives",
+    "arms",
+    "study",
+    "checks",
+    "load",
+    "design",
+    "budget",
+    "ledger",
+    "phases",
+    "results",
+    "measure",
+    "warm_start",
+    "driver",
+    "plan",
+)
+MOST_LINES = 400
 
 
 def core_files() -> list[Path]:
@@ -31,6 +62,56 @@ def imported(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
     return names
+
+
+def modules() -> dict[str, Path]:
+    """The package's modules by their dotted name."""
+    return {
+        ".".join(("curriculum_search", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(
+            ".__init__"
+        ): path
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
+
+
+def imported_modules() -> dict[str, set[str]]:
+    """Module to the modules of the package that it imports, for types only as well."""
+    known = modules()
+    return {name: (imported(path) & known.keys()) - {name} for name, path in known.items()}
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    graph = {name: set(others) for name, others in imported_modules().items()}
+    for name, others in graph.items():  # a package's own modules are imported through it
+        others -= {other for other in others if name.startswith(f"{other}.")}
+    while free := [name for name, others in graph.items() if not others & graph.keys()]:
+        for name in free:
+            del graph[name]
+    assert not graph, f"these wait for each other: {sorted(graph)}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_each_room_above_the_core_imports_only_what_stands_below_it(room: str) -> None:
+    for name, others in imported_modules().items():
+        if name.split(".")[1:2] == [room]:
+            above = {other.split(".")[1] for other in others if other.count(".")} & UPPER
+            assert above <= ROOMS[room] | {room}, f"{name} imports {sorted(above - ROOMS[room] - {room})}"
+
+
+def test_nothing_in_the_search_imports_upwards() -> None:
+    places = {room: place for place, room in enumerate(SEARCH)}
+    found = {path.stem for path in (PACKAGE / "search").iterdir() if path.stem not in ("__init__", "__pycache__")}
+    assert found == set(SEARCH)
+    for name, others in imported_modules().items():
+        for other in others:
+            ours, theirs = name.split(".")[1:3], other.split(".")[1:3]
+            if ours[:1] == theirs[:1] == ["search"] and len(ours) == len(theirs) == 2:
+                assert places[theirs[1]] <= places[ours[1]], f"{name} imports {other}"
+
+
+@pytest.mark.parametrize("path", [*PACKAGE.rglob("*.py")], ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_file_is_longer_than_one_room(path: Path) -> None:
+    assert len(path.read_text().splitlines()) <= MOST_LINES
 
 
 @pytest.mark.parametrize("path", core_files(), ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -22,6 +22,7 @@ from curriculum_search.loading import (
     validated,
     with_values,
 )
+from curriculum_search.search.load import load_study
 from curriculum_search.search.study import StudyFile
 
 STUDY = """
@@ -51,7 +52,7 @@ def load(tmp_path: Path) -> Load:
         path = tmp_path / "study.yaml"
         assert replace[0] in text
         path.write_text(text.replace(*replace))
-        return StudyFile.load(path, parse_overrides(overrides))
+        return load_study(path, parse_overrides(overrides))
 
     return call
 
@@ -149,7 +150,7 @@ def test_a_good_file_is_read_and_any_field_can_be_overridden(load: Load) -> None
     assert file.base.curriculum.pacing == Plateau(patience_share=0.2)
     assert file.space.parameters["training.learning_rate"].values(2) == [5e-4, 1e-2]
     assert "curriculum.num_clusters" in file.space.parameters
-    assert file.trial_experiment({"curriculum.pacing.kind": "linear"}).curriculum.pacing == Linear()
+    assert file.trial({"curriculum.pacing.kind": "linear"}).experiment.curriculum.pacing == Linear()
 
 
 MISTAKES = {
@@ -311,7 +312,7 @@ def test_a_pacing_of_ones_own_is_searchable_by_its_kind(load: Load, tmp_path: Pa
         "space.curriculum.pacing.patience_share=null",
     )
     assert "curriculum.pacing.patience_share" not in file.space.parameters
-    experiment = file.trial_experiment({"curriculum.pacing.kind": "late_of_loading_test"})
+    experiment = file.trial({"curriculum.pacing.kind": "late_of_loading_test"}).experiment
     assert experiment.curriculum.pacing.to_dict() == {"kind": "late_of_loading_test", "start_share": 0.5}
     assert "late_of_loading_test" in Pacing.kinds()
     assert file.plugins == {"late.py": (tmp_path / "late.py").read_text()}

@@ -39,7 +39,7 @@ from curriculum_search.curriculum.partition import (
 )
 from curriculum_search.curriculum.plateau import Plateau
 from curriculum_search.curriculum.sampler import CurriculumSampler, Switch
-from curriculum_search.diffusion.density import Density
+from curriculum_search.diffusion.density import Density, Histogram
 from curriculum_search.diffusion.process import Process
 
 __all__ = [
@@ -146,7 +146,7 @@ class Curriculum(Config):
             union_density=curriculum.union_density,
             pacing=curriculum.pacing,
             reset_ema=curriculum.reset_ema,
-            density=density if density.adaptive else base.to_histogram(),
+            density=density if density.adaptive else Histogram.of(base),
             total_images=total_images,
             batch_size=batch_size,
         )
@@ -167,6 +167,16 @@ class Curriculum(Config):
             ValueError: see `resolve`.
         """
         return self.resolve(process, density, total_images, batch_size).sampler(device)
+
+    def describe(self) -> str:
+        """The curriculum in a few words, as in "easy to hard, 10 clusters, linear"."""
+        plain = self.canonical().to_dict()
+        order = plain["order"]["kind"]
+        if order == "none":
+            return "no curriculum"
+        pacing, accumulation = (plain[part]["kind"].replace("_", " ") for part in ("pacing", "accumulation"))
+        words = [order.replace("_", " "), f"{plain['num_clusters']} clusters", pacing]
+        return ", ".join(words if accumulation == "cumulative" else [*words, accumulation])
 
     def _starts_complete(self) -> bool:
         return isinstance(self.pacing, FixedPacing) and self.pacing.fraction(0.0) >= 1.0

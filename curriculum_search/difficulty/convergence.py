@@ -39,7 +39,7 @@ from torch import Tensor
 from curriculum_search.config import Config
 from curriculum_search.curriculum import Curriculum, DifficultyCurve, NoOrder
 from curriculum_search.difficulty.axes import PrincipalAxes, coefficients
-from curriculum_search.diffusion import Process
+from curriculum_search.diffusion import Histogram, Process
 from curriculum_search.evaluation import FixedBank, ValidationLoss
 from curriculum_search.experiment import Experiment
 
@@ -187,9 +187,7 @@ class ConvergenceStudy(Config):
         )
         training = replace(base.training, num_evaluations=min(self.num_evaluations, base.training.num_steps))
         common = replace(base, curriculum=Curriculum(order=NoOrder()), evaluation=evaluation, training=training)
-        return tuple(
-            replace(common, density=density.restrict([interval]).to_histogram()) for interval in self.intervals
-        )
+        return tuple(replace(common, density=Histogram.of(density.restrict([interval]))) for interval in self.intervals)
 
     def metrics(self, base: Experiment) -> tuple[str, ...]:
         """The name of each run's loss on its own interval."""

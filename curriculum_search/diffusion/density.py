@@ -7,7 +7,7 @@ A density knows neither levels nor clusters; the process translates q into its o
 import dataclasses
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -163,6 +163,11 @@ class Histogram(Density):
         if len(self.mass) != len(self.edges) - 1:
             raise ValueError(f"mass must have one number fewer than edges ({len(self.edges)}), not {len(self.mass)}")
         PiecewiseDensity.from_masses(self.edges, self.mass)
+
+    @classmethod
+    def of(cls, density: PiecewiseDensity) -> Self:
+        """A density by its knots: for an experiment file, or an exposure-matched control."""
+        return cls(edges=tuple(density.knots.tolist()), mass=tuple(np.diff(density.cdf).tolist()))
 
     def piecewise(self, process: "Process") -> PiecewiseDensity:
         return PiecewiseDensity.from_masses(self.edges, self.mass)

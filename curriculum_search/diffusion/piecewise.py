@@ -6,14 +6,10 @@ average it over time) keeps a histogram a histogram, so one class serves base de
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
-
-if TYPE_CHECKING:
-    from curriculum_search.diffusion.density import Histogram
 
 # Knots closer than this say nothing that a float32 draw could show.
 _SMALLEST_GAP = 1e-7
@@ -155,12 +151,6 @@ class PiecewiseDensity:
             if want > 0:
                 scale[np.searchsorted(knots, low) : np.searchsorted(knots, high)] = want / mass
         return PiecewiseDensity.from_masses(knots, np.maximum(masses, 0.0) * scale)
-
-    def to_histogram(self) -> "Histogram":
-        """This density as a configurable base density, for an experiment file or an exposure-matched control."""
-        from curriculum_search.diffusion.density import Histogram
-
-        return Histogram(edges=tuple(self.knots.tolist()), mass=tuple(np.diff(self.cdf).tolist()))
 
     def table(self, device: torch.device | str) -> "DeviceTable":
         """The quantile function as tensors on ``device``; make it once per stage, draw from it every step."""

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch import Tensor
 from curriculum_search.config import Config
 from curriculum_search.data import DataSource, ImageSet, to_uint8
 from curriculum_search.diffusion import DDIMSampler, Network, Process, Sampler
+from curriculum_search.direction import Direction
 from curriculum_search.evaluation.bank import FixedBank
 from curriculum_search.evaluation.errors import Diverged
 from curriculum_search.evaluation.evaluator import Evaluator
@@ -82,15 +82,15 @@ class Evaluation(Config):
         """The largest sample count of all evaluators: the length of a seed block."""
         return max((need.num_samples for e in self.active(final=True) for need in e.needs), default=0)
 
-    def direction(self, name: str) -> Literal["minimize", "maximize"]:
-        """Whether a metric is better when it is lower or when it is higher.
+    def direction(self, name: str) -> Direction:
+        """Whether less or more of a metric is better.
 
         Raises:
             ValueError: no evaluator yields `name`.
         """
         for evaluator in self.active(final=True):
             if name in evaluator.names:
-                return "maximize" if evaluator.higher_is_better else "minimize"
+                return evaluator.direction
         raise ValueError(f"no evaluator yields {name!r}; there are {', '.join(self.metric_names(final=True))}")
 
     def check(self, process: Process, source: DataSource) -> None:

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from curriculum_search.config import Kinded
 from curriculum_search.data import ImageSet
+from curriculum_search.direction import Direction
 from curriculum_search.evaluation.evidence import Evidence, Form, Need
 from curriculum_search.evaluation.features import Classifier, Extractor, describe
 from curriculum_search.evaluation.generation import MAX_SAMPLES
@@ -19,7 +20,8 @@ from curriculum_search.evaluation.reference import References
 class Evaluator(Kinded):
     """A metric, or a few that belong together."""
 
-    higher_is_better: ClassVar[bool] = False
+    direction: ClassVar[Direction] = Direction.MINIMIZE
+    """Whether less or more of its values is better."""
 
     @property
     @abstractmethod

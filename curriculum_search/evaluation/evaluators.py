@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 import torch
 
 from curriculum_search.data import ImageSet
+from curriculum_search.direction import Direction
 from curriculum_search.evaluation.evaluator import Evaluator, FeatureEvaluator, compact
 from curriculum_search.evaluation.evidence import Evidence, Form
 from curriculum_search.evaluation.frechet import frechet_distance
@@ -143,7 +144,7 @@ class PrecisionRecall(Neighbourhood):
         num_neighbours: reach of a manifold's balls.
     """
 
-    higher_is_better: ClassVar[bool] = True
+    direction: ClassVar[Direction] = Direction.MAXIMIZE
 
     kind: Literal["precision_recall"] = "precision_recall"
     num_neighbours: int = 3
@@ -173,7 +174,7 @@ class InceptionScore(FeatureEvaluator):
         num_splits: parts whose scores are averaged.
     """
 
-    higher_is_better: ClassVar[bool] = True
+    direction: ClassVar[Direction] = Direction.MAXIMIZE
 
     kind: Literal["inception_score"] = "inception_score"
     num_splits: int = 10

@@ -6,6 +6,7 @@ from typing import Literal
 
 from matplotlib.figure import Figure
 
+from curriculum_search.direction import Direction
 from curriculum_search.report.style import colours, images_axis, legend, line_styles, new_figure, plain, value_axis
 
 Points = Sequence[tuple[int, float]]
@@ -17,7 +18,7 @@ def convergence(
     metric: str,
     title: str = "",
     highlight: Literal["mean", "best"] = "mean",
-    higher_is_better: bool = False,
+    direction: Direction = Direction.MINIMIZE,
     baseline: str | None = None,
 ) -> Figure:
     """The curves of all runs, one colour an arm.
@@ -29,6 +30,7 @@ def convergence(
     Args:
         curves: arm to its runs, each (images seen, value) in order.  Arms without any point are left out.
         metric: its name, for the axis.
+        direction: whether less or more of it is better.
         highlight: what the thick line is.
         baseline: the arm that is drawn in black.
     """
@@ -36,13 +38,12 @@ def convergence(
     arms = {name: [list(run) for run in runs if run] for name, runs in curves.items()}
     arms = {name: runs for name, runs in arms.items() if runs}
     total = max((run[-1][0] for runs in arms.values() for run in runs), default=1)
-    better = max if higher_is_better else min
 
     def thick(runs: list[list[tuple[int, float]]]) -> list[tuple[int, float]]:
         if highlight == "mean":
             return _mean(runs)
         whole = [run for run in runs if run[-1][0] == max(run[-1][0] for run in runs)]
-        return better(whole, key=lambda run: run[-1][1])
+        return direction.best(whole, lambda run: run[-1][1])
 
     main = {name: line for name, runs in arms.items() if (line := thick(runs))}
     figure = new_figure(8.0, 4.6 + (0.1 * len(main) if len(main) > 5 else 0.0))
@@ -53,7 +54,7 @@ def convergence(
             if run[-1][0] < total:
                 axes.plot(*run[-1], marker="x", markersize=4, color=colour[name], alpha=0.7, zorder=2)
     lines = []
-    for name in sorted(main, key=lambda name: main[name][-1][1], reverse=higher_is_better):
+    for name in direction.ranked(main, lambda name: main[name][-1][1]):
         images, values = zip(*main[name], strict=True)
         count = f" ({len(arms[name])})" if len(arms[name]) > 1 else ""
         lines += axes.plot(
@@ -72,7 +73,7 @@ def convergence(
     plain(axes)
     images_axis(axes, total)
     value_axis(axes, [value for runs in arms.values() for run in runs for _, value in run])
-    axes.set_ylabel(f"{metric} ({'higher' if higher_is_better else 'lower'} is better)", fontsize=9)
+    axes.set_ylabel(f"{metric} ({direction.better} is better)", fontsize=9)
     axes.set_title(title, fontsize=10, loc="left")
     legend(axes, lines)
     return figure

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from curriculum_search.direction import Direction
 from curriculum_search.report.style import colours, legend, new_figure, plain, value_axis
 
 _LINE = "#999999"
@@ -32,7 +33,7 @@ def pareto(
     configs: Mapping[str, Sequence[Scored]],
     *,
     objectives: Sequence[str],
-    higher_is_better: Sequence[bool],
+    directions: Sequence[Direction],
     title: str = "",
     baseline: str | None = None,
 ) -> Figure:
@@ -44,7 +45,7 @@ def pareto(
     Args:
         configs: group (as "easy to hard") to its configs.
         objectives: their names, the deciding one first; at least two.
-        higher_is_better: of each objective.
+        directions: of each objective.
         baseline: the group that is drawn in black.
     """
     colour = colours(configs, baseline)
@@ -56,7 +57,7 @@ def pareto(
     for other, axes in enumerate(row, start=1):
         plain(axes)
         if panels == 1:
-            _boundary(axes, [config for config in everyone if config.best], higher_is_better)
+            _boundary(axes, [config for config in everyone if config.best], directions[1])
         for name, members in groups.items():
             axes.scatter(
                 [config.values[other] for config in members],
@@ -79,9 +80,9 @@ def pareto(
                     zorder=4,
                 )
         axes.margins(0.08)
-        axes.set_xlabel(_label(objectives[other], higher_is_better[other]), fontsize=9)
+        axes.set_xlabel(_label(objectives[other], directions[other]), fontsize=9)
     value_axis(row[0], [config.values[0] for config in everyone])
-    row[0].set_ylabel(_label(objectives[0], higher_is_better[0]), fontsize=9)
+    row[0].set_ylabel(_label(objectives[0], directions[0]), fontsize=9)
     row[0].set_title(title, fontsize=10, loc="left")
     handles = [
         Line2D([], [], linestyle="", marker="o", color=colour[name], label=f"{name} ({len(members)})")
@@ -97,9 +98,9 @@ def pareto(
     return figure
 
 
-def _boundary(axes: Axes, best: Sequence[Scored], higher_is_better: Sequence[bool]) -> None:
+def _boundary(axes: Axes, best: Sequence[Scored], direction: Direction) -> None:
     """From each config of the set to the next: what is at least as good in the second objective reaches this first."""
-    reached = sorted(best, key=lambda config: config.values[1], reverse=higher_is_better[1])
+    reached = direction.ranked(best, lambda config: config.values[1])
     axes.step(
         [config.values[1] for config in reached],
         [config.values[0] for config in reached],
@@ -110,5 +111,5 @@ def _boundary(axes: Axes, best: Sequence[Scored], higher_is_better: Sequence[boo
     )
 
 
-def _label(objective: str, higher: bool) -> str:
-    return f"{objective} ({'higher' if higher else 'lower'} is better)"
+def _label(objective: str, direction: Direction) -> str:
+    return f"{objective} ({direction.better} is better)"

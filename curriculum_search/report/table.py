@@ -7,6 +7,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from curriculum_search.direction import Direction
+
 _WORDS = ("", "arm", "note", "change", "parameter")  # heads of columns that hold words
 
 
@@ -39,14 +41,16 @@ class Row:
     ranked: bool = True
 
 
-def terminal_table(rows: Sequence[Row], *, metric: str, higher_is_better: bool = False, title: str = "") -> Table:
+def terminal_table(
+    rows: Sequence[Row], *, metric: str, direction: Direction = Direction.MINIMIZE, title: str = ""
+) -> Table:
     """The rows, in their order and under their groups, as a table for `rich.print`; the best value is bold."""
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     columns = _columns(rows, metric)
     table.add_column("arm")  # the only one that gives way where the terminal is narrow
     for head in columns:
         table.add_column(head, justify="right", no_wrap=True)
-    best = _best(rows, higher_is_better)
+    best = _best(rows, direction)
     for i, row in enumerate(rows):
         if i == 0 or row.group != rows[i - 1].group:
             if i:
@@ -60,11 +64,11 @@ def terminal_table(rows: Sequence[Row], *, metric: str, higher_is_better: bool =
     return table
 
 
-def markdown_table(rows: Sequence[Row], *, metric: str, higher_is_better: bool = False) -> str:
+def markdown_table(rows: Sequence[Row], *, metric: str, direction: Direction = Direction.MINIMIZE) -> str:
     """The same table in Markdown, with the group as a column."""
     columns = {"": [row.group for row in rows], "arm": [row.name for row in rows], **_columns(rows, metric)}
     columns |= {"note": [row.note for row in rows]} if any(row.note for row in rows) else {}
-    return markdown_columns(columns, bold=_best(rows, higher_is_better))
+    return markdown_columns(columns, bold=_best(rows, direction))
 
 
 def terminal_columns(columns: Mapping[str, Sequence[str]], *, title: str = "") -> Table:
@@ -104,9 +108,9 @@ def _value(row: Row) -> str:
     return f"{row.value:.4g}{spread}" + (f" ({row.num_seeds})" if row.num_seeds > 1 else "")
 
 
-def _best(rows: Sequence[Row], higher_is_better: bool) -> int | None:
+def _best(rows: Sequence[Row], direction: Direction) -> int | None:
     values = {i: row.value for i, row in enumerate(rows) if row.value is not None and row.ranked}
-    return (max if higher_is_better else min)(values, key=lambda i: values[i], default=None)
+    return direction.best(values, values.__getitem__) if values else None
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -4,11 +4,12 @@ The baseline arms are trained in every study, beside whatever the search tries (
 tries no order beat ordinary training, so the comparison has to be made each time).
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
-from curriculum_search.curriculum import Curriculum
 from curriculum_search.experiment import Experiment
 
 BaselineName = Literal["no_curriculum", "published", "reversed", "random_order"]
@@ -31,13 +32,35 @@ class Arm:
         role: "baseline", "searched", "control" (a constant density with the exposure of another arm) or "ablation" (a
             step on the way from ordinary training to the winner).
         values: dotted path of the experiment to value.
-        control_of: of a control, the arm whose exposure it has.
+        control_of: the name of the arm whose exposure a control has; empty for any other arm.
     """
 
     name: str
     role: Literal["baseline", "searched", "control", "ablation"]
     values: Mapping[str, Any]
     control_of: str = ""
+
+    @cached_property
+    def text(self) -> str:
+        """The values as text, equal for equal values."""
+        return json.dumps(dict(self.values), sort_keys=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """An arm with a seed: one training run of a study.
+
+    Attributes:
+        arm: what is compared.
+        experiment: what is trained, its seed included.
+        key: the experiment's identity.
+        trial: the searcher's number of a searched configuration; None for any other arm.
+    """
+
+    arm: Arm
+    experiment: Experiment
+    key: str
+    trial: int | None = None
 
 
 def baseline(name: BaselineName, base: Experiment) -> Arm:
@@ -117,22 +140,15 @@ def ordinary_with_settings_of(arm: Arm) -> Arm:
     )
 
 
+def is_ordinary(experiment: Experiment) -> bool:
+    """Whether it trains without a curriculum, however its config was written."""
+    return experiment.curriculum.canonical().order.all_at_once
+
+
 def title(arm: Arm, experiment: Experiment) -> str:
     """An arm as tables, figures and MLflow show it, as in "published: easy to hard, 20 clusters, plateau"."""
     if arm.name == NO_CURRICULUM:
         return "no curriculum"
     if arm.role == "control":
         return f"{arm.control_of}, exposure only"
-    return f"{arm.name.replace('_', ' ')}: {describe(experiment.curriculum)}"
-
-
-def describe(curriculum: Curriculum) -> str:
-    """A curriculum in a few words, as in "easy to hard, 10 clusters, linear"."""
-    plain = curriculum.canonical().to_dict()
-    order = plain["order"]["kind"]
-    if order == "none":
-        return "no curriculum"
-    words = [order.replace("_", " "), f"{plain['num_clusters']} clusters", plain["pacing"]["kind"].replace("_", " ")]
-    if plain["accumulation"]["kind"] != "cumulative":
-        words.append(plain["accumulation"]["kind"])
-    return ", ".join(words)
+    return f"{arm.name.replace('_', ' ')}: {experiment.curriculum.describe()}"

@@ -2,23 +2,19 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError, validated, with_values
 from curriculum_search.search.arms import of_curriculum
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
-from curriculum_search.search.sampling.samplers import AnyOptuna
-from curriculum_search.search.sampling.searcher import try_out
-from curriculum_search.search.sampling.space import Categorical, Distribution, Space
-
-if TYPE_CHECKING:
-    from curriculum_search.search.study import StudyFile
-
-ORDER = "curriculum.order.kind"  #: the parameter that says whether there is a curriculum
+from curriculum_search.search.optuna.samplers import AnyOptuna
+from curriculum_search.search.optuna.suitability import try_out
+from curriculum_search.search.space import ORDER, Categorical, Distribution, Space
+from curriculum_search.search.study import StudyFile
 
 
-def check_study(file: "StudyFile") -> None:
+def check_study(file: StudyFile) -> None:
     """Check what the fields of a study file cannot tell each on its own.
 
     Raises:
@@ -42,7 +38,7 @@ def check_study(file: "StudyFile") -> None:
             file.experiment(arm, file.study.seed, small=small)
 
 
-def _check_objectives(file: "StudyFile") -> None:
+def _check_objectives(file: StudyFile) -> None:
     if file.study.objective == IMAGES_TO_BASELINE:
         raise UserError(f"{file.path}: study.objective: {IMAGES_TO_BASELINE} can only be one of secondary_objectives")
     for size, section in ((file.base, "base"), (file.small, "base with study.proxy")):
@@ -59,7 +55,7 @@ def _check_objectives(file: "StudyFile") -> None:
                 )
 
 
-def _check_equal_tries(file: "StudyFile") -> None:
+def _check_equal_tries(file: StudyFile) -> None:
     orders = file.space.parameters.get(ORDER)
     ordinary = orders.contains("none") if orders is not None else file.small.curriculum.order.all_at_once
     tuned = [path for path in file.space.parameters if not of_curriculum(path)]
@@ -71,7 +67,7 @@ def _check_equal_tries(file: "StudyFile") -> None:
         )
 
 
-def _check_algorithm(file: "StudyFile") -> None:
+def _check_algorithm(file: StudyFile) -> None:
     algorithm = file.study.algorithm
     try:
         try_out(algorithm, file.space, file.directions)
@@ -96,7 +92,7 @@ def _probe(space: Space, path: str, value: Any) -> dict[str, Any]:
     return space.define(lambda p, distribution: wanted.get(p, distribution.values(2)[0]))
 
 
-def _check_values(file: "StudyFile", values: Mapping[str, Any], path: str) -> None:
+def _check_values(file: StudyFile, values: Mapping[str, Any], path: str) -> None:
     """Whether a configuration of the space makes an experiment, at both sizes; else its parameter without which it
     would (or `path`) is named."""
     try:
@@ -110,6 +106,6 @@ def _check_values(file: "StudyFile", values: Mapping[str, Any], path: str) -> No
         _build(file, values, f"{file.path}: space.{path} = {values[path]!r}")
 
 
-def _build(file: "StudyFile", values: Mapping[str, Any], where: str) -> None:
+def _build(file: StudyFile, values: Mapping[str, Any], where: str) -> None:
     for proxy in ({}, file.study.proxy):
         validated(Experiment, with_values(file.raw_base, {**proxy, **values}, where), where, "base")

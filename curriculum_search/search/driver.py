@@ -1,31 +1,28 @@
 """A study from its file to its verdict: search, confirm, publish.  Run again, it goes on where it was."""
 
-import fcntl
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from curriculum_search.atomic import replacing
 from curriculum_search.loading import UserError
-from curriculum_search.search.ablation import AblationPhase
-from curriculum_search.search.book.budget import Budget
-from curriculum_search.search.book.runs import RunBook
-from curriculum_search.search.book.scale import SIZES, Scale, Size, check_limits
-from curriculum_search.search.confirm import ConfirmationPhase
-from curriculum_search.search.execution.cluster import Cluster
-from curriculum_search.search.execution.executor import Capacity, check_capacity, run_jobs
-from curriculum_search.search.execution.jobs import Status
-from curriculum_search.search.execution.measure import measure
-from curriculum_search.search.outcome.publish import StudyResult, publish
-from curriculum_search.search.phases import Phase, SearchPhase
-from curriculum_search.search.sampling.searcher import Searcher
+from curriculum_search.runs.cluster import Capacity, Cluster
+from curriculum_search.runs.executor import run_jobs
+from curriculum_search.runs.job import Status
+from curriculum_search.runs.store import RunStore
+from curriculum_search.runs.workspace import workspace
+from curriculum_search.search.budget import check_limits
+from curriculum_search.search.design import SIZES, Design, Size
+from curriculum_search.search.ledger import Ledger
+from curriculum_search.search.measure import measure
+from curriculum_search.search.optuna.searcher import Searcher
+from curriculum_search.search.phases.ablation import AblationPhase
+from curriculum_search.search.phases.base import Phase
+from curriculum_search.search.phases.confirmation import ConfirmationPhase
+from curriculum_search.search.phases.search import SearchPhase
+from curriculum_search.search.results.publish import StudyResult, publish
 from curriculum_search.search.study import FINGERPRINT, JOURNAL, StudyFile
-from curriculum_search.search.warm import check_warm_start, warm_start
-from curriculum_search.tracking import STUDY, Tracker, tracking_uri
-
-EXPERIMENT_NAME = "curriculum-search"  #: of MLflow's experiment, which holds all studies
-_SEND_SECONDS = 60.0
+from curriculum_search.search.warm_start import check_warm_start, warm_start
+from curriculum_search.tracking import STUDY, Tracker
 
 
 def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
@@ -42,56 +39,33 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
     check_limits(file)
     check_warm_start(file)
     folder = root / file.study.name
-    with only_driver(folder), Cluster(file.base.resources) as cluster:
+    with (
+        Cluster(dashboard=file.base.resources.workers > 1) as cluster,
+        workspace(folder, root=root, name=file.study.name) as space,
+        open_store(file, folder, tracker=space.tracker, cache_dir=cache_dir) as store,
+    ):
         check_same_study(folder, file)
-        tracker = Tracker(
-            folder / "tracking", uri=tracking_uri(root), study=file.study.name, experiment=EXPERIMENT_NAME
-        )
-        try:
-            tracker.check()
-        except ValueError as error:
-            raise UserError(str(error)) from error
-        book = RunBook(
-            folder,
-            cache_dir=cache_dir,
-            plugins=file.plugins,
-            tracker=tracker,
-            objective=file.study.objective,
-            direction=file.direction,
-        )
-        search = SearchPhase(file, book, open_searcher(folder, file))
+        space.connect()
+        ledger = Ledger(file, store)
+        search = SearchPhase(file, store, ledger, open_searcher(folder, file))
+        search.resume()
         if search.pending():
-            prepare(search.budget, cluster, root=root, cache_dir=cache_dir)  # No run has been written so far.
-        _write_fingerprint(folder, file)
-        for line in warm_start(file, search.searcher, book):
+            prepare(ledger, cluster, root=root, cache_dir=cache_dir)  # No run has been written so far.
+        write_fingerprint(folder, file)
+        for line in warm_start(file, search.searcher, store):
             print(line, flush=True)
-        try:
-            tracker.start_run(
-                STUDY, name=file.study.name, params=file.tracked_params(), tags={"study": file.study.name}
-            )
-            tracker.log_artifact(STUDY, file.write_resolved(folder))
-            run_phase(search, cluster)
-            confirmation = ConfirmationPhase(file, book, search.finished(), search.pareto())
-            run_phase(confirmation, cluster)
-            budget = confirmation.budget
-            ablation = AblationPhase(file, book, confirmation, budget.runs_left(budget.interrupted, ablation=True))
-            run_phase(ablation, cluster)
-            result = publish(file, book, search, confirmation, ablation)
-            tracker.end_run(STUDY, status="FINISHED", best=result.tracked_metrics(file.study.objective))
-        except BaseException as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
-            book.interrupted()
-            tracker.end_run(STUDY, status="KILLED" if interrupted else "FAILED")
-            raise
-        finally:
-            if unsent := tracker.close(_SEND_SECONDS):
-                print(f"MLflow: {unsent}", flush=True)
+        space.begin(name=file.study.name, params=file.tracked_params(), tags={"study": file.study.name})
+        space.tracker.log_artifact(STUDY, file.write_resolved(folder))
+        run_phase(search, cluster)
+        confirmation = ConfirmationPhase(file, store, ledger, search.finished(), search.pareto())
+        confirmation.resume()
+        run_phase(confirmation, cluster)
+        ablation = AblationPhase(file, store, ledger, confirmation)
+        ablation.resume()
+        run_phase(ablation, cluster)
+        result = publish(file, store, search, confirmation, ablation)
+        space.finish(best=result.tracked_metrics(file.study.objective))
     return result
-
-
-def _write_fingerprint(folder: Path, file: StudyFile) -> None:
-    with replacing(folder / FINGERPRINT) as partial:
-        partial.write_text(file.fingerprint())
 
 
 def check_same_study(folder: Path, file: StudyFile) -> None:
@@ -108,14 +82,37 @@ def check_same_study(folder: Path, file: StudyFile) -> None:
         )
 
 
+def write_fingerprint(folder: Path, file: StudyFile) -> None:
+    """Write down what must stay as it is when the study goes on."""
+    with replacing(folder / FINGERPRINT) as partial:
+        partial.write_text(file.fingerprint())
+
+
+def open_store(file: StudyFile, folder: Path, *, tracker: Tracker, cache_dir: Path) -> RunStore:
+    """The runs of a study."""
+    return RunStore(
+        folder,
+        cache_dir=cache_dir,
+        plugins=file.plugins,
+        tracker=tracker,
+        objective=file.study.objective,
+        direction=file.direction,
+    )
+
+
 def open_searcher(folder: Path, file: StudyFile) -> Searcher:
+    """The configurations of a study.
+
+    Raises:
+        UserError: its journal cannot be read, or does not belong to the file.
+    """
     try:
         return Searcher(
             file.space,
             file.study.algorithm,
             path=folder / JOURNAL,
             name=file.study.name,
-            identity=lambda params: file.trial_experiment(params).identity(),
+            identity=lambda params: file.trial(params).key,
             directions=file.directions,
             seed=file.study.seed,
         )
@@ -127,67 +124,53 @@ def open_searcher(folder: Path, file: StudyFile) -> Searcher:
         raise UserError(f"{file.path}: {error}") from error
 
 
-def room(cluster: Cluster, file: StudyFile, size: Size) -> tuple[Capacity, int]:
+def find_capacity(cluster: Cluster, file: StudyFile, size: Size) -> tuple[Capacity, int]:
     """What the cluster has room for, and how many runs of a size the study has at once there.
 
     Raises:
         UserError: there is no room for one.
     """
-    cluster.connect()
-    capacity = check_capacity(Scale.of(file).experiment(size).resources)
+    capacity = cluster.capacity(Design.of(file).experiment(size).resources)
     wanted = file.study.max_concurrent_trials
     return capacity, min(capacity.trials, wanted) if wanted else capacity.trials
 
 
-def prepare(budget: Budget, cluster: Cluster, *, root: Path, cache_dir: Path) -> None:
+def prepare(ledger: Ledger, cluster: Cluster, *, root: Path, cache_dir: Path) -> None:
     """Find out what there is room for; where time is limited and no run of a size has ended, how long one lasts.
 
     Raises:
         UserError: there is no room for a run, or not the time for the least that the study needs.
     """
+    file = ledger.file
     for size in SIZES:
-        budget.place(size, room(cluster, budget.file, size)[1])
-    if budget.limited_in_time and any(budget.run_seconds(size) is None for size in SIZES):
-        print(f"{budget.file.study.name}: a few training steps, to see how long a run lasts", flush=True)
-        for size in SIZES if budget.file.study.proxy else SIZES[:1]:
-            with budget.at_work():
-                concurrency = budget.rooms(size) or 1
-                steps = measure(budget.file, size, concurrency=concurrency, root=root, cache_dir=cache_dir)
-            run_seconds = steps.run_seconds(budget.scale.experiment(size).training)
-            budget.expect(size, run_seconds, start_up=steps.first_start - steps.start)
-    budget.check_time()
+        ledger.set_concurrency(size, find_capacity(cluster, file, size)[1])
+    if not ledger.limits.of_time:
+        return
+    if any(ledger.run_seconds(size) is None for size in SIZES):
+        print(f"{file.study.name}: a few training steps, to see how long a run lasts", flush=True)
+        for size in SIZES if file.study.proxy else SIZES[:1]:
+            with ledger.at_work():
+                concurrency = ledger.concurrency(size) or 1
+                steps = measure(file, size, concurrency=concurrency, root=root, cache_dir=cache_dir)
+            run_seconds = steps.run_seconds(ledger.design.experiment(size).training)
+            ledger.expect(size, run_seconds, start_up=steps.first_start - steps.start)
+    ledger.budget.check_time(str(file.path))
 
 
 def run_phase(phase: Phase, cluster: Cluster) -> None:
     """Run a phase's jobs on the cluster, if it has any."""
-    budget = phase.budget
+    ledger = phase.ledger
     if phase.pending():
-        with budget.at_work():
-            concurrency = room(cluster, phase.file, phase.size)[1]
-            budget.place(phase.size, concurrency)
+        with ledger.at_work():
+            concurrency = find_capacity(cluster, phase.file, phase.size)[1]
+            ledger.set_concurrency(phase.size, concurrency)
             phase.count()
             phase.progress.begin(concurrency)
             run_jobs(
                 phase,
-                resources=budget.scale.experiment(phase.size).resources,
+                resources=ledger.design.experiment(phase.size).resources,
                 concurrency=concurrency,
-                scratch=phase.book.root / "tune",
+                scratch=phase.store.root / "tune",
             )
     if not phase.progress.counts[Status.FAILED]:  # A failed run is tried again by the next command.
-        budget.close(phase.name)
-
-
-@contextmanager
-def only_driver(folder: Path) -> Iterator[None]:
-    """Keep a second driver out of a folder.
-
-    Raises:
-        UserError: one is at work there.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"{folder}: another command is at work there; wait for it, or stop it") from error
-        yield
+        ledger.close(phase.name)

@@ -1,58 +1,28 @@
-"""What a search weighs: final values of metrics, and how soon a trial is as good as ordinary training at its end."""
+"""What a search weighs beside final values of metrics: how soon a trial is as good as ordinary training at its end."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+
+from curriculum_search.direction import Direction
+from curriculum_search.search.statistics.curves import reach
 
 #: The share of a run's images after which its learning curve stays at or above the final value of ordinary training
 #: at the base's settings (the baseline no_curriculum).  Of a run that ends below it, 1 plus the share of that value by
 #: which it is off, so that less is always better.
 IMAGES_TO_BASELINE = "images_to_baseline"
 
-Array = NDArray[np.float64]
 
-
-def reach(images: Array, gains: Array, targets: Array) -> Array:
-    """Ratio of all images to those from which on each curve stays at its target, linear between evaluations.
-
-    Args:
-        images: [E], of the evaluations.
-        gains: [B, E], more is better.
-        targets: [B].
-
-    Returns:
-        [B], at least 1; 0 where a curve ends below its target.
-    """
-    reached = gains >= targets[:, None]
-    steps = gains.shape[1]
-    first = steps - np.cumprod(reached[:, ::-1], axis=1).sum(axis=1)
-    at = np.minimum(first, steps - 1)
-    before = np.maximum(at - 1, 0)
-    rows = np.arange(len(gains))
-    rise = gains[rows, at] - gains[rows, before]
-    share = np.divide(targets - gains[rows, before], rise, out=np.ones(len(gains)), where=rise > 0)
-    needed = images[before] + np.clip(share, 0, 1) * (images[at] - images[before])
-    return np.where(first < steps, images[-1] / needed, 0.0)
-
-
-def images_to_baseline(images: Sequence[int], curve: Sequence[float], target: float, *, sign: int) -> float:
+def images_to_baseline(images: Sequence[int], curve: Sequence[float], target: float, direction: Direction) -> float:
     """The objective of that name.
 
     Args:
         images: of the evaluations.
         curve: of the deciding metric.
         target: final value of ordinary training.
-        sign: 1 if more of the metric is better, -1 if less.
+        direction: whether less or more of the metric is better.
     """
+    sign = direction.sign
     gains = sign * np.asarray(curve, dtype=np.float64)
     (ratio,) = reach(np.asarray(images, dtype=np.float64), gains[None], np.array([sign * target]))
     return float(1 / ratio if ratio else 1 + (sign * target - gains[-1]) / max(abs(target), 1e-12))
-
-
-def pareto(gains: Array) -> NDArray[np.bool_]:
-    """The Pareto set: which rows of `gains` [B, M] no other beats in a column without losing in any; more is better."""
-    as_good = np.all(gains[None] >= gains[:, None], axis=2)
-    better = np.any(gains[None] > gains[:, None], axis=2)
-    front: NDArray[np.bool_] = np.logical_not(np.any(as_good & better, axis=1))
-    return front

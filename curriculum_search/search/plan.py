@@ -1,24 +1,25 @@
 """The dry run: what a study trains, what that costs beside its limits, and how long it takes."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from rich import box
 from rich.table import Table
 
 from curriculum_search.cli import show
-from curriculum_search.experiment import Experiment
-from curriculum_search.search.book.budget import Budget
-from curriculum_search.search.book.scale import LIMITS, SIZES, Scale, Size, check_limits, recorded_runs
-from curriculum_search.search.driver import check_same_study, room
-from curriculum_search.search.execution.cluster import Cluster
-from curriculum_search.search.execution.executor import Capacity
-from curriculum_search.search.execution.jobs import Status
-from curriculum_search.search.execution.measure import Measured, measure
+from curriculum_search.runs.cluster import Capacity, Cluster
+from curriculum_search.runs.workspace import make_tracker
+from curriculum_search.search.arms import Run
+from curriculum_search.search.budget import Limits, check_limits
+from curriculum_search.search.design import SIZES, Size
+from curriculum_search.search.driver import check_same_study, find_capacity, open_store
+from curriculum_search.search.ledger import Ledger
+from curriculum_search.search.measure import Measured, measure
 from curriculum_search.search.stopping import NoStopping
 from curriculum_search.search.study import StudyFile
-from curriculum_search.search.warm import check_warm_start
+from curriculum_search.search.warm_start import check_warm_start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,69 +81,72 @@ def show_plan(file: StudyFile, *, root: Path, cache_dir: Path) -> None:
     check_warm_start(file)
     folder = root / file.study.name
     check_same_study(folder, file)
-    parts = study_parts(file, folder)
-    with Cluster(file.base.resources) as cluster:
-        small = _pace(file, "small", cluster, root, cache_dir)
-        full = _pace(file, "full", cluster, root, cache_dir) if file.study.proxy else small
+    tracker = make_tracker(folder, root=root, name=file.study.name)  # of which nothing is asked
+    ledger = Ledger(file, open_store(file, folder, tracker=tracker, cache_dir=cache_dir))
+    parts = study_parts(ledger)
+    with Cluster(dashboard=file.base.resources.workers > 1) as cluster:
+        small = _pace(ledger, "small", cluster, root, cache_dir)
+        full = _pace(ledger, "full", cluster, root, cache_dir) if file.study.proxy else small
     paces: dict[Size, Pace] = {"small": small, "full": full}
-    show(_table(file, parts, paces))
-    print(_total(file, parts, paces))
-    for line in [*_limits(file, folder, paces), *_paces(file, paces)]:
+    show(_table(ledger, parts, paces))
+    print(_total(ledger, parts, paces))
+    for line in [*_limits(ledger, paces), *_paces(ledger, paces)]:
         print(line, flush=True)
 
 
-def _pace(file: StudyFile, size: Size, cluster: Cluster, root: Path, cache_dir: Path) -> Pace:
-    capacity, at_once = room(cluster, file, size)
-    measured = measure(file, size, concurrency=at_once, root=root, cache_dir=cache_dir)
-    seconds = measured.run_seconds(Scale.of(file).experiment(size).training)
+def _pace(ledger: Ledger, size: Size, cluster: Cluster, root: Path, cache_dir: Path) -> Pace:
+    capacity, at_once = find_capacity(cluster, ledger.file, size)
+    measured = measure(ledger.file, size, concurrency=at_once, root=root, cache_dir=cache_dir)
+    seconds = measured.run_seconds(ledger.design.experiment(size).training)
     return Pace(capacity=capacity, at_once=at_once, measured=measured, run_seconds=seconds)
 
 
-def study_parts(file: StudyFile, folder: Path) -> list[Part]:
+def study_parts(ledger: Ledger) -> list[Part]:
     """The phases of a study with what is done of each."""
-    scale, study = Scale.of(file), file.study
-    baselines = {run.identity() for run in _baseline_runs(file)}
-    ended = [run for run in recorded_runs(folder) if run.status not in (None, Status.FAILED)]
-    of_search = [run for run in ended if run.seed in file.search_seeds]
-    trials = [run for run in of_search if run.key not in baselines]
+    file, design, study = ledger.file, ledger.design, ledger.file.study
+    baselines = {run.key for run in _baseline_runs(file)}
+    ended = [record for record in ledger.store.records.values() if record.settled]
+    of_search = [record for record in ended if record.seed in file.search_seeds]
+    trials = [record for record in of_search if record.key not in baselines]
+    runs = design.baselines + study.trials * design.per_trial
     parts = [
         Part(
             name="search",
             arms=f"{_count(study.trials, 'trial')}, {_count(len(study.baselines), 'baseline')}"
             + (f", {study.seeds_per_trial} seeds each" if study.seeds_per_trial > 1 else ""),
             size="small",
-            least=scale.baselines + study.trials * scale.per_trial,
-            most=scale.baselines + study.trials * scale.per_trial,
-            done=len(of_search) - len(trials) + min(len(trials), study.trials * scale.per_trial),
+            least=runs,
+            most=runs,
+            done=len(of_search) - len(trials) + min(len(trials), study.trials * design.per_trial),
         )
     ]
-    if scale.plan is not None:
-        leaders = len(scale.plan.leaders)
+    if design.plan is not None:
+        leaders = len(design.plan.leaders)
         parts.append(
             Part(
                 name="confirmation",
                 arms=f"{_count(leaders, 'leader')}, {_count(leaders, 'control')}, "
                 f"{_count(len(study.baselines), 'baseline')}"
-                + (", ordinary training with their settings" if scale.plan.rivals else ""),
+                + (", ordinary training with their settings" if design.plan.reference_variants else ""),
                 size="full",
-                least=scale.plan.least_runs,
-                most=scale.plan.most_runs,
-                done=min(len(ended) - len(of_search), scale.plan.most_runs),
+                least=design.plan.least_runs,
+                most=design.plan.most_runs,
+                done=min(len(ended) - len(of_search), design.plan.most_runs),
             )
         )
-    if scale.ablation:
-        steps = _count(scale.ablation // study.ablation_seeds, "step")
-        parts.append(Part(name="ablation", arms=f"up to {steps}", size="full", least=0, most=scale.ablation, done=0))
+    if design.ablation:
+        steps = _count(design.ablation // study.ablation_seeds, "step")
+        parts.append(Part(name="ablation", arms=f"up to {steps}", size="full", least=0, most=design.ablation, done=0))
     return parts
 
 
-def _baseline_runs(file: StudyFile) -> list[Experiment]:
+def _baseline_runs(file: StudyFile) -> list[Run]:
     arms = file.baselines(small=True)
-    return [file.experiment(arm, seed, small=True) for arm in arms for seed in file.search_seeds]
+    return [file.run(arm, seed, small=True) for arm in arms for seed in file.search_seeds]
 
 
-def _table(file: StudyFile, parts: list[Part], paces: dict[Size, Pace]) -> Table:
-    title = f"{file.study.name}: what this study trains"
+def _table(ledger: Ledger, parts: Sequence[Part], paces: dict[Size, Pace]) -> Table:
+    title = f"{ledger.file.study.name}: what this study trains"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     begun = any(part.done for part in parts)
     table.add_column("phase", no_wrap=True)
@@ -151,7 +155,7 @@ def _table(file: StudyFile, parts: list[Part], paces: dict[Size, Pace]) -> Table
         if begun or head != "done":
             table.add_column(head, justify="right", no_wrap=True)
     for part in parts:
-        images = Scale.of(file).images(part.size)
+        images = ledger.design.images(part.size)
         table.add_row(
             part.name,
             part.arms,
@@ -163,15 +167,15 @@ def _table(file: StudyFile, parts: list[Part], paces: dict[Size, Pace]) -> Table
     return table
 
 
-def _total(file: StudyFile, parts: list[Part], paces: dict[Size, Pace]) -> str:
-    scale = Scale.of(file)
-    runs = _range(*(str(sum(getattr(part, end) for part in parts)) for end in ("least", "most")))
-    images = _range(
-        *(_short(sum(getattr(part, end) * scale.images(part.size) for part in parts)) for end in ("least", "most"))
-    )
+def _total(ledger: Ledger, parts: Sequence[Part], paces: dict[Size, Pace]) -> str:
+    least, most = sum(part.least for part in parts), sum(part.most for part in parts)
+    images = [
+        _short(sum(count * ledger.design.images(part.size) for part, count in zip(parts, counts, strict=True)))
+        for counts in ([part.least for part in parts], [part.most for part in parts])
+    ]
     time = _range(*(_duration(sum(ends)) for ends in zip(*(_seconds(part, paces) for part in parts), strict=True)))
-    words = f"All of it: {runs} runs, {images} images; about {time} from here"
-    if not isinstance(file.study.rule, NoStopping):
+    words = f"All of it: {_range(str(least), str(most))} runs, {_range(*images)} images; about {time} from here"
+    if not isinstance(ledger.file.study.rule, NoStopping):
         words += "; trials that are stopped early take less"
     return words
 
@@ -182,42 +186,42 @@ def _seconds(part: Part, paces: dict[Size, Pace]) -> tuple[float, float]:
     return pace.seconds(part.least - part.done), pace.seconds(part.most - part.done)
 
 
-def _limits(file: StudyFile, folder: Path, paces: dict[Size, Pace]) -> list[str]:
+def _limits(ledger: Ledger, paces: dict[Size, Pace]) -> list[str]:
     """For each limit, what of it is spent and how many trials it is enough for."""
-    lines, study = [], file.study
-    recorded = list(recorded_runs(folder))
-    ended = {run.key for run in recorded if run.status is not None}
+    file, study, records = ledger.file, ledger.file.study, ledger.store.records
+    for size in SIZES:
+        ledger.set_concurrency(size, paces[size].at_once)
+        ledger.expect(size, paces[size].run_seconds)
     baselines = _baseline_runs(file)
-    names = {run.identity() for run in baselines}
-    tried = sum(run.seed in file.search_seeds and run.key not in names for run in recorded) // study.seeds_per_trial
-    for name in LIMITS:
-        limit = getattr(study, name)
+    keys = {run.key for run in baselines}
+    tried = sum(r.seed in file.search_seeds and r.key not in keys for r in records.values()) // study.seeds_per_trial
+    waiting = [ledger.rest(run) for run in baselines if run.key not in records or records[run.key].status is None]
+    spent = {
+        "max_images": f"{ledger.images:,} spent",
+        "max_hours": f"{ledger.seconds / 3600:.2f} spent",
+        "max_gpu_hours": f"{ledger.gpu_seconds / 3600:.2f} spent",
+    }
+    lines = []
+    for name, limit in asdict(ledger.limits).items():
         if limit is None:
             continue
-        budget = Budget(file, folder, limits=(name,))
-        for size in SIZES:
-            budget.place(size, paces[size].at_once)
-            budget.expect(size, paces[size].run_seconds)
-        left = budget.trials_left([run for run in baselines if run.identity() not in ended], study.trials - tried)
-        spent = {
-            "max_images": f"{budget.images:,} spent",
-            "max_hours": f"{budget.seconds / 3600:.2f} spent",
-            "max_gpu_hours": f"{budget.gpu_seconds / 3600:.2f} spent",
-        }[name]
+        budget = replace(ledger.budget, limits=Limits(**{name: limit}))
+        if name == "max_images":  # Only time ends a phase for good.
+            budget = replace(budget, account=replace(budget.account, closed=frozenset()))
+        most = tried + budget.trials_left(waiting, study.trials - tried)
         given = f"{limit:,}" if name == "max_images" else f"{limit:g}"
-        most = tried + left
         enough = f"all {study.trials} trials" if most >= study.trials else f"{most} of {study.trials} trials"
         words = f"enough for {enough}" if most else "not enough for one trial"
-        lines.append(f"study.{name}: {given} ({spent}): {words}, and what comes after")
+        lines.append(f"study.{name}: {given} ({spent[name]}): {words}, and what comes after")
     return lines
 
 
-def _paces(file: StudyFile, paces: dict[Size, Pace]) -> list[str]:
+def _paces(ledger: Ledger, paces: dict[Size, Pace]) -> list[str]:
     """What the cluster has room for, and what was measured there."""
-    lines, scale = [], Scale.of(file)
-    for size in SIZES if file.study.proxy else SIZES[:1]:
-        which = {"small": " (search)", "full": " (confirmation)"}[size] if file.study.proxy else ""
-        pace, experiment = paces[size], scale.experiment(size)
+    lines, proxy = [], ledger.file.study.proxy
+    for size in SIZES if proxy else SIZES[:1]:
+        which = {"small": " (search)", "full": " (confirmation)"}[size] if proxy else ""
+        pace, experiment = paces[size], ledger.design.experiment(size)
         capacity, measured, resources = pace.capacity, pace.measured, experiment.resources
         gpus = f" and {resources.gpus_per_worker:g} GPU" if resources.gpus_per_worker else ""
         lines.append(

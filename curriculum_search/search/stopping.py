@@ -46,10 +46,10 @@ class Stopper(ABC):
         curve.append(Point(images=images, value=value, unlocked_share=unlocked_share, unlocked_at=unlocked_at))
         if images >= self.total_images:
             return "continue"
-        return "stop" if not math.isfinite(value) or self.hopeless(trial) else "continue"
+        return "stop" if not math.isfinite(value) or self.should_stop(trial) else "continue"
 
     @abstractmethod
-    def hopeless(self, trial: Hashable) -> bool:
+    def should_stop(self, trial: Hashable) -> bool:
         """Whether the trial is given up after the last point of its curve."""
 
 
@@ -89,7 +89,7 @@ class NoStopping(Stopping):
 
 
 class _Never(Stopper):
-    def hopeless(self, trial: Hashable) -> bool:
+    def should_stop(self, trial: Hashable) -> bool:
         return False
 
 
@@ -136,7 +136,7 @@ class _Halving(Stopper):
         self.rule = rule
         self.rungs: list[tuple[float, list[float]]] = [(images, []) for images in rule.rungs(total_images)]
 
-    def hopeless(self, trial: Hashable) -> bool:
+    def should_stop(self, trial: Hashable) -> bool:
         point = self.curves[trial][-1]
         before = self.curves[trial][-2].images if len(self.curves[trial]) > 1 else 0
         passed = [values for images, values in self.rungs if before < images <= point.images]

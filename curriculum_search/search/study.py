@@ -1,33 +1,24 @@
-"""The study file: what is searched, over which base experiment, in which space."""
+"""A study: what is searched, over which base experiment, in which space.  `load` reads one from its file."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
 from curriculum_search.config import Config
+from curriculum_search.direction import Direction
 from curriculum_search.evaluation.evaluator import FeatureEvaluator
 from curriculum_search.experiment import Experiment
-from curriculum_search.loading import (
-    UserError,
-    define_plugins,
-    dotted,
-    read_plugins,
-    read_yaml,
-    validated,
-    with_values,
-)
-from curriculum_search.search.arms import NO_CURRICULUM, Arm, BaselineName, baseline
-from curriculum_search.search.checks import check_study
+from curriculum_search.loading import validated, with_values
+from curriculum_search.search.arms import NO_CURRICULUM, Arm, BaselineName, Run, baseline
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
-from curriculum_search.search.sampling.samplers import TPE, SearchSampler
-from curriculum_search.search.sampling.space import Distribution, Space
+from curriculum_search.search.optuna.samplers import TPE, SearchSampler
+from curriculum_search.search.space import Space
 from curriculum_search.search.stopping import NoStopping, Stopping, SuccessiveHalving
 
-_SECTIONS = ("study", "base", "space")
 #: In a study's folder: what must stay as it is when the study goes on, and Optuna's journal.
 FINGERPRINT, JOURNAL = "study.json", "study.journal"
 
@@ -166,53 +157,13 @@ class StudyFile:
     small: Experiment
     space: Space
     raw_base: Mapping[str, Any]
-    plugins: dict[str, str]
-
-    @classmethod
-    def load(cls, path: Path, overrides: Mapping[str, Any]) -> "StudyFile":
-        """Read and check a study file, with overrides by dotted path (``study.trials``, ``base.training.batch_size``).
-
-        Raises:
-            UserError: one message that says what to change, and where.
-        """
-        where = str(path)
-        # A parameter of the space is one key with dots in it.
-        parameters = {p: v for p, v in overrides.items() if p.startswith("space.")}
-        raw = with_values(read_yaml(path), {p: v for p, v in overrides.items() if p not in parameters}, "command line")
-        for section in raw:
-            if section not in _SECTIONS:
-                raise UserError(f"{where}: {section}: no such section; allowed: {', '.join(_SECTIONS)}")
-        for section in _SECTIONS:
-            if not isinstance(raw.get(section), dict):
-                raise UserError(f"{where}: {section}: this section is required, and holds fields")
-        for override, value in parameters.items():
-            parameter, _, field_name = override.removeprefix("space.").rpartition(".")
-            is_distribution = isinstance(value, dict) and "kind" in value  # else a field of one
-            if isinstance(raw["space"].get(parameter), dict) and not is_distribution:
-                raw["space"][parameter][field_name] = value
-            else:
-                raw["space"][override.removeprefix("space.")] = value
-        raw["space"] = {parameter: value for parameter, value in raw["space"].items() if value is not None}
-        plugins = read_plugins(raw["base"].get("plugins", ()), where, path.parent, field="base.plugins")
-        define_plugins(plugins)
-        if isinstance(raw["study"].get("proxy"), dict):
-            raw["study"]["proxy"] = dotted(raw["study"]["proxy"])
-        study = validated(Study, raw["study"], where, "study")
-        proxy = f"{where}: study.proxy"
-        file = cls(
-            path=path,
-            study=study,
-            base=validated(Experiment, raw["base"], where, "base"),
-            small=validated(Experiment, with_values(raw["base"], study.proxy, proxy), proxy),
-            space=_space(raw["space"], where),
-            raw_base=raw["base"],
-            plugins=plugins,
-        )
-        check_study(file)
-        return file
+    plugins: Mapping[str, str]
+    _built: dict[tuple[str, int, bool], tuple[Experiment, str]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
-    def direction(self) -> Literal["minimize", "maximize"]:
+    def direction(self) -> Direction:
         """Whether less or more of the objective is better."""
         return self.base.evaluation.direction(self.study.objective)
 
@@ -222,10 +173,10 @@ class StudyFile:
         return (self.study.objective, *self.study.secondary_objectives)
 
     @property
-    def directions(self) -> tuple[Literal["minimize", "maximize"], ...]:
+    def directions(self) -> tuple[Direction, ...]:
         """Of each objective."""
         return tuple(
-            "minimize" if name == IMAGES_TO_BASELINE else self.base.evaluation.direction(name)
+            Direction.MINIMIZE if name == IMAGES_TO_BASELINE else self.base.evaluation.direction(name)
             for name in self.objectives
         )
 
@@ -262,9 +213,26 @@ class StudyFile:
         """The baseline arms of this study."""
         return [baseline(name, self.small if small else self.base) for name in self.study.baselines]
 
-    def trial_experiment(self, params: Mapping[str, Any]) -> Experiment:
-        """The experiment of a searched configuration, with the seed of the search."""
-        return self.experiment(Arm(name="space", role="searched", values=params), self.study.seed, small=True)
+    def run(self, arm: Arm, seed: int, *, small: bool = False, trial: int | None = None) -> Run:
+        """One run of an arm; its experiment is checked and its identity computed once.
+
+        Raises:
+            UserError: the arm's values make no experiment.
+        """
+        known = (arm.text, seed, small)
+        if known not in self._built:
+            experiment = self.experiment(arm, seed, small=small)
+            self._built[known] = experiment, experiment.identity()
+        experiment, key = self._built[known]
+        return Run(arm=arm, experiment=experiment, key=key, trial=trial)
+
+    def trial(self, params: Mapping[str, Any]) -> Run:
+        """The run of a searched configuration on the first seed of the search.
+
+        Raises:
+            UserError: it makes no experiment.
+        """
+        return self.run(Arm(name="space", role="searched", values=params), self.study.seed, small=True)
 
     def fingerprint(self) -> str:
         """What must stay as it is when a study goes on, as JSON: base and proxy (but for their resources), space,
@@ -309,11 +277,3 @@ class StudyFile:
             "stopping": self.study.rule.to_dict()["kind"],
             "seed": str(self.study.seed),
         }
-
-
-def _space(raw: Mapping[str, Any], where: str) -> Space:
-    parameters = validated(dict[str, Distribution], raw, where, "space")
-    try:
-        return Space(parameters=parameters)
-    except ValueError as error:
-        raise UserError(f"{where}: {error}") from error

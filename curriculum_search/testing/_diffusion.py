@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curriculum_search.diffusion import DDPM, EDM, Density, Flow, Process
+from curriculum_search.diffusion import DDPM, EDM, Density, Flow, Histogram, Process
 from curriculum_search.testing._require import check_configuration, require
 
 _SHAPE = (8, 3, 4, 4)
@@ -110,5 +110,5 @@ def check_density(density: Density) -> None:
         require(np.all(law.pdf_at(values) > 0), f"{where}: drew where the density is zero")
         error = np.abs(law.cdf_at(values) - u.numpy()).max()
         require(error < 1e-3, f"{where}: draws are off the distribution function by {error:.2g}")
-        again = law.to_histogram().piecewise(process)
-        require(np.allclose(again.cdf_at(law.knots), law.cdf, atol=1e-12), f"{where}: to_histogram is not the same")
+        again = Histogram.of(law).piecewise(process)
+        require(np.allclose(again.cdf_at(law.knots), law.cdf, atol=1e-12), f"{where}: the histogram of it differs")

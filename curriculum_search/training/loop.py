@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from curriculum_search import distributed
 from curriculum_search.curriculum import CurriculumSampler, Switch
 from curriculum_search.data import DataOrder, Prefetcher
+from curriculum_search.diffusion import Histogram
 from curriculum_search.evaluation import Diverged, EvaluationRun, FixedBank, save_grid
 from curriculum_search.training import checkpoint
 from curriculum_search.training.ema import Ema
@@ -270,5 +271,5 @@ def _plain(switch: Switch) -> dict[str, Any]:
 
 
 def _exposure(sampler: CurriculumSampler) -> dict[str, list[float]]:
-    histogram = sampler.exposure().to_histogram()
+    histogram = Histogram.of(sampler.exposure())
     return {"edges": list(histogram.edges), "mass": list(histogram.mass)}

@@ -1,9 +1,10 @@
 """What the training loop knows of the home that it runs in."""
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import torch
 
@@ -26,6 +27,21 @@ class Report:
     switches: tuple[Mapping[str, Any], ...] = ()
     final: bool = False
     exposure: Mapping[str, list[float]] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The report as text, digit for digit, for another process."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The report that `to_json` wrote."""
+        return cls.from_plain(json.loads(text))
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Self:
+        """A report from its fields as plain values; others are left out."""
+        known = {name: plain[name] for name in (f.name for f in fields(cls)) if name in plain}
+        return cls(**known | {"switches": tuple(known.get("switches", ()))})
 
 
 class Session(Protocol):

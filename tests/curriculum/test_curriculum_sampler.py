@@ -28,7 +28,7 @@ from curriculum_search.curriculum import (
     Switch,
     UniformPartition,
 )
-from curriculum_search.diffusion import DDPM, EDM, Beta, Density, Flow, LossSecondMoment, Process, Uniform
+from curriculum_search.diffusion import DDPM, EDM, Beta, Density, Flow, Histogram, LossSecondMoment, Process, Uniform
 from curriculum_search.testing import check_curriculum_sampler
 
 TOTAL = 1000
@@ -209,7 +209,7 @@ def test_exposure_is_the_exact_time_average_of_what_was_drawn() -> None:
     sampler = advance(build(curriculum), TOTAL)
     exposure = sampler.exposure()
     np.testing.assert_allclose(np.diff(exposure.cdf_at([0.0, 0.5, 1.0])), [0.35, 0.65])
-    control = build(ORDINARY, density=exposure.to_histogram())
+    control = build(ORDINARY, density=Histogram.of(exposure))
     np.testing.assert_allclose(control.law.cdf_at([0.25, 0.5, 0.75]), exposure.cdf_at([0.25, 0.5, 0.75]), atol=1e-12)
 
 
@@ -293,7 +293,5 @@ def test_the_state_of_another_curriculum_is_an_error(other: Callable[[], Curricu
 
 
 def test_a_cluster_without_mass_is_an_error_that_says_where() -> None:
-    from curriculum_search.diffusion import Histogram
-
     with pytest.raises(ValueError, match=r"no mass in the cluster of q from 0\.5 to 0\.75"):
         build(density=Histogram(edges=(0.0, 0.5, 0.75, 1.0), mass=(1.0, 0.0, 1.0)))

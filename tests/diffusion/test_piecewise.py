@@ -125,7 +125,7 @@ def test_the_whole_interval_restores_the_density() -> None:
 
 def test_a_histogram_of_a_density_is_that_density() -> None:
     density = PiecewiseDensity.from_masses([0, 0.3, 1], [1, 4]).restrict([(0.1, 0.6)])
-    histogram = density.to_histogram()
+    histogram = Histogram.of(density)
     assert Histogram.from_dict(histogram.to_dict()) == histogram
     np.testing.assert_array_equal(histogram.piecewise(None).knots, density.knots)
     np.testing.assert_allclose(histogram.piecewise(None).cdf, density.cdf, atol=1e-15)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from matplotlib.lines import Line2D
 
+from curriculum_search.direction import Direction
 from curriculum_search.report import convergence
 
 BASELINE = [(100, 9.0), (200, 6.0), (300, 5.0)]
@@ -39,13 +40,11 @@ def test_the_mean_ends_where_the_first_of_its_runs_does() -> None:
     assert points(line) == [(100, 14.0), (200, 11.5)]
 
 
-@pytest.mark.parametrize(("higher_is_better", "best"), [(False, SEEDS[1]), (True, SEEDS[0])])
+@pytest.mark.parametrize(("direction", "best"), [(Direction.MINIMIZE, SEEDS[1]), (Direction.MAXIMIZE, SEEDS[0])])
 def test_an_arm_of_different_trials_is_shown_by_its_best_that_ran_to_the_end(
-    higher_is_better: bool, best: list[tuple[int, float]]
+    direction: Direction, best: list[tuple[int, float]]
 ) -> None:
-    figure = convergence(
-        {"easy": [*SEEDS, [(100, 0.5)], STOPPED]}, metric="fd", highlight="best", higher_is_better=higher_is_better
-    )
+    figure = convergence({"easy": [*SEEDS, [(100, 0.5)], STOPPED]}, metric="fd", highlight="best", direction=direction)
     (line,) = named_lines(figure).values()
     assert points(line) == best
     crosses = [points(line) for line in figure.axes[0].lines if line.get_marker() == "x"]

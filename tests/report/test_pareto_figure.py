@@ -6,6 +6,7 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from curriculum_search.direction import Direction
 from curriculum_search.report import Scored, pareto
 
 CONFIGS = {
@@ -21,7 +22,7 @@ CONFIGS = {
 
 
 def drawn(**options: object) -> Figure:
-    settings = {"objectives": ["fd", "images_to_baseline"], "higher_is_better": [False, False]} | options
+    settings = {"objectives": ["fd", "images_to_baseline"], "directions": [Direction.MINIMIZE] * 2} | options
     return pareto(CONFIGS, baseline="no curriculum", **settings)  # type: ignore[arg-type]
 
 
@@ -71,13 +72,17 @@ def test_the_pareto_set_is_large_named_and_bounded() -> None:
 
 
 def test_the_boundary_begins_at_the_best_of_the_second_objective_whichever_way_that_is() -> None:
-    (line,) = drawn(higher_is_better=[True, True]).axes[0].lines
+    (line,) = drawn(directions=[Direction.MAXIMIZE] * 2).axes[0].lines
     assert [x for x, _ in line.get_xydata().tolist()] == [0.8, 0.5, 0.2]
 
 
 def test_with_more_objectives_there_is_a_panel_for_each_beside_the_deciding_one(tmp_path: Path) -> None:
     configs = {"random": [Scored(name=f"trial {i}", values=(1.0 + i, 9.0 - i, 0.5 * i), best=True) for i in range(4)]}
-    figure = pareto(configs, objectives=["fd", "kid", "speed"], higher_is_better=[False, False, True])
+    figure = pareto(
+        configs,
+        objectives=["fd", "kid", "speed"],
+        directions=[Direction.MINIMIZE, Direction.MINIMIZE, Direction.MAXIMIZE],
+    )
     left, right = figure.axes
     assert (left.get_xlabel(), right.get_xlabel()) == ("kid (lower is better)", "speed (higher is better)")
     assert set(dots(figure, 0)) == {(9.0 - i, 1.0 + i) for i in range(4)}
@@ -89,5 +94,5 @@ def test_with_more_objectives_there_is_a_panel_for_each_beside_the_deciding_one(
 
 
 def test_a_search_without_any_result_still_has_a_figure(tmp_path: Path) -> None:
-    pareto({}, objectives=["fd", "kid"], higher_is_better=[False, False]).savefig(tmp_path / "figure.png")
+    pareto({}, objectives=["fd", "kid"], directions=[Direction.MINIMIZE] * 2).savefig(tmp_path / "figure.png")
     assert (tmp_path / "figure.png").exists()

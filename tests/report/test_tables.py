@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from curriculum_search.direction import Direction
 from curriculum_search.report import Row, markdown_table, terminal_table, write_report
 
 ROWS = [
@@ -49,7 +50,7 @@ def test_the_terminal_table_has_a_line_for_every_arm_under_its_group() -> None:
 def test_the_best_value_is_bold_whichever_way_is_better() -> None:
     bold = "\x1b[1m"
     assert bold + "easy to hard" in shown(ROWS, styles=True)
-    assert bold + "no curriculum" in shown(ROWS, styles=True, higher_is_better=True)
+    assert bold + "no curriculum" in shown(ROWS, styles=True, direction=Direction.MAXIMIZE)
     assert bold + "no curriculum" not in shown(ROWS, styles=True)
 
 

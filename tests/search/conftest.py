@@ -1,370 +1,31 @@
-"""A study in miniature, the commands as a user types them, and Ray clusters that end with the tests."""
+"""The parts of a study as a command that has just been started finds them."""
 
-import contextlib
-import io
-import math
-import os
-import runpy
-import shutil
-import signal
-import subprocess
-import sys
-import time
-import uuid
-import warnings
-import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import pytest
-import ray
-from mlflow import MlflowClient
+from support.workplace import Workplace
 
-from curriculum_search.loading import parse_overrides
-from curriculum_search.search.book.runs import RunBook
-from curriculum_search.search.driver import open_searcher
-from curriculum_search.search.execution.jobs import Exhausted, Job, Outcome, Status
-from curriculum_search.search.phases import Phase, SearchPhase
+from curriculum_search.runs.store import RunStore
+from curriculum_search.search.driver import open_searcher, open_store
+from curriculum_search.search.ledger import Ledger
+from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.study import StudyFile
-from curriculum_search.tracking import Tracker, tracking_uri
-
-REPOSITORY = Path(__file__).parents[2]
-_MARK = "CURRICULUM_SEARCH_TEST_COMMAND"
-
-STUDY = """
-study:
-  name: tiny
-  objective: val_loss
-  trials: 3
-  stopping: {kind: none}
-  baselines: [no_curriculum, published]
-  confirmation: {min_seeds: 2, max_seeds: 2}
-base:
-  plugins: [witness.py]
-  data: {kind: digits}
-  model: {kind: dit, patch_size: 4, hidden_size: 16, depth: 1, num_heads: 2}
-  training: {total_images: 320, batch_size: 16, num_evaluations: 4}
-  evaluation:
-    evaluators: [{kind: val_loss, num_images: 8, num_levels: 10, num_intervals: 5}, {kind: witness}]
-    final_evaluators: [{kind: frechet, extractor: {kind: pixels, num_components: 4}, num_samples: 24}]
-    sampler: {kind: ddim, num_steps: 2}
-    batch_size: 8
-    grid_images: 4
-space:
-  training.learning_rate: {kind: float, low: 5e-4, high: 5e-3, log: true}
-  curriculum.order.kind: {kind: categorical, choices: [easy_to_hard, none]}
-  curriculum.num_clusters: {kind: int, low: 2, high: 4, when: {curriculum.order.kind: easy_to_hard}}
-"""
-
-#: A plug-in: an evaluator that writes down where it evaluates, and can be held up, killed, and made to fail.
-WITNESS = '''
-import os
-import signal
-import time
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
-
-from curriculum_search.evaluation import Evaluator
+from curriculum_search.tracking import Tracker
 
 
-@dataclass(frozen=True, kw_only=True)
-class Witness(Evaluator):
-    """Appends a line (process, Ray node) to `log` at every evaluation.
-
-    Where a file ``log + ".hold"`` exists, only as many evaluations as its number says come to their end.  Where a file
-    ``log + ".raise"`` exists, it raises; where ``log + ".kill"`` exists, its process dies, once.
-    """
-
-    kind: Literal["witness"] = "witness"
-    log: str = ""
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return ("witnessed",)
-
-    def evaluate(self, evidence):
-        if self.log:
-            import ray
-
-            node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else "none"
-            with open(self.log, "a") as file:
-                file.write(f"{os.getpid()} {node}\\n")
-            if Path(self.log + ".raise").exists():
-                raise RuntimeError("broken on purpose")
-            if Path(self.log + ".kill").exists():
-                Path(self.log + ".kill").unlink()
-                os.kill(os.getpid(), signal.SIGKILL)
-            while Path(self.log + ".hold").exists() and self._is_held():
-                time.sleep(0.05)
-        yield "witnessed", 1.0
-
-    def _is_held(self):
-        return len(Path(self.log).read_text().splitlines()) > int(Path(self.log + ".hold").read_text() or 0)
-'''
-
-
-@dataclass
-class Workplace:
-    """A folder with a study file and results, and the commands that work on them.
-
-    A command runs either as a process of its own, or, much faster, in this one, by the same script.
-    """
-
-    folder: Path
-    cache: Path
-    database: Path
-    tracking_uri: str = ""  #: where commands are told to track; a file in the results, if nowhere
-    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
-    processes: list[subprocess.Popen[str]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.results.mkdir(parents=True)
-        shutil.copy(self.database, self.results / "mlflow.db")  # Setting one up takes seconds.
-        self.study.write_text(STUDY)
-        (self.folder / "witness.py").write_text(WITNESS)
-
-    @property
-    def study(self) -> Path:
-        return self.folder / "study.yaml"
-
-    @property
-    def results(self) -> Path:
-        return self.folder / "results"
-
-    @property
-    def log(self) -> Path:
-        """What the witness has seen."""
-        return self.folder / "witness.log"
-
-    def witnessed(self) -> list[str]:
-        return self.log.read_text().splitlines() if self.log.exists() else []
-
-    def hold_after(self, evaluations: int | None) -> None:
-        """Let the witness pass that many evaluations and hold the next up; None: let all pass."""
-        hold = Path(f"{self.log}.hold")
-        if evaluations is None:
-            hold.unlink()
-        else:
-            hold.write_text(str(evaluations))
-
-    def watched(self) -> str:
-        """The override that makes every evaluation leave a line."""
-        return (
-            "base.evaluation.evaluators=[{kind: val_loss, num_images: 8, num_levels: 10, num_intervals: 5}, "
-            f"{{kind: witness, log: '{self.log}'}}]"
-        )
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """What a process of this workplace needs to be told."""
-        tracking = {"MLFLOW_TRACKING_URI": self.tracking_uri}
-        return {"CURRICULUM_SEARCH_CACHE": str(self.cache), _MARK: self.mark, **tracking}
-
-    def load(self, *overrides: str) -> StudyFile:
-        return StudyFile.load(self.study, parse_overrides(overrides))
-
-    def start(self, script: str, *arguments: object) -> subprocess.Popen[str]:
-        """Start a command in a process group of its own, as a shell does, on a Ray of its own."""
-        process = subprocess.Popen(
-            [sys.executable, f"jobs/{script}.py", *map(str, arguments), "--results", str(self.results)],
-            cwd=REPOSITORY,
-            env={**os.environ, **self.environment, "RAY_ADDRESS": "local"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        self.processes.append(process)
-        return process
-
-    def call(self, script: str, *arguments: object) -> tuple[int, str, str]:
-        """Run a command in this process, and give its exit status, output and errors."""
-        out, err = io.StringIO(), io.StringIO()
-        argv, handler = sys.argv, signal.getsignal(signal.SIGTERM)
-        sys.argv = [f"{script}.py", *map(str, arguments), "--results", str(self.results)]
-        status: object = 0
-        try:
-            with (
-                contextlib.redirect_stdout(out),
-                contextlib.redirect_stderr(err),
-                warnings.catch_warnings(),
-                pytest.MonkeyPatch.context() as patch,
-            ):
-                patch.setattr(warnings, "formatwarning", warnings.formatwarning)
-                patch.setenv("CURRICULUM_SEARCH_CACHE", str(self.cache))
-                patch.setenv("MLFLOW_TRACKING_URI", self.tracking_uri)
-                runpy.run_path(str(REPOSITORY / "jobs" / f"{script}.py"), run_name="__main__")
-        except SystemExit as end:
-            status = end.code or 0
-        finally:
-            sys.argv = argv
-            signal.signal(signal.SIGTERM, handler)
-        assert isinstance(status, int), status
-        return status, out.getvalue(), err.getvalue()
-
-    def started(self) -> list[int]:
-        """The living processes that commands of this workplace have started, Ray's included."""
-        mark, found = f"{_MARK}={self.mark}".encode(), []
-        for folder in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                if mark in (folder / "environ").read_bytes().split(b"\0"):  # empty in one that has ended
-                    found.append(int(folder.name))
-        return found
-
-    def is_deserted(self, within_seconds: float = 90.0) -> bool:
-        """Whether all that the commands have started has ended, soon."""
-        return wait_for(lambda: not self.started(), within_seconds)
-
-    def kill_all(self) -> None:
-        for pid in self.started():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for command in self.processes:
-            command.communicate()
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether `condition` holds within so many seconds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.1)
-    return True
-
-
-@pytest.fixture(scope="session", name="wait_for")
-def _wait_for() -> Callable[[Callable[[], bool], float], bool]:
-    return wait_for
-
-
-@pytest.fixture(scope="session")
-def _templates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A folder for reference statistics, and an MLflow database without runs."""
-    folder = tmp_path_factory.mktemp("templates")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        MlflowClient(tracking_uri(folder)).get_experiment_by_name("none")
-    return folder / "cache", folder / "mlflow.db"
-
-
-@pytest.fixture(scope="module")
-def make_workplace(
-    tmp_path_factory: pytest.TempPathFactory, _templates: tuple[Path, Path]
-) -> Iterator[Callable[[], Workplace]]:
-    made: list[Workplace] = []
-
-    def make() -> Workplace:
-        cache, database = _templates
-        made.append(Workplace(tmp_path_factory.mktemp("workplace"), cache, database))
-        return made[-1]
-
-    yield make
-    for workplace in made:
-        workplace.kill_all()
+class MakeStore(Protocol):
+    def __call__(self, file: StudyFile, clock: Callable[[], float] | None = None) -> RunStore: ...
 
 
 @pytest.fixture
-def workplace(make_workplace: Callable[[], Workplace]) -> Workplace:
-    return make_workplace()
-
-
-@pytest.fixture(scope="session")
-def _end_of_ray() -> Iterator[None]:
-    yield
-    ray.shutdown()
-
-
-@pytest.fixture(scope="session")
-def connect_two_cpus(_end_of_ray: None) -> Callable[[], None]:
-    """Connects this process to a Ray cluster of two processors, which is kept from test to test."""
-
-    def connect() -> None:
-        if not ray.is_initialized():
-            ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False)
-
-    return connect
-
-
-@pytest.fixture
-def two_cpus(connect_two_cpus: Callable[[], None]) -> None:
-    connect_two_cpus()
-
-
-@pytest.fixture
-def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever connects to Ray, or starts it, fails."""
-
-    def init(*arguments: object, **options: object) -> None:
-        raise AssertionError("Ray was asked for")
-
-    monkeypatch.setattr(ray, "init", init)
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
-
-
-FINISHED = Outcome(status=Status.FINISHED)
-
-
-def final_value(experiment: dict[str, Any]) -> float:
-    """A landscape: best at a learning rate of 2e-3, a tenth better with a curriculum, a little noise by seed."""
-    value = 1.0 + abs(math.log10(experiment["training"]["learning_rate"] / 2e-3))
-    order = experiment["curriculum"]["order"]["kind"]
-    noise = zlib.crc32(f"{order} {experiment['seed']}".encode()) / 2**32
-    return value - 0.1 * (order == "easy_to_hard") + 0.001 * noise
-
-
-class Theatre:
-    """Plays the runs of a phase, two at a time, in the order in which they are handed out."""
-
-    def __init__(self, phase: Phase, end: Callable[[Job], Outcome | None] = lambda job: FINISHED) -> None:
-        self.phase = phase
-        self.end = end
-        self.played: list[Job] = []
-
-    def play(self, limit: int = 1000) -> list[Job]:
-        running: list[Job] = []
-        while len(self.played) < limit:
-            job = self.phase.next()
-            if isinstance(job, Job):
-                running.append(job)
-                self.played.append(job)
-            elif not running:
-                assert job is Exhausted.DONE
-                break
-            if len(running) == 2 or job is Exhausted.WAIT or job is Exhausted.DONE:
-                self._run(running.pop(0))
-        return self.played
-
-    def _run(self, job: Job) -> None:
-        value = final_value(job.experiment)
-        for images in (80, 160, 240, 320):
-            final = images == 320
-            metrics = {"val_loss": value + (320 - images) / 1000, "unlocked_share": 1.0, "fd_pca4_24": value}
-            report: dict[str, Any] = {"images": images, "metrics": metrics, "switches": [], "final": final}
-            if final:
-                report["exposure"] = {"edges": [0.0, 0.5, 1.0], "mass": [0.25, 0.75]}
-            if self.phase.reported(job, report):
-                self.phase.ended(job, Outcome(status=Status.STOPPED))
-                return
-        outcome = self.end(job)
-        if outcome is not None:
-            self.phase.ended(job, outcome)
-
-
-@pytest.fixture(name="theatre")
-def _theatre() -> type[Theatre]:
-    return Theatre
-
-
-@pytest.fixture
-def make_book(workplace: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[StudyFile], RunBook]]:
+def make_store(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> Iterator[MakeStore]:
     trackers: list[Tracker] = []
 
-    def make(file: StudyFile) -> RunBook:
-        folder = workplace.results / file.study.name
+    def make(file: StudyFile, clock: Callable[[], float] | None = None) -> RunStore:
+        folder: Path = workplace.results / file.study.name
+        folder.mkdir(parents=True, exist_ok=True)
         trackers.append(
             Tracker(
                 folder / "tracking",
@@ -373,14 +34,9 @@ def make_book(workplace: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[Ca
                 experiment=f"phases {len(trackers)}",
             )
         )
-        return RunBook(
-            folder,
-            cache_dir=workplace.cache,
-            plugins=file.plugins,
-            tracker=trackers[-1],
-            objective=file.study.objective,
-            direction=file.direction,
-        )
+        store = open_store(file, folder, tracker=trackers[-1], cache_dir=workplace.cache)
+        store.clock = clock or store.clock
+        return store
 
     yield make
     for tracker in trackers:
@@ -388,12 +44,13 @@ def make_book(workplace: Any, capsys: pytest.CaptureFixture[str]) -> Iterator[Ca
 
 
 @pytest.fixture
-def make_search(make_book: Callable[[StudyFile], RunBook]) -> Callable[[StudyFile], SearchPhase]:
-    """The search phase as a command that has just been started finds it."""
+def make_search(make_store: MakeStore) -> Callable[[StudyFile], SearchPhase]:
+    """The search phase, ready to go on."""
 
     def make(file: StudyFile) -> SearchPhase:
-        book = make_book(file)
-        book.root.mkdir(parents=True, exist_ok=True)
-        return SearchPhase(file, book, open_searcher(book.root, file))
+        store = make_store(file)
+        search = SearchPhase(file, store, Ledger(file, store), open_searcher(store.root, file))
+        search.resume()
+        return search
 
     return make

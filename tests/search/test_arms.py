@@ -19,7 +19,7 @@ from curriculum_search.curriculum import (
 from curriculum_search.diffusion import Histogram
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import validated, with_values
-from curriculum_search.search.arms import Arm, baseline, describe, exposure_control, title
+from curriculum_search.search.arms import Arm, baseline, exposure_control, title
 from curriculum_search.training import Training
 
 BASE = Experiment(
@@ -96,5 +96,5 @@ def test_arms_have_names_for_people() -> None:
     assert title(baseline("no_curriculum", BASE), BASE) == "no curriculum"
     arm = baseline("random_order", BASE)
     assert title(arm, made(arm)) == "random order: random, 20 clusters, plateau"
-    assert describe(BASE.curriculum) == "random, 7 clusters, step, newest"
-    assert describe(Curriculum(num_clusters=1)) == "no curriculum"
+    assert BASE.curriculum.describe() == "random, 7 clusters, step, newest"
+    assert Curriculum(num_clusters=1).describe() == "no curriculum"

@@ -16,14 +16,18 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.storages.journal import JournalFileBackend
+from support.workplace import Workplace, wait_for
 
 from curriculum_search.curriculum import CurriculumFile
+from curriculum_search.runs.folder import RunFolder
+from curriculum_search.runs.job import Status
+from curriculum_search.runs.result import RunResult
+from curriculum_search.runs.store import RunStore
+from curriculum_search.runs.workspace import workspace
 from curriculum_search.search import driver
-from curriculum_search.search.book.runs import RunBook, RunResult
-from curriculum_search.search.confirm import ConfirmationPhase
-from curriculum_search.search.execution.jobs import Status
-from curriculum_search.search.outcome import publish
-from curriculum_search.search.sampling.searcher import Searcher
+from curriculum_search.search.optuna.searcher import Searcher
+from curriculum_search.search.phases.confirmation import ConfirmationPhase
+from curriculum_search.search.results import publish
 from curriculum_search.tracking import Tracker
 
 POINTS = [80, 160, 240, 320]
@@ -31,7 +35,7 @@ TIMES = {"images_per_second", "train_seconds"}
 
 
 @pytest.fixture(scope="module")
-def study(make_workplace: Callable[[], Any]) -> Any:
+def study(make_workplace: Callable[[], Workplace]) -> Any:
     """A workplace where the command has run to its end in a process of its own, with what it said."""
     workplace = make_workplace()
     process = workplace.start("search", workplace.study, workplace.watched())
@@ -43,7 +47,7 @@ def study(make_workplace: Callable[[], Any]) -> Any:
 
 
 def results(root: Path) -> dict[str, RunResult]:
-    found = {folder.name: RunResult.load(folder) for folder in (root / "runs").iterdir()}
+    found = {folder.name: RunFolder(folder).read_result() for folder in (root / "runs").iterdir()}
     assert None not in found.values()
     return found  # type: ignore[return-value]
 
@@ -191,7 +195,7 @@ def test_the_best_config_trains_to_the_same_number_digit_for_digit(study: Any, n
     assert claimed
     assert f"  val_loss = {claimed[1]}\n" in out
     (folder,) = (study.results / "train" / "runs").iterdir()
-    trained, of_study = RunResult.load(folder), results(study.root)[folder.name]
+    trained, of_study = RunFolder(folder).read_result(), results(study.root)[folder.name]
     assert trained
     assert without_times(trained.metrics) == without_times(of_study.metrics)
     assert trained.exposure == of_study.exposure
@@ -232,13 +236,13 @@ MOMENTS = [
     (Tracker, "check"),
     (driver, "open_searcher"),
     (driver, "prepare"),
-    (driver, "_write_fingerprint"),
+    (driver, "write_fingerprint"),
     (Tracker, "start_run"),
-    (RunBook, "start"),
-    (RunBook, "reported"),
-    (RunBook, "ended"),
+    (RunStore, "start"),
+    (RunStore, "reported"),
+    (RunStore, "ended"),
     (Searcher, "tell_complete"),
-    (ConfirmationPhase, "__init__"),
+    (ConfirmationPhase, "resume"),
     (ConfirmationPhase, "settle"),
     (publish, "write_best"),
     (publish, "write_report"),
@@ -247,7 +251,7 @@ MOMENTS = [
 
 @pytest.mark.timeout(600)
 def test_interrupted_at_one_step_after_the_other_a_study_comes_to_its_end_within_its_budget(
-    workplace: Any, two_cpus: None, wait_for: Callable[[Callable[[], bool], float], bool]
+    workplace: Workplace, two_cpus: None
 ) -> None:
     """Two baselines, two trials and a confirmation of twelve runs are what the budget is exactly enough for."""
     budget = (2 + 2 + 12) * 320
@@ -266,7 +270,7 @@ def test_interrupted_at_one_step_after_the_other_a_study_comes_to_its_end_within
     assert len(found) == 2 + 2 + 12
     assert sum(result.images for result in found.values()) == budget
     # What is trained again is the stretch that a run was in; two runs are under way at each interruption.
-    running = sum(where in (RunBook, Searcher, ConfirmationPhase) for where, _ in MOMENTS)
+    running = sum(where in (RunStore, Searcher, ConfirmationPhase) for where, _ in MOMENTS)
     assert 4 * len(found) <= len(workplace.witnessed()) <= 4 * len(found) + 2 * running
     client = MlflowClient(f"sqlite:///{workplace.results / 'mlflow.db'}")
     runs = client.search_runs([client.get_experiment_by_name("curriculum-search").experiment_id])
@@ -274,9 +278,11 @@ def test_interrupted_at_one_step_after_the_other_a_study_comes_to_its_end_within
     assert len(runs) == len(found) + 1
 
 
-def test_nothing_of_a_study_is_read_or_written_while_another_command_is_at_work(workplace: Any, no_ray: None) -> None:
+def test_nothing_of_a_study_is_read_or_written_while_another_command_is_at_work(
+    workplace: Workplace, no_ray: None
+) -> None:
     folder = workplace.results / "tiny"
-    with driver.only_driver(folder):
+    with workspace(folder, root=workplace.results, name="tiny"):
         (folder / "study.json").write_text("not written to its end")
         (folder / "spent.json").write_text("nor this")
         before = {path: path.stat().st_mtime_ns for path in workplace.results.rglob("*")}
@@ -286,7 +292,7 @@ def test_nothing_of_a_study_is_read_or_written_while_another_command_is_at_work(
         assert {path: path.stat().st_mtime_ns for path in workplace.results.rglob("*")} == before
 
 
-def test_a_study_without_enough_time_is_refused_before_its_first_run(workplace: Any, two_cpus: None) -> None:
+def test_a_study_without_enough_time_is_refused_before_its_first_run(workplace: Workplace, two_cpus: None) -> None:
     status, out, err = workplace.call("search", workplace.study, "study.max_hours=0.00001")
     assert status == 2
     assert out == "tiny: a few training steps, to see how long a run lasts\n"

@@ -13,11 +13,12 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from support.workplace import Workplace, wait_for
 
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import validated
-from curriculum_search.search.book.runs import RunResult
-from curriculum_search.search.execution.jobs import Status
+from curriculum_search.runs.folder import RunFolder
+from curriculum_search.runs.job import Status
 from curriculum_search.training import PlainSession, train
 
 POINTS = [80, 160, 240, 320]
@@ -41,14 +42,14 @@ class Chapter:
 
 @dataclass
 class Story:
-    workplace: Any
+    workplace: Workplace
     root: Path
     second_driver: tuple[int, str, str] = (0, "", "")
     chapters: list[Chapter] = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
-def story(make_workplace: Callable[[], Any], wait_for: Callable[[Callable[[], bool], float], bool]) -> Story:
+def story(make_workplace: Callable[[], Workplace]) -> Story:
     """Interrupted by Ctrl-C, then killed, then left to come to its end."""
     workplace = make_workplace()
     story = Story(workplace, workplace.results / "tiny")
@@ -59,7 +60,7 @@ def story(make_workplace: Callable[[], Any], wait_for: Callable[[Callable[[], bo
         deserted = workplace.is_deserted()
         workplace.kill_all()
         runs = [folder for folder in (story.root / "runs").iterdir() if (folder / "log.jsonl").exists()]
-        ended = {folder.name for folder in runs if RunResult.load(folder)}
+        ended = {folder.name for folder in runs if RunFolder(folder).read_result()}
         chapter = Chapter(
             status=process.returncode,
             out=out,
@@ -168,7 +169,7 @@ def test_an_interrupted_run_ends_where_it_would_have_ended(story: Story, tmp_pat
         session = PlainSession(run_dir=tmp_path / key, device=torch.device("cpu"))
         session.run_dir.mkdir(exist_ok=True)
         result = train(validated(Experiment, plain, key), session, story.workplace.cache)
-        ended = RunResult.load(folder)
+        ended = RunFolder(folder).read_result()
         assert ended
         assert ended.status is Status.FINISHED
         assert {n: v for n, v in result.metrics.items() if n not in TIMES} == {

@@ -2,9 +2,9 @@
 
 import socket
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.workplace import Workplace
 
 from curriculum_search.search.driver import check_same_study
 
@@ -13,7 +13,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def refused(workplace: Any, *arguments: object) -> str:
+def refused(workplace: Workplace, *arguments: object) -> str:
     """What the search says to a command that it refuses."""
     status, out, err = workplace.call("search", *arguments)
     assert (status, out) == (2, ""), err
@@ -94,19 +94,19 @@ def refused(workplace: Any, *arguments: object) -> str:
     ],
 )
 def test_a_wrong_file_ends_the_command_before_anything_is_written(
-    workplace: Any, no_ray: None, override: str, message: str
+    workplace: Workplace, no_ray: None, override: str, message: str
 ) -> None:
     before = files(workplace.results)
     assert refused(workplace, workplace.study, override).startswith(f"{workplace.study}: {message}")
     assert files(workplace.results) == before
 
 
-def test_a_file_that_does_not_exist_is_named(workplace: Any, no_ray: None) -> None:
+def test_a_file_that_does_not_exist_is_named(workplace: Workplace, no_ray: None) -> None:
     path = workplace.folder / "nowhere.yaml"
     assert refused(workplace, path) == f"{path}: cannot be read (No such file or directory)"
 
 
-def test_an_unreachable_tracking_server_is_named(workplace: Any, no_ray: None) -> None:
+def test_an_unreachable_tracking_server_is_named(workplace: Workplace, no_ray: None) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{probe.getsockname()[1]}"  # nobody listens there
@@ -127,7 +127,7 @@ def test_an_unreachable_tracking_server_is_named(workplace: Any, no_ray: None) -
         ("base.resources.workers=8", "8 workers with 1 CPUs each"),
     ],
 )
-def test_more_than_the_cluster_has_is_refused(workplace: Any, two_cpus: None, override: str, asked: str) -> None:
+def test_more_than_the_cluster_has_is_refused(workplace: Workplace, two_cpus: None, override: str, asked: str) -> None:
     message = refused(workplace, workplace.study, override)
     assert message.startswith(
         f"base.resources: a trial asks for {asked}, and this cluster (1 nodes, 2 CPUs, 0 GPUs) has"
@@ -137,7 +137,7 @@ def test_more_than_the_cluster_has_is_refused(workplace: Any, two_cpus: None, ov
 
 @pytest.mark.parametrize("by_file", [False, True], ids=["RAY_ADDRESS", "a cluster that ray start left"])
 def test_a_cluster_that_does_not_answer_is_told_at_once(
-    workplace: Any, no_ray: None, monkeypatch: pytest.MonkeyPatch, by_file: bool
+    workplace: Workplace, no_ray: None, monkeypatch: pytest.MonkeyPatch, by_file: bool
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "" if by_file else "127.0.0.1:1")
     monkeypatch.setenv("RAY_TMPDIR", str(workplace.folder))
@@ -160,7 +160,7 @@ def test_a_cluster_that_does_not_answer_is_told_at_once(
     ],
 )
 def test_a_study_of_the_same_name_that_was_another_is_refused(
-    workplace: Any, no_ray: None, override: str, part: str
+    workplace: Workplace, no_ray: None, override: str, part: str
 ) -> None:
     folder = workplace.results / "tiny"
     folder.mkdir()
@@ -172,7 +172,7 @@ def test_a_study_of_the_same_name_that_was_another_is_refused(
     )
 
 
-def test_a_journal_that_was_damaged_is_named(workplace: Any, two_cpus: None) -> None:
+def test_a_journal_that_was_damaged_is_named(workplace: Workplace, two_cpus: None) -> None:
     folder = workplace.results / "tiny"
     folder.mkdir()
     (folder / "study.journal").write_text('{"op_code": 0, "worker_id"\n')
@@ -181,7 +181,7 @@ def test_a_journal_that_was_damaged_is_named(workplace: Any, two_cpus: None) -> 
     assert message.endswith("; remove that line, or give the study another name")
 
 
-def test_a_study_without_one_good_run_says_why(workplace: Any, two_cpus: None) -> None:
+def test_a_study_without_one_good_run_says_why(workplace: Workplace, two_cpus: None) -> None:
     status, out, err = workplace.call(
         "search",
         workplace.study,

@@ -1,17 +1,17 @@
 """The dry run: what it says, and that it leaves nothing behind."""
 
-import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
+from support.workplace import Workplace
 
+from curriculum_search.runs.cluster import Capacity
+from curriculum_search.runs.folder import RunFolder
+from curriculum_search.runs.job import Status
+from curriculum_search.runs.result import RunResult
 from curriculum_search.search import plan
-from curriculum_search.search.book.runs import RunResult
-from curriculum_search.search.execution.executor import Capacity
-from curriculum_search.search.execution.jobs import Status
-from curriculum_search.search.execution.measure import Measured
+from curriculum_search.search.measure import Measured
 
 ARMS = "1 leader, 1 control, 2 baselines, ordinary training with their settings"
 
@@ -37,10 +37,10 @@ def one_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster with room for two runs, on which a full run of 320 images takes a second and starting one nothing."""
     measured = Measured(first_start=9.0, start=0.0, per_image=0.9 / 320, evaluation=0.0, final=0.1)
     monkeypatch.setattr(plan, "measure", lambda *_, **__: measured)
-    monkeypatch.setattr(plan, "room", lambda *_: (Capacity(trials=2, nodes=1, cpus=2, gpus=0), 2))
+    monkeypatch.setattr(plan, "find_capacity", lambda *_: (Capacity(trials=2, nodes=1, cpus=2, gpus=0), 2))
 
 
-def test_a_plan_is_made_from_a_few_measured_steps_and_leaves_nothing(workplace: Any, two_cpus: None) -> None:
+def test_a_plan_is_made_from_a_few_measured_steps_and_leaves_nothing(workplace: Workplace, two_cpus: None) -> None:
     before = files(workplace.results)
     status, out, err = workplace.call("search", "--plan", workplace.study, workplace.watched())
     assert (status, err) == (0, "")
@@ -71,7 +71,7 @@ def test_a_plan_is_made_from_a_few_measured_steps_and_leaves_nothing(workplace: 
 
 
 def test_the_proxys_runs_are_measured_beside_the_targets(
-    workplace: Any, one_second: None, monkeypatch: pytest.MonkeyPatch
+    workplace: Workplace, one_second: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
     measured = Measured(first_start=0.0, start=0.0, per_image=0.01, evaluation=0.0, final=0.0)
@@ -86,17 +86,16 @@ def test_the_proxys_runs_are_measured_beside_the_targets(
     assert "Measured (confirmation): a run takes 3.2 s: " in out
 
 
-def test_what_is_done_is_not_planned_again(workplace: Any, one_second: None) -> None:
+def test_what_is_done_is_not_planned_again(workplace: Workplace, one_second: None) -> None:
     file = workplace.load()
-    ended = [(file.experiment(arm, seed), Status.FINISHED) for arm in file.baselines() for seed in (0, 1)]
+    ended = [(file.run(arm, seed), Status.FINISHED) for arm in file.baselines() for seed in (0, 1)]
     rates = [2e-3, 3e-3]
-    trials = [file.trial_experiment({"training.learning_rate": r, "curriculum.order.kind": "none"}) for r in rates]
+    trials = [file.trial({"training.learning_rate": r, "curriculum.order.kind": "none"}) for r in rates]
     ended += [(trials[0], Status.STOPPED), (trials[1], Status.FAILED)]
-    for experiment, status in ended:
-        run_dir = workplace.results / "tiny" / "runs" / experiment.identity()
-        run_dir.mkdir(parents=True)
-        (run_dir / "experiment.json").write_text(json.dumps(experiment.to_dict()))
-        RunResult(status=status, metrics={}, images=320, seconds=1.0).save(run_dir)
+    for run, status in ended:
+        folder = RunFolder(workplace.results / "tiny" / "runs" / run.key)
+        folder.write_experiment(run.experiment, {})
+        folder.write_result(RunResult(status=status, metrics={}, images=320, seconds=1.0))
     before = files(workplace.results)
     status, out, err = workplace.call("search", "--plan", workplace.study, "study.confirmation.max_seeds=4")
     assert (status, err) == (0, "")
@@ -133,14 +132,14 @@ def test_what_is_done_is_not_planned_again(workplace: Any, one_second: None) -> 
     ],
 )
 def test_a_plan_says_how_many_trials_each_limit_is_enough_for(
-    workplace: Any, one_second: None, limit: str, words: str
+    workplace: Workplace, one_second: None, limit: str, words: str
 ) -> None:
     status, out, _ = workplace.call("search", "--plan", workplace.study, limit)
     assert status == 0
     assert words in out
 
 
-def test_early_stopping_is_named_as_what_may_take_less(workplace: Any, one_second: None) -> None:
+def test_early_stopping_is_named_as_what_may_take_less(workplace: Workplace, one_second: None) -> None:
     def planned(*overrides: str) -> str:
         status, out, _ = workplace.call("search", "--plan", workplace.study, *overrides)
         assert status == 0
@@ -151,7 +150,7 @@ def test_early_stopping_is_named_as_what_may_take_less(workplace: Any, one_secon
     assert "stopped early" not in planned()
 
 
-def test_steps_that_fail_are_told_as_a_mistake(workplace: Any, two_cpus: None) -> None:
+def test_steps_that_fail_are_told_as_a_mistake(workplace: Workplace, two_cpus: None) -> None:
     Path(f"{workplace.log}.raise").touch()
     before = files(workplace.results)
     status, out, err = workplace.call("search", "--plan", workplace.study, workplace.watched())
@@ -160,7 +159,7 @@ def test_steps_that_fail_are_told_as_a_mistake(workplace: Any, two_cpus: None) -
     assert files(workplace.results) == before
 
 
-def test_a_plan_is_refused_like_the_study(workplace: Any, no_ray: None) -> None:
+def test_a_plan_is_refused_like_the_study(workplace: Workplace, no_ray: None) -> None:
     status, out, err = workplace.call("search", "--plan", workplace.study, "study.max_images=100")
     assert (status, out) == (2, "")
     assert "study.max_images: 100 is not enough for " in err

@@ -11,10 +11,10 @@ import sysconfig
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from support.workplace import Workplace
 
 REPOSITORY = Path(__file__).parents[2]
 Wait = Callable[[Callable[[], bool], float], bool]
@@ -24,7 +24,7 @@ Wait = Callable[[Callable[[], bool], float], bool]
 class Head:
     """A cluster of one node, and a shell on it."""
 
-    workplace: Any
+    workplace: Workplace
     folder: Path
     ports: tuple[int, ...]
     environment: dict[str, str] = field(default_factory=dict)
@@ -111,7 +111,9 @@ def free_ports(number: int) -> tuple[int, ...]:
 
 
 @pytest.fixture(scope="module")
-def head(make_workplace: Callable[[], Any], tmp_path_factory: pytest.TempPathFactory, wait_for: Wait) -> Iterator[Head]:
+def head(
+    make_workplace: Callable[[], Workplace], tmp_path_factory: pytest.TempPathFactory, wait_for: Wait
+) -> Iterator[Head]:
     workplace = make_workplace()
     head = Head(workplace, tmp_path_factory.mktemp("ray"), free_ports(4))
     generate = [*head._ray, "get-auth-token", "--generate"]

@@ -184,7 +184,7 @@ class Median(Stopping):
 
 
 class MedianStopper(Stopper):
-    def hopeless(self, trial):
+    def should_stop(self, trial):
         point = self.curves[trial][-1]
         others = [p.value for curve in self.curves.values() for p in curve if p.images == point.images]
         return point.value > statistics.median(others)

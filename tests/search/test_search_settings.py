@@ -10,45 +10,43 @@ import numpy as np
 import optuna
 import pytest
 from optuna.storages.journal import JournalFileBackend
+from support.theatre import Theatre, confirmation_of
+from support.workplace import Workplace
 
-from curriculum_search.search.confirm import ConfirmationPhase
-from curriculum_search.search.execution.jobs import Exhausted, Job, Outcome, Status
-from curriculum_search.search.phases import SearchPhase
+from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
+from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.study import StudyFile
+from curriculum_search.training import Report
 
 FINISHED = Outcome(status=Status.FINISHED)
 Make = Callable[[StudyFile], SearchPhase]
 
 
 def order_of(job: Job) -> str:
-    return str(job.experiment["curriculum"]["order"]["kind"])
+    return str(job.experiment.curriculum.order.to_dict()["kind"])
 
 
-def confirmation_of(search: SearchPhase) -> ConfirmationPhase:
-    return ConfirmationPhase(search.file, search.book, search.finished(), search.pareto())
-
-
-def _trials(workplace: Any, name: str = "tiny") -> list[Any]:
+def _trials(workplace: Workplace, name: str = "tiny") -> list[Any]:
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(workplace.results / name / "study.journal")))
     return optuna.load_study(study_name=name, storage=storage).get_trials()
 
 
 def test_a_trial_of_several_seeds_is_worth_their_mean_and_one_stopped_run_ends_it(
-    workplace: Any, make_search: Make, theatre: Any
+    workplace: Workplace, make_search: Make
 ) -> None:
     search = make_search(workplace.load("study.trials=3", "study.seeds_per_trial=2"))
-    jobs = theatre(search).play()
-    assert Counter(job.experiment["seed"] for job in jobs) == {0: 2 + 3, 1: 2 + 3}
+    jobs = Theatre(search).play()
+    assert Counter(job.experiment.seed for job in jobs) == {0: 2 + 3, 1: 2 + 3}
     for candidate in search.finished():
-        seeds = [search.book.result(run.experiment.identity()) for run in search.runs(candidate.arm)]
+        seeds = [search.store.result(run.key) for run in search.runs_of(candidate.arm)]
         assert candidate.values[0] == pytest.approx(statistics.fmean(r.metrics["val_loss"] for r in seeds if r))
     told = {trial.number: trial.value for trial in _trials(workplace)}
-    assert told == {c.entry.trial: c.values[0] for c in search.finished() if c.entry.trial is not None}
+    assert told == {c.run.trial: c.values[0] for c in search.finished() if c.run.trial is not None}
     assert confirmation_of(search).plan.first_seed == 2
 
     spoilt = make_search(workplace.load("study.trials=3", "study.seeds_per_trial=2", "study.name=spoilt"))
     diverged = Outcome(status=Status.DIVERGED, reason="nan")
-    jobs = theatre(spoilt, end=lambda job: diverged if order_of(job) == "none" else FINISHED).play()
+    jobs = Theatre(spoilt, end=lambda job: diverged if order_of(job) == "none" else FINISHED).play()
     assert [t.state.name for t in _trials(workplace, "spoilt")].count("FAIL") == sum(
         t.params["curriculum.order.kind"] == '"none"' or t.params["curriculum.order.kind"] == "none"
         for t in _trials(workplace, "spoilt")
@@ -56,11 +54,11 @@ def test_a_trial_of_several_seeds_is_worth_their_mean_and_one_stopped_run_ends_i
     assert not make_search(spoilt.file).pending()
 
 
-def test_a_proxy_searches_small_and_confirms_large(workplace: Any, make_search: Make, theatre: Any) -> None:
+def test_a_proxy_searches_small_and_confirms_large(workplace: Workplace, make_search: Make) -> None:
     file = workplace.load("study.trials=4", "study.proxy={model.hidden_size: 8}")
     search = make_search(file)
-    jobs = theatre(search).play()
-    assert {job.experiment["model"]["hidden_size"] for job in jobs} == {8}
+    jobs = Theatre(search).play()
+    assert {job.experiment.model.hidden_size for job in jobs} == {8}
     confirmation = confirmation_of(search)
     (leader,) = confirmation.plan.leaders
     # The control has the exposure of the leader's first run at the full size, so that has to end before it can begin.
@@ -68,16 +66,16 @@ def test_a_proxy_searches_small_and_confirms_large(workplace: Any, make_search: 
     while isinstance(job := confirmation.next(), Job):
         jobs.append(job)
     assert job is Exhausted.WAIT
-    assert jobs[0].key == confirmation.entry("no_curriculum", 1).experiment.identity()
-    assert confirmation.entry(leader, 1).experiment.identity() in {job.key for job in jobs}
+    assert jobs[0].key == confirmation.run("no_curriculum", 1).key
+    assert confirmation.run(leader, 1).key in {job.key for job in jobs}
     assert set(confirmation.arms) == {"no_curriculum", "published", leader}
     exposure = {"edges": [0.0, 0.5, 1.0], "mass": [0.4, 0.6]}
-    report = {"images": 320, "metrics": {"val_loss": 1.0, "fd_pca4_24": 1.0, "unlocked_share": 1.0}, "switches": []}
+    report = Report(images=320, metrics={"val_loss": 1.0, "fd_pca4_24": 1.0, "unlocked_share": 1.0})
     for job in jobs:
-        confirmation.reported(job, {**report, "exposure": exposure})
+        confirmation.reported(job, replace(report, exposure=exposure))
         confirmation.ended(job, FINISHED)
-    jobs = theatre(confirmation).play()
-    assert {job.experiment["model"]["hidden_size"] for job in jobs} == {16}
+    jobs = Theatre(confirmation).play()
+    assert {job.experiment.model.hidden_size for job in jobs} == {16}
     control = confirmation.arms[confirmation.plan.controls[leader]]
     assert control.values["density.mass"] == [0.4, 0.6]
     assert confirmation_of(search).arms == confirmation.arms  # after a restart
@@ -93,39 +91,37 @@ def test_a_proxy_searches_small_and_confirms_large(workplace: Any, make_search: 
     ],
 )
 def test_a_proxy_is_written_by_dotted_path_or_nested_and_changes_nothing_else(
-    workplace: Any, make_search: Make, theatre: Any, proxy: str
+    workplace: Workplace, make_search: Make, proxy: str
 ) -> None:
     file = workplace.load("study.trials=3", proxy)
     assert file.small == replace(file.base, model=replace(file.base.model, hidden_size=8))
     before = file.fingerprint()
-    theatre(make_search(file)).play()
+    Theatre(make_search(file)).play()
     assert file.fingerprint() == before
     assert not make_search(workplace.load("study.trials=3", proxy)).pending()
 
 
 def test_a_choice_that_is_a_mapping_stays_as_it_is_where_a_parameter_lies_below_it(
-    workplace: Any, make_search: Make, theatre: Any
+    workplace: Workplace, make_search: Make
 ) -> None:
     space = (
         "space.curriculum.pacing={kind: categorical, choices: [{kind: linear, start_unlocked: 0.1}, {kind: root}]}",
         "space.curriculum.pacing.end_share={kind: float, low: 0.1, high: 0.8}",
     )
-    theatre(make_search(workplace.load("study.trials=6", *space))).play()
-    assert len(theatre(make_search(workplace.load("study.trials=8", *space))).play()) == 2
+    Theatre(make_search(workplace.load("study.trials=6", *space))).play()
+    assert len(Theatre(make_search(workplace.load("study.trials=8", *space))).play()) == 2
     assert {t.params["curriculum.pacing"] for t in _trials(workplace)} <= {
         '{"kind": "linear", "start_unlocked": 0.1}',
         '{"kind": "root"}',
     }
 
 
-def test_with_several_objectives_the_leaders_come_from_the_pareto_set(
-    workplace: Any, make_search: Make, theatre: Any
-) -> None:
+def test_with_several_objectives_the_leaders_come_from_the_pareto_set(workplace: Workplace, make_search: Make) -> None:
     file = workplace.load(
         "study.trials=8", "study.secondary_objectives=[images_to_baseline]", "study.confirmation.leaders=3"
     )
     search = make_search(file)
-    theatre(search).play()
+    Theatre(search).play()
     candidates = search.finished()
     by_name = {candidate.arm.name: candidate.values for candidate in candidates}
     # No curriculum needs all its images to come to its own end; the loss of a played run falls by 0.24 from first to
@@ -144,7 +140,7 @@ def test_with_several_objectives_the_leaders_come_from_the_pareto_set(
     assert [trial.values for trial in _trials(workplace)] == [list(by_name[f"trial {n}"]) for n in range(8)]
 
 
-def test_a_trial_waits_for_the_value_of_ordinary_training(workplace: Any, make_search: Make, theatre: Any) -> None:
+def test_a_trial_waits_for_the_value_of_ordinary_training(workplace: Workplace, make_search: Make) -> None:
     file = workplace.load("study.trials=1", "study.secondary_objectives=[images_to_baseline]")
     search = make_search(file)
     baseline, published, trial = search.next(), search.next(), search.next()
@@ -152,7 +148,7 @@ def test_a_trial_waits_for_the_value_of_ordinary_training(workplace: Any, make_s
     assert isinstance(published, Job)
     assert isinstance(trial, Job)
     for job in (trial, published):
-        search.reported(job, {"images": 320, "metrics": {"val_loss": 1.0, "unlocked_share": 1.0}, "switches": []})
+        search.reported(job, Report(images=320, metrics={"val_loss": 1.0, "unlocked_share": 1.0}))
         search.ended(job, FINISHED)
     assert [t.state.name for t in _trials(workplace)] == ["RUNNING"]
     again = make_search(file)  # and the driver is killed
@@ -160,13 +156,13 @@ def test_a_trial_waits_for_the_value_of_ordinary_training(workplace: Any, make_s
     assert isinstance(job, Job)
     assert job.key == baseline.key
     assert again.next() is Exhausted.DONE
-    again.reported(job, {"images": 320, "metrics": {"val_loss": 2.0, "unlocked_share": 1.0}, "switches": []})
+    again.reported(job, Report(images=320, metrics={"val_loss": 2.0, "unlocked_share": 1.0}))
     again.ended(job, FINISHED)
     assert [t.state.name for t in _trials(workplace)] == ["COMPLETE"]
 
 
 def test_a_trial_that_is_the_same_training_as_a_running_baseline_is_trained_once(
-    workplace: Any, make_search: Make, theatre: Any
+    workplace: Workplace, make_search: Make
 ) -> None:
     file = workplace.load("study.trials=2", "space.training.learning_rate=null")
     search = make_search(file)
@@ -175,7 +171,7 @@ def test_a_trial_that_is_the_same_training_as_a_running_baseline_is_trained_once
         jobs.append(job)  # all at the same time
     assert len({job.key for job in jobs}) == len(jobs)
     for job in jobs:
-        search.reported(job, {"images": 320, "metrics": {"val_loss": 1.0, "unlocked_share": 1.0}, "switches": []})
+        search.reported(job, Report(images=320, metrics={"val_loss": 1.0, "unlocked_share": 1.0}))
         search.ended(job, FINISHED)
     trials = _trials(workplace)
     assert [trial.state.name for trial in trials] == ["COMPLETE"] * 2

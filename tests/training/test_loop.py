@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from curriculum_search.curriculum import Curriculum, EasyToHard, HardToEasy, Linear, NoOrder, Plateau, RandomOrder
 from curriculum_search.data import Array, Digits
-from curriculum_search.diffusion import DDPM, EDM, Flow, HeunSampler
+from curriculum_search.diffusion import DDPM, EDM, Flow, HeunSampler, Histogram
 from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Experiment
 from curriculum_search.training import CHECKPOINT, GRID, PlainSession, Report
@@ -179,7 +179,7 @@ def test_the_exposure_is_the_time_average_of_the_laws_and_that_of_the_draws(
     )
     for images in range(16, 336, 16):
         sampler.update(images)
-    expected = sampler.exposure().to_histogram()
+    expected = Histogram.of(sampler.exposure())
     assert result.exposure == {"edges": list(expected.edges), "mass": list(expected.mass)}
     assert sum(expected.mass) == pytest.approx(1.0)
     drawn, _ = np.histogram(torch.cat([step.q for step in steps]).numpy(), bins=result.exposure["edges"])

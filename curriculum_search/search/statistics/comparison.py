@@ -24,12 +24,12 @@ is tested in the same way, but how much worse it is cannot be told.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, stdtrit
 
+from curriculum_search.direction import Direction
 from curriculum_search.search.statistics.sequential import (
     Array,
     Moments,
@@ -73,7 +73,8 @@ class Plan:
         leaders: the arms that the search found best.
         controls: leader to its exposure-matched control.
         baselines: further arms.
-        rivals: other settings that the reference may be trained with; each of them is tried on `min_seeds` seeds.
+        reference_variants: how many other settings the reference may be trained with; each is tried on `min_seeds`
+            seeds.
         direction: whether less or more is better.
         min_seeds: seeds that every arm gets.
         max_seeds: seeds that an arm can get.
@@ -86,8 +87,8 @@ class Plan:
     leaders: tuple[str, ...]
     controls: Mapping[str, str] = field(default_factory=dict)
     baselines: tuple[str, ...] = ()
-    rivals: int = 0
-    direction: Literal["minimize", "maximize"] = "minimize"
+    reference_variants: int = 0
+    direction: Direction = Direction.MINIMIZE
     min_seeds: int = 4
     max_seeds: int = 12
     first_seed: int = 0
@@ -112,7 +113,7 @@ class Plan:
     @property
     def sign(self) -> int:
         """What makes a difference positive where it is a gain."""
-        return 1 if self.direction == "maximize" else -1
+        return self.direction.sign
 
     @property
     def reference_factor(self) -> int:
@@ -132,12 +133,12 @@ class Plan:
     @property
     def least_runs(self) -> int:
         """Runs of a confirmation in which no arm gets more than `min_seeds`."""
-        return (len(self.arms) + self.reference_factor + self.rivals) * self.min_seeds
+        return (len(self.arms) + self.reference_factor + self.reference_variants) * self.min_seeds
 
     @property
     def most_runs(self) -> int:
         """Runs of a confirmation in which every arm gets `max_seeds`."""
-        return (len(self.arms) + self.reference_factor) * self.max_seeds + self.rivals * self.min_seeds
+        return (len(self.arms) + self.reference_factor) * self.max_seeds + self.reference_variants * self.min_seeds
 
     def leading_runs(self, num_seeds: int) -> int:
         """Runs of a confirmation in which leaders, controls and reference get `num_seeds`, all else `min_seeds`."""

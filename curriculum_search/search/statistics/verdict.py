@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from curriculum_search.search.objectives import reach
 from curriculum_search.search.statistics.comparison import Comparison, Contrast, Plan, Results, compare, seeds_compared
+from curriculum_search.search.statistics.curves import reach
 from curriculum_search.search.statistics.sequential import Array
 
 #: Arm to seed to a learning curve: images seen and values, of equal length.
 Curves = Mapping[str, Mapping[int, tuple[Sequence[int], Sequence[float]]]]
 
 #: An arm is given up when the chance that its remaining seeds decide for it falls below this.
-_HOPELESS = 0.05
+_LEAST_CHANCE = 0.05
 #: Mean curves drawn for the interval of `Sooner`.
 _DRAWS = 2000
 
@@ -96,7 +96,7 @@ def _targets(plan: Plan, results: Results, step: int, reach: Mapping[str, int]) 
             for arm in (leader, control):
                 if arm in done and done[arm] == order.num_seeds:
                     chances[arm] = max(order.chance_either, chances.get(arm, 0.0))
-    open_arms = [arm for arm, chance in chances.items() if chance >= _HOPELESS and done[arm] < limits[arm]]
+    open_arms = [arm for arm, chance in chances.items() if chance >= _LEAST_CHANCE and done[arm] < limits[arm]]
     open_arms.sort(key=lambda arm: -chances[arm])
     return [(arm, min(done[arm] + step, limits[arm])) for arm in open_arms]
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from curriculum_search.direction import Direction
 from curriculum_search.search.statistics.comparison import Contrast, Plan, compare
 from curriculum_search.search.statistics.verdict import allocate, judge, sooner
 
@@ -112,7 +113,7 @@ def test_intervals_hold_the_truth_and_leave_out_zero_where_a_difference_is_claim
 def test_a_metric_that_is_maximised_gives_the_mirrored_verdict() -> None:
     results = full(PLAN, FLAT | {"A": 5.0, "reversed": 14.0})
     mirrored = {arm: {seed: -value for seed, value in values.items()} for arm, values in results.items()}
-    ups = compare(replace(PLAN, direction="maximize"), mirrored)
+    ups = compare(replace(PLAN, direction=Direction.MAXIMIZE), mirrored)
     for contrast, down in compare(PLAN, results).items():
         up = ups[contrast]
         assert (up.claimed, up.better, up.p_value) == (down.claimed, down.better, pytest.approx(down.p_value))
@@ -250,8 +251,8 @@ def test_the_share_is_of_the_mean_that_the_difference_is_taken_from() -> None:
 
 
 def test_there_is_no_share_of_a_mean_near_zero() -> None:
-    results = full(replace(PLAN, direction="maximize"), dict.fromkeys(FLAT, 0.05) | {"A": 4.0})
-    sentence = judge(replace(PLAN, direction="maximize"), results, metric="score").sentence
+    results = full(replace(PLAN, direction=Direction.MAXIMIZE), dict.fromkeys(FLAT, 0.05) | {"A": 4.0})
+    sentence = judge(replace(PLAN, direction=Direction.MAXIMIZE), results, metric="score").sentence
     assert " in score, p < 0.001 over all arms and looks, after 10 seeds;" in sentence
 
 

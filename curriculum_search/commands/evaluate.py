@@ -1,0 +1,145 @@
+"""The full evaluation of a trained run: what jobs/evaluate.py does."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from curriculum_search.evaluation import Diverged, Table, evaluate, save_grid
+from curriculum_search.experiment import Experiment
+from curriculum_search.loading import UserError, define_plugins, load_experiment, read_plugins, validated, with_values
+from curriculum_search.runs.folder import RunFolder
+from curriculum_search.runs.job import one_line
+from curriculum_search.runs.workspace import workspace
+from curriculum_search.tracking import STUDY
+from curriculum_search.training import default_device
+from curriculum_search.training.checkpoint import load
+
+_FOLDER = "evaluate"
+_GRID = "samples.png"
+_TABLE = "evaluation.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A trained run.
+
+    Attributes:
+        experiment: what was trained, with the evaluation that is wanted now.
+        identity: of what was trained.
+        checkpoint: its last checkpoint.
+    """
+
+    experiment: Experiment
+    identity: str
+    checkpoint: Path
+
+
+def find_trained(target: Path, overrides: Mapping[str, Any], root: Path) -> Trained:
+    """The run that a checkpoint, a run's folder or an experiment file stands for.
+
+    Args:
+        target: a checkpoint, the folder that it lies in, or an experiment in YAML such as a best.yaml.
+        overrides: of the experiment, by dotted path; only its evaluation can differ from what was trained.
+        root: the folder of all results, where the run of an experiment file is looked for.
+
+    Raises:
+        UserError: there is no such run, or an override is of something that was trained.
+    """
+    for path in overrides:
+        if not path.startswith("evaluation."):
+            raise UserError(f"command line: {path}: only evaluation.* can differ from what was trained")
+    if target.suffix in (".yaml", ".yml"):
+        identity = _identity(load_experiment(target, {})[0], target)
+        experiment, _ = load_experiment(target, overrides)
+        folders = [target.parent, *(p for p in (root.iterdir() if root.is_dir() else ()) if p.is_dir())]
+        candidates = [RunFolder(folder / "runs" / identity).checkpoint for folder in folders]
+        found = next((path for path in candidates if path.exists()), None)
+        if found is None:
+            raise UserError(
+                f"{target}: has no checkpoint beside it nor under {root}; train it first: python jobs/train.py {target}"
+            )
+        return Trained(experiment=experiment, identity=identity, checkpoint=found)
+    saved = RunFolder(target).checkpoint if target.is_dir() else target
+    folder = RunFolder(saved.parent)
+    config, raw = folder.experiment, folder.read_experiment()
+    if not saved.exists() or not raw:
+        raise UserError(
+            f"{target}: is no run: it needs {folder.checkpoint.name} and {config.name}, whole, in one folder"
+        )
+    define_plugins(read_plugins(raw["plugins"], str(config), saved.parent))
+    identity = _identity(validated(Experiment, raw, str(config)), config)
+    experiment = validated(Experiment, with_values(raw, overrides, "command line"), str(config))
+    return Trained(experiment=experiment, identity=identity, checkpoint=saved)
+
+
+def _identity(experiment: Experiment, where: Path) -> str:
+    try:
+        return experiment.identity()
+    except OSError as error:
+        raise UserError(f"{where}: {error.filename} cannot be read ({error.strerror})") from error
+
+
+def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: int) -> Table:
+    """Evaluate a run over seed blocks, print the table and log it to MLflow.
+
+    The same evaluation again gives the same files and the same run in MLflow; other settings, or the same run after
+    more images, others.
+
+    Raises:
+        UserError: MLflow does not answer, the evaluation does not fit the data, the checkpoint cannot be read or does
+            not fit its config, or the run has diverged.
+    """
+    experiment, device = run.experiment, default_device()
+    torch.set_num_threads(experiment.resources.cpus_per_worker)
+    try:
+        experiment.check()
+        state = load(run.checkpoint, device)
+    except ValueError as error:
+        raise UserError(f"{run.checkpoint}: {error}") from error
+    settings = json.dumps([experiment.evaluation.to_dict(), num_blocks, state["images"]], sort_keys=True)
+    key = f"{run.identity}-{hashlib.sha256(settings.encode()).hexdigest()[:8]}"
+    folder = root / _FOLDER / key
+    with workspace(folder, root=root, name=key) as space:
+        space.connect()
+        try:
+            table = _evaluate(experiment, state["ema"], device, cache_dir, num_blocks)
+        except (ValueError, FileNotFoundError, Diverged) as error:
+            raise UserError(f"{run.checkpoint}: {error}") from error
+        save_grid(table.grid, folder / _GRID)
+        (folder / _TABLE).write_text(table.text() + "\n")
+        name = f"{experiment.curriculum.describe()}, seed {experiment.seed}"
+        tags = {"role": "evaluation", "protocol": table.protocol}
+        space.begin(name=f"evaluate: {name}", params={"checkpoint": run.identity}, tags=tags)
+        space.tracker.log_metrics(STUDY, state["images"], table.metrics())
+        for path in (folder / _GRID, folder / _TABLE):
+            space.tracker.log_artifact(STUDY, path)
+        space.finish()
+    print(f"{run.checkpoint} ({name}), {state['images']:,} images seen\n")
+    print(table.text())
+    print(f"\nSamples: {folder / _GRID}\nMLflow:  {space.tracker.page()}", flush=True)
+    return table
+
+
+def _evaluate(
+    experiment: Experiment, weights: Mapping[str, Any], device: torch.device, cache_dir: Path, num_blocks: int
+) -> Table:
+    network = experiment.build_network(experiment.data.load()).to(device)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ValueError(f"does not fit the experiment: {one_line(error)}") from error
+    network.eval().requires_grad_(False)
+    return evaluate(
+        experiment.evaluation,
+        network=network,
+        process=experiment.process,
+        source=experiment.data,
+        device=device,
+        cache_dir=cache_dir,
+        num_blocks=num_blocks,
+    )

@@ -1,0 +1,141 @@
+"""One experiment on its own: what jobs/train.py runs."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from curriculum_search.evaluation import Diverged
+from curriculum_search.experiment import Experiment
+from curriculum_search.loading import UserError
+from curriculum_search.runs.cluster import Cluster
+from curriculum_search.runs.executor import run_jobs
+from curriculum_search.runs.folder import RunFolder
+from curriculum_search.runs.job import Exhausted, Job, Outcome, RunError, Status
+from curriculum_search.runs.result import RunResult
+from curriculum_search.runs.store import RunStore
+from curriculum_search.runs.workspace import make_tracker, workspace
+from curriculum_search.tracking import Tracker
+from curriculum_search.training import PlainSession, Report, default_device, train
+
+_FOLDER = "train"
+
+
+def train_single(
+    experiment: Experiment, plugins: Mapping[str, str], *, where: str, root: Path, cache_dir: Path
+) -> RunResult:
+    """Train one experiment, from its checkpoint if it has one; one that has ended is only shown.
+
+    With one worker it is trained in this process, with several through Ray.
+
+    Args:
+        experiment: what is trained.
+        plugins: file name to source text of the user's own kinds.
+        where: the experiment's file, for messages.
+        root: the folder of all results; the run's is ``root/train/runs/<identity>``.
+        cache_dir: where reference statistics are kept.
+
+    Raises:
+        UserError: the data are missing, do not fit, or the cluster or MLflow does not answer.
+    """
+    try:
+        experiment.check()
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error
+    key = experiment.identity()
+    run_dir = root / _FOLDER / "runs" / key
+    result, tracker = RunFolder(run_dir).read_result(), make_tracker(run_dir, root=root, name=key)
+    if result is None or result.status is Status.FAILED:
+        result, tracker = _run(experiment, key, plugins, root=root, cache_dir=cache_dir)
+    print(f"{result.status.value} after {result.images:,} images: {result.reason}".rstrip(": "))
+    for metric, value in result.metrics.items():
+        print(f"  {metric} = {value!r}")
+    print(f"Run:    {run_dir}\nMLflow: {tracker.page()}", flush=True)
+    return result
+
+
+def _run(
+    experiment: Experiment, key: str, plugins: Mapping[str, str], *, root: Path, cache_dir: Path
+) -> tuple[RunResult, Tracker]:
+    """Train, or go on; whatever ends it, the run's folder and MLflow know."""
+    metric = experiment.evaluation.metric_names(final=False)[0]
+    folder, resources = root / _FOLDER, experiment.resources
+    several = resources.workers > 1
+    # A workspace of its own, so that several runs can be trained at the same time.
+    with (
+        Cluster(dashboard=several) as cluster,
+        workspace(folder / "runs" / key, root=root, name=key) as space,
+        RunStore(
+            folder,
+            cache_dir=cache_dir,
+            plugins=plugins,
+            tracker=space.tracker,
+            objective=metric,
+            direction=experiment.evaluation.direction(metric),
+        ) as store,
+    ):
+        space.connect()
+        if several:
+            cluster.capacity(resources)
+        store.forget_failure(key)
+        source = _OneRun(store, experiment, key)
+        space.begin(name=f"train: {source.name}")
+        if several:
+            run_jobs(source, resources=resources, concurrency=1, scratch=space.folder / "tune")
+        else:
+            _train_here(source)
+        result = store.result(key)
+        assert result is not None
+        space.finish("FAILED" if result.status is Status.FAILED else "FINISHED")
+    return result, space.tracker
+
+
+class _OneRun:
+    """A source of one job."""
+
+    def __init__(self, store: RunStore, experiment: Experiment, key: str) -> None:
+        self.store, self.experiment, self.key = store, experiment, key
+        self.name = f"{experiment.curriculum.describe()}, seed {experiment.seed}"
+        self._given = False
+
+    def next(self) -> Job | Exhausted:
+        if self._given:
+            return Exhausted.DONE
+        self._given = True
+        return self.start()
+
+    def start(self) -> Job:
+        """The job."""
+        tags = {"role": "single", "curriculum": self.experiment.curriculum.describe()}
+        return self.store.start(self.key, self.experiment, name=self.name, tags=tags)
+
+    def reported(self, job: Job, report: Report) -> bool:
+        if self.store.reported(job.key, report):
+            shown = {self.store.objective, "val_loss", "train_loss", "unlocked_share", "images_per_second"}
+            words = ", ".join(f"{name} {value:.4g}" for name, value in report.metrics.items() if name in shown)
+            print(f"{report.images:,} images: {words}", flush=True)
+        return False
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        self.store.ended(job.key, outcome)
+
+    def tick(self) -> None:
+        """A line per report is enough."""
+
+
+def _train_here(source: _OneRun) -> None:
+    """Train in this process."""
+    job = source.start()
+
+    class StoreSession(PlainSession):
+        def report(self, report: Report) -> None:
+            source.reported(job, report)
+
+    try:
+        train(job.experiment, StoreSession(run_dir=job.run_dir, device=default_device()), job.cache_dir)
+    except Diverged as error:
+        outcome = Outcome(status=Status.DIVERGED, reason=str(error))
+    except Exception as error:
+        failure = RunError.of(error)
+        outcome = Outcome(status=Status.FAILED, reason=failure.reason, trace=failure.trace)
+    else:
+        outcome = Outcome(status=Status.FINISHED)
+    source.ended(job, outcome)

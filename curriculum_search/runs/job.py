@@ -1,0 +1,132 @@
+"""What is handed out and what comes back: a job is one training run, an outcome is how it ended."""
+
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from curriculum_search.experiment import Experiment
+from curriculum_search.loading import define_plugins, validated
+from curriculum_search.training import Report
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Job:
+    """One training run.
+
+    Attributes:
+        key: the experiment's identity, which is also the name of the run's folder.
+        experiment: the resolved experiment.
+        run_dir: the run's folder, on storage that all nodes see.
+        cache_dir: where reference statistics are kept between runs.
+        plugins: name to source text of the files that define kinds of the user's own.
+        working_dir: the command's current folder, which relative paths in the experiment start at.
+    """
+
+    key: str
+    experiment: Experiment
+    run_dir: Path
+    cache_dir: Path
+    plugins: Mapping[str, str]
+    working_dir: Path
+
+    def __repr__(self) -> str:
+        return f"Job({self.key})"
+
+    def encode(self) -> dict[str, Any]:
+        """The job as plain values, for a process in which the user's own kinds are not defined yet."""
+        return {**vars(self), "experiment": self.experiment.to_dict(), "plugins": dict(self.plugins)}
+
+    @classmethod
+    def decode(cls, fields: Mapping[str, Any]) -> Self:
+        """The job that `encode` wrote; defines the user's own kinds in this process first."""
+        define_plugins(fields["plugins"])
+        return cls(**{**fields, "experiment": validated(Experiment, fields["experiment"], fields["key"])})
+
+
+class Status(Enum):
+    """How a run ended.
+
+    FINISHED: it saw all its images.
+    STOPPED: the stopping rule ended it early.
+    DIVERGED: a loss, weight or image was not finite.
+    FAILED: an error that a restart did not mend.
+    """
+
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        status: how.
+        reason: in words why, if it went wrong.
+        trace: where the error was raised, if one ended it.
+    """
+
+    status: Status
+    reason: str = ""
+    trace: str = ""
+
+
+class RunError(Exception):
+    """An error that ended a run, in words, for its own class may not survive the way from the run to the driver.
+
+    Attributes:
+        reason: type and message on one line.
+        trace: where it was raised, and what it came from.
+    """
+
+    def __init__(self, reason: str, trace: str) -> None:
+        super().__init__(reason, trace)
+        self.reason = reason
+        self.trace = trace
+
+    def __str__(self) -> str:
+        return self.reason
+
+    @classmethod
+    def of(cls, error: BaseException) -> "RunError":
+        """What there is to say of an error that is being handled."""
+        return cls(one_line(error), "".join(traceback.format_exception(error)))
+
+
+def one_line(error: BaseException) -> str:
+    """An error's type and its message: the first line that says something, for the later ones are advice or detail."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    message = " ".join(lines[:2]) if lines and lines[0].endswith(":") else (lines or [""])[0]
+    return ": ".join(filter(None, [type(error).__name__, message]))
+
+
+class Exhausted(Enum):
+    """What a source of jobs answers when it has none to give.
+
+    WAIT: none before another job has ended.
+    DONE: none ever again.
+    """
+
+    WAIT = "wait"
+    DONE = "done"
+
+
+class JobSource(Protocol):
+    """Hands out jobs and hears how they go; every method is called in the driver, one call at a time."""
+
+    def next(self) -> Job | Exhausted:
+        """The next job to start, now that there is room for it."""
+
+    def reported(self, job: Job, report: Report) -> bool:
+        """Take what a run says at an evaluation; True stops the run."""
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        """Take how a run ended."""
+
+    def tick(self) -> None:
+        """Called now and then while jobs run, for showing progress."""

@@ -1,0 +1,317 @@
+"""The runs of a command, on disk, at work and in MLflow: one owner of what each has seen and how it ended.
+
+What is in the runs' folders is the truth: MLflow is a copy of it, and a run that has a result is never trained again.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from curriculum_search.direction import Direction
+from curriculum_search.experiment import Experiment
+from curriculum_search.runs.folder import RunFolder
+from curriculum_search.runs.job import Job, Outcome, Status
+from curriculum_search.runs.result import Curve, RunResult
+from curriculum_search.tracking import Tracker
+from curriculum_search.training import Report
+
+
+@dataclass(kw_only=True)
+class RunRecord:
+    """A run that has a folder.
+
+    Attributes:
+        key: its identity.
+        seed: of the run; None where a killed command has left its config half written.
+        gpus: that it holds while it is at work.
+        adopted: whether another study has trained it, so that it has cost this one nothing.
+        images: that it has reported.
+        status: how it ended; None if it has not.
+        seconds: that it took, if it has ended.
+    """
+
+    key: str
+    seed: int | None
+    gpus: float
+    adopted: bool
+    images: int
+    status: Status | None
+    seconds: float
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has ended for good: a run that an error ended is tried again."""
+        return self.status not in (None, Status.FAILED)
+
+
+@dataclass(kw_only=True)
+class LiveRun:
+    """A run that has been handed out and has not ended.
+
+    Attributes:
+        record: what is written down of it.
+        name: in words.
+        total_images: that it is to see.
+        number: its place among the runs that this command has handed out since nothing was last at work.
+        began: when it was handed out, by the store's clock, in seconds.
+        images_before: images that it had seen then.
+        first_report: when it reported first since then, and images seen; None before that.
+    """
+
+    record: RunRecord
+    name: str
+    total_images: int
+    number: int
+    began: float
+    images_before: int
+    first_report: tuple[float, int] | None = None
+
+    @property
+    def images(self) -> int:
+        """Images that it has reported."""
+        return self.record.images
+
+    @property
+    def share(self) -> float:
+        """Share of its images that it has reported."""
+        return self.images / self.total_images
+
+
+class RunStore:
+    """Keeps the runs of a study or command: makes their folders, writes what they report, and knows which have ended.
+
+    As a context manager, it says at its end that what is under way is so no more.
+
+    Args:
+        root: the folder of the study; the runs' are ``root/runs/<key>``.
+        cache_dir: where reference statistics are kept.
+        plugins: file name to source text of the user's own kinds.
+        tracker: the copy in MLflow.
+        objective: the metric whose best and last values stand for a run.
+        direction: whether less or more of it is better.
+        clock: gives seconds.
+
+    Attributes:
+        live: the runs under way, by key.
+        begun: how many have been handed out since nothing was last at work.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        cache_dir: Path,
+        plugins: Mapping[str, str],
+        tracker: Tracker,
+        objective: str,
+        direction: Direction,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.root = root
+        self.cache_dir = cache_dir
+        self.plugins = plugins
+        self.tracker = tracker
+        self.objective = objective
+        self.direction = direction
+        self.clock = clock
+        self.live: dict[str, LiveRun] = {}
+        self.begun = 0
+        self._curves: dict[str, Curve] = {}
+        self._results: dict[str, RunResult] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abandon()
+
+    def folder(self, key: str) -> RunFolder:
+        """The folder of a run."""
+        return RunFolder(self.root / "runs" / key)
+
+    @cached_property
+    def records(self) -> dict[str, RunRecord]:
+        """Every run that has a folder, by key; read once, and kept up to date."""
+        return {record.key: record for record in recorded_runs(self.root)}
+
+    def result(self, key: str) -> RunResult | None:
+        """How a run ended; None if it has not."""
+        if key not in self._results and (result := self.folder(key).read_result()) is not None:
+            self._results[key] = result
+        return self._results.get(key)
+
+    def curve(self, key: str) -> Curve:
+        """What a run has reported, from its log the first time it is asked for."""
+        if key not in self._curves:
+            self._curves[key] = self.folder(key).read_curve()
+        return self._curves[key]
+
+    def forget_failure(self, key: str) -> None:
+        """Have another go, from its checkpoint, at a run that an error ended: that is not the fault of its config."""
+        result = self.result(key)
+        if result is not None and result.status is Status.FAILED:
+            self.folder(key).remove_result()
+            del self._results[key]
+            self.records[key].status = None
+
+    def start(self, key: str, experiment: Experiment, *, name: str, tags: Mapping[str, str]) -> Job:
+        """Open a run's folder (again) and give the job that trains it."""
+        folder, records = self.folder(key), self.records
+        folder.write_experiment(experiment, self.plugins)
+        if key not in records:
+            records[key] = _record(folder, experiment.seed, _gpus(experiment))
+        record = records[key]
+        self.begun += 1
+        self.live[key] = LiveRun(
+            record=record,
+            name=name,
+            total_images=experiment.training.total_images,
+            number=self.begun,
+            began=self.clock(),
+            images_before=record.images,
+        )
+        self.tracker.start_run(key, name=name, params=tracked_params(experiment), tags=tags)
+        self.tracker.log_artifact(key, folder.experiment)
+        return Job(
+            key=key,
+            experiment=experiment,
+            run_dir=folder.path.resolve(),
+            cache_dir=self.cache_dir,
+            plugins=self.plugins,
+            working_dir=Path.cwd(),
+        )
+
+    def reported(self, key: str, report: Report) -> bool:
+        """Write a report to the run's log and to MLflow; False if it had been reported before."""
+        if not self.curve(key).add(report):
+            return False
+        self.folder(key).write_report(report)
+        run = self.live[key]
+        run.record.images = report.images
+        run.first_report = run.first_report or (self.clock(), report.images)
+        self.tracker.log_metrics(key, report.images, report.metrics)
+        return True
+
+    def ended(self, key: str, outcome: Outcome) -> RunResult:
+        """Write how a run ended."""
+        folder, curve, run = self.folder(key), self.curve(key), self.live[key]
+        status, reason = outcome.status, outcome.reason
+        if outcome.trace:
+            folder.error.write_text(outcome.trace)
+            self.tracker.log_artifact(key, folder.error)
+            reason = f"{reason} ({folder.error})"
+        result = RunResult(
+            status=status,
+            metrics=curve.metrics[-1] if curve.metrics else {},
+            images=curve.images_seen,
+            seconds=self.clock() - run.began,
+            exposure=curve.exposure,
+            reason=reason,
+        )
+        if folder.grid.exists():
+            self.tracker.log_artifact(key, folder.grid)
+        good = status in (Status.FINISHED, Status.STOPPED)
+        self.tracker.set_tags(key, {"outcome": status.value} | ({"reason": reason} if reason else {}))
+        self.tracker.end_run(key, status="FINISHED" if good else "FAILED", best=self._standing(curve, status))
+        folder.write_result(result)  # last: what is interrupted before has not ended, and ends again
+        self._results[key] = result
+        run.record.status, run.record.seconds = status, result.seconds
+        del self.live[key]
+        return result
+
+    def abandon(self) -> None:
+        """Say that nothing is under way any more; what was is gone on with by another command."""
+        for key in self.live:
+            self.tracker.end_run(key, status="KILLED")
+        self.live.clear()
+        self.begun = 0
+
+    def adopt(self, key: str, experiment: Experiment, runs: Path, *, name: str, tags: Mapping[str, str]) -> None:
+        """Take over a run that has finished in another study, unless there is none or it is here already.
+
+        Args:
+            key: of the run.
+            experiment: what was trained.
+            runs: the other study's ``runs`` folder.
+            name: of the run in MLflow.
+            tags: of the run in MLflow.
+        """
+        folder, other = self.folder(key), RunFolder(runs / key)
+        result = other.read_result()
+        if result is None or result.status is not Status.FINISHED or folder.path.exists():
+            return
+        records = self.records
+        folder.adopt(other)
+        records[key] = _record(folder, experiment.seed, _gpus(experiment))
+        self.tracker.start_run(key, name=name, params=tracked_params(experiment), tags=tags)
+        for path in (folder.experiment, folder.grid):
+            if path.exists():
+                self.tracker.log_artifact(key, path)
+        curve = self.curve(key)
+        for images, metrics in zip(curve.images, curve.metrics, strict=True):
+            self.tracker.log_metrics(key, images, metrics)
+        self.tracker.end_run(key, status="FINISHED", best=self._standing(curve, result.status))
+
+    def _standing(self, curve: Curve, status: Status) -> dict[str, float]:
+        """What stands for a run in MLflow's table: its best value, and if it came to its end, the value there."""
+        values = [value for _, value in curve.points(self.objective)]
+        if not values:
+            return {}
+        best = {f"best_{self.objective}": self.direction.best(values, float)}
+        return best | ({f"end_{self.objective}": values[-1]} if status is Status.FINISHED else {})
+
+
+def recorded_runs(root: Path) -> Iterable[RunRecord]:
+    """The runs of the study in `root` as their folders have them."""
+    for path in sorted((root / "runs").glob("[!.]*")):
+        folder = RunFolder(path)
+        config = folder.read_experiment()
+        resources = config.get("resources", {"workers": 1, "gpus_per_worker": 0.0})
+        yield _record(folder, config.get("seed"), resources["workers"] * resources["gpus_per_worker"])
+
+
+def _record(folder: RunFolder, seed: int | None, gpus: float) -> RunRecord:
+    result = folder.read_result()
+    return RunRecord(
+        key=folder.path.name,
+        seed=seed,
+        gpus=gpus,
+        adopted=folder.adopted,
+        images=result.images if result else folder.read_curve().images_seen,
+        status=result.status if result else None,
+        seconds=result.seconds if result else 0.0,
+    )
+
+
+def _gpus(experiment: Experiment) -> float:
+    return experiment.resources.workers * experiment.resources.gpus_per_worker
+
+
+def tracked_params(experiment: Experiment) -> dict[str, str]:
+    """The few settings that tell runs apart in a table; the whole config is an artifact of the run."""
+    plain = experiment.to_dict()
+    curriculum = experiment.curriculum.canonical().to_dict()
+    params = {
+        "order": curriculum["order"]["kind"],
+        "seed": str(experiment.seed),
+        "learning_rate": f"{plain['training']['learning_rate']:.3g}",
+        "process": plain["process"]["kind"],
+        "density": plain["density"]["kind"],
+        "weighting": plain["weighting"]["kind"],
+    }
+    if curriculum["order"]["kind"] != "none":
+        params |= {
+            "clusters": str(curriculum["num_clusters"]),
+            "partition": curriculum["partition"]["kind"],
+            "pacing": curriculum["pacing"]["kind"],
+            "accumulation": curriculum["accumulation"]["kind"],
+        }
+        if (end_share := curriculum["pacing"].get("end_share")) is not None:
+            params["end_share"] = f"{end_share:.3g}"
+    return params

@@ -1,0 +1,82 @@
+"""What runs inside Ray: a trial of one worker in Tune's own actor, a trial of several through Ray Train."""
+
+import contextlib
+import ctypes
+import os
+from typing import Any
+
+import ray.train
+import ray.train.torch
+import torch
+from ray import tune
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.tune.integration.ray_train import TuneReportCallback
+
+from curriculum_search.evaluation import Diverged
+from curriculum_search.runs.job import Job, RunError
+from curriculum_search.training import PlainSession, Report, default_device, train
+
+REPORT = "report"
+DIVERGED = "diverged"
+
+
+def run_trial(config: dict[str, Any]) -> None:
+    """The function that Tune runs for a trial of one worker: trains ``config["job"]``, from its checkpoint if it has
+    one, and reports to Tune."""
+    _train_one(config["job"], tune.report, default_device())
+
+
+def run_group_trial(config: dict[str, Any]) -> None:
+    """The same for a trial of several workers: Ray Train runs them, and forwards what the first of them reports."""
+    resources = Job.decode(config["job"]).experiment.resources
+    per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
+    if resources.gpus_per_worker:
+        per_worker["GPU"] = resources.gpus_per_worker
+    trainer = ray.train.torch.TorchTrainer(
+        _run_worker,
+        train_loop_config=config,
+        scaling_config=ScalingConfig(
+            num_workers=resources.workers,
+            use_gpu=bool(resources.gpus_per_worker),
+            resources_per_worker=per_worker,
+        ),
+        run_config=RunConfig(
+            name=config["job"]["key"],
+            storage_path=str(config["job"]["run_dir"] / "ray_train"),
+            callbacks=[TuneReportCallback()],  # type: ignore[no-untyped-call, list-item]
+            failure_config=FailureConfig(max_failures=0),  # it is Tune that restarts a trial
+        ),
+    )
+    trainer.fit()
+
+
+def _run_worker(config: dict[str, Any]) -> None:
+    _train_one(config["job"], ray.train.report, ray.train.torch.get_device())
+
+
+def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
+    """Train a job, given as `Job.encode` writes it, in this process."""
+
+    class RaySession(PlainSession):
+        def report(self, report: Report) -> None:
+            # As text: Tune would take a mapping apart, and copy it several times.
+            send({"images": report.images, REPORT: report.to_json()})
+
+    if fields["working_dir"].is_dir():  # Ray starts a worker elsewhere.
+        os.chdir(fields["working_dir"])
+    try:
+        job = Job.decode(fields)
+        job.run_dir.mkdir(parents=True, exist_ok=True)
+        train(job.experiment, RaySession(run_dir=job.run_dir, device=device), job.cache_dir)
+    except Diverged as error:
+        send({"images": 0, DIVERGED: str(error)})
+    except Exception as error:
+        raise RunError.of(error) from None
+    finally:
+        _give_memory_back()
+
+
+def _give_memory_back() -> None:
+    """Hand freed memory to the system: glibc keeps it, and a process that trains run after run grows by megabytes."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # where there is no glibc
+        ctypes.CDLL(None).malloc_trim(0)

@@ -1,1 +1,0 @@
-"""The commands beside the search: one run, its evaluation, measured difficulty."""

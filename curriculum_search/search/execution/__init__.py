@@ -1,1 +1,0 @@
-"""Where runs are trained: the Ray cluster, and what runs on it."""

@@ -1,0 +1,64 @@
+"""From a study file to a checked study."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from curriculum_search.experiment import Experiment
+from curriculum_search.loading import UserError, define_plugins, dotted, read_plugins, read_yaml, validated, with_values
+from curriculum_search.search.checks import check_study
+from curriculum_search.search.space import Distribution, Space
+from curriculum_search.search.study import Study, StudyFile
+
+_SECTIONS = ("study", "base", "space")
+
+
+def load_study(path: Path, overrides: Mapping[str, Any]) -> StudyFile:
+    """Read and check a study file, with overrides by dotted path (``study.trials``, ``base.training.batch_size``).
+
+    Raises:
+        UserError: one message that says what to change, and where.
+    """
+    where = str(path)
+    # A parameter of the space is one key with dots in it.
+    parameters = {p: v for p, v in overrides.items() if p.startswith("space.")}
+    raw = with_values(read_yaml(path), {p: v for p, v in overrides.items() if p not in parameters}, "command line")
+    for section in raw:
+        if section not in _SECTIONS:
+            raise UserError(f"{where}: {section}: no such section; allowed: {', '.join(_SECTIONS)}")
+    for section in _SECTIONS:
+        if not isinstance(raw.get(section), dict):
+            raise UserError(f"{where}: {section}: this section is required, and holds fields")
+    for override, value in parameters.items():
+        parameter, _, field_name = override.removeprefix("space.").rpartition(".")
+        is_distribution = isinstance(value, dict) and "kind" in value  # else a field of one
+        if isinstance(raw["space"].get(parameter), dict) and not is_distribution:
+            raw["space"][parameter][field_name] = value
+        else:
+            raw["space"][override.removeprefix("space.")] = value
+    raw["space"] = {parameter: value for parameter, value in raw["space"].items() if value is not None}
+    plugins = read_plugins(raw["base"].get("plugins", ()), where, path.parent, field="base.plugins")
+    define_plugins(plugins)
+    if isinstance(raw["study"].get("proxy"), dict):
+        raw["study"]["proxy"] = dotted(raw["study"]["proxy"])
+    study = validated(Study, raw["study"], where, "study")
+    proxy = f"{where}: study.proxy"
+    file = StudyFile(
+        path=path,
+        study=study,
+        base=validated(Experiment, raw["base"], where, "base"),
+        small=validated(Experiment, with_values(raw["base"], study.proxy, proxy), proxy),
+        space=_space(raw["space"], where),
+        raw_base=raw["base"],
+        plugins=plugins,
+    )
+    check_study(file)
+    return file
+
+
+def _space(raw: Mapping[str, Any], where: str) -> Space:
+    parameters = validated(dict[str, Distribution], raw, where, "space")
+    try:
+        return Space(parameters=parameters)
+    except ValueError as error:
+        raise UserError(f"{where}: {error}") from error

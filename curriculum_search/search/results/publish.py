@@ -1,0 +1,243 @@
+"""What a finished study leaves: the verdict, a table, figures, the best config, and all of it in MLflow."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from curriculum_search.cli import show
+from curriculum_search.experiment import Experiment
+from curriculum_search.export import BEST, write_best
+from curriculum_search.loading import UserError
+from curriculum_search.report import Row, markdown_table, terminal_table, write_report
+from curriculum_search.search.phases.ablation import AblationPhase
+from curriculum_search.search.arms import Run, title
+from curriculum_search.runs.result import RunResult
+from curriculum_search.runs.store import RunStore
+from curriculum_search.search.phases.confirmation import ConfirmationPhase
+from curriculum_search.runs.job import Status
+from curriculum_search.search.objectives import IMAGES_TO_BASELINE
+from curriculum_search.search.results.figures import arm_title, proxy_size, write_figures
+from curriculum_search.search.results.sections import sections
+from curriculum_search.search.phases.search import SearchPhase
+from curriculum_search.search.statistics.verdict import Verdict, judge
+from curriculum_search.search.study import StudyFile
+from curriculum_search.tracking import STUDY
+
+_LISTED = 5  # searched configs in the table
+
+
+class StudyFailedError(UserError):
+    """Not one run that could be exported came to its end."""
+
+    def __init__(self, search: SearchPhase, confirmation: ConfirmationPhase) -> None:
+        ended = search.ended_runs()
+        ended += [(confirmation.run(a, s), r) for a in confirmation.arms for s, r in confirmation.results(a).items()]
+        reasons = [
+            f"  {run.arm.name}: {result.status.value}: {result.reason}"
+            for run, result in ended
+            if result.status is not Status.FINISHED
+        ]
+        size = " at full size" if search.file.study.proxy else ""
+        head = f"no run of study {search.file.study.name}{size} came to its end:"
+        super().__init__("\n".join([head, *reasons[:5]]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResult:
+    """What a study came to.
+
+    Attributes:
+        best: the experiment that is exported, with the seed of the run that stands for it.
+        arm: its arm's name.
+        value: the objective of that run.
+        verdict: of the confirmation; None where the study has none.
+        sentence: the verdict in words.
+        best_path: the exported experiment.
+        curriculum_path: the exported curriculum.
+    """
+
+    best: Experiment
+    arm: str
+    value: float
+    verdict: Verdict | None
+    sentence: str
+    best_path: Path
+    curriculum_path: Path
+
+    def tracked_metrics(self, objective: str) -> dict[str, float]:
+        """What stands for the study in MLflow's table."""
+        metrics = {f"end_{objective}": self.value}
+        if self.verdict is not None and self.verdict.main is not None:
+            metrics |= {"difference": self.verdict.main.difference, "p_value": self.verdict.main.p_value}
+        return metrics
+
+
+def publish(
+    file: StudyFile, store: RunStore, search: SearchPhase, confirmation: ConfirmationPhase, ablation: AblationPhase
+) -> StudyResult:
+    """Judge a finished study, write its files, log them to MLflow, and print the table."""
+    objective = file.study.objective
+    verdict = _verdict(file, confirmation)
+    run, result = _best(search, confirmation, verdict)
+    value = result.metrics[objective]
+    sentence = (
+        verdict.sentence
+        if verdict is not None
+        else (
+            f"{run.arm.name} came out best of {_seeds_each(file)}; nothing was confirmed "
+            "(study.confirmation.leaders is 0)."
+        )
+    )
+    sentence = " ".join([sentence, *search.remarks(), *confirmation.remarks()])
+    comment = _comment(file, run, value, sentence)
+    evidence = {
+        "study": file.study.name,
+        "objective": objective,
+        "arm": run.arm.name,
+        "seed": run.experiment.seed,
+        "value": value,
+        "verdict": sentence,
+        "values": confirmation.values(objective) if verdict is not None else {},
+    }
+    best_path, curriculum_path = write_best(
+        store.root, run.experiment, file.plugins, comment=comment, evidence=_finite(evidence)
+    )
+    rows = _rows(file, search, confirmation)
+    further = sections(file, search, ablation)
+    figures = write_figures(file, store, search, confirmation)
+    report = write_report(
+        store.root / "report.md",
+        title=f"Study {file.study.name}",
+        sections={"": sentence, "Arms": markdown_table(rows, metric=objective, direction=file.direction)}
+        | {section.heading: section.markdown() for section in further}
+        | {"Best config": f"`python jobs/train.py {best_path}` trains it again and ends at {objective} = {value!r}."},
+        figures=figures,
+    )
+    for path in (best_path, curriculum_path, report, *figures.values()):
+        store.tracker.log_artifact(STUDY, path, folder="figures" if path in figures.values() else "")
+    tags = {"verdict": sentence, "mlflow.note.content": sentence, "best": run.experiment.curriculum.describe()}
+    tags |= {section.tag: section.summary for section in further if section.summary}
+    store.tracker.set_tags(STUDY, tags)
+    heading = f"{file.study.name}: {objective} at the end, mean ± sd (seeds)"
+    show(terminal_table(rows, metric=objective, direction=file.direction, title=heading))
+    for section in further:
+        section.print()
+    print(f"Verdict: {sentence}")
+    print(f"Best config:  {best_path}\n              trains with: python jobs/train.py {best_path}")
+    print(f"Curriculum:   {curriculum_path} (for other training code)")
+    print(f"Figures:      {report}")
+    print(f"MLflow:       {store.tracker.page()}", flush=True)
+    return StudyResult(
+        best=run.experiment,
+        arm=run.arm.name,
+        value=value,
+        verdict=verdict,
+        sentence=sentence,
+        best_path=best_path,
+        curriculum_path=curriculum_path,
+    )
+
+
+def _verdict(file: StudyFile, confirmation: ConfirmationPhase) -> Verdict | None:
+    if file.study.confirmation.leaders == 0:
+        return None
+    objective = file.study.objective
+    return judge(
+        confirmation.plan,
+        confirmation.values(objective),
+        metric=objective,
+        others={metric: confirmation.values(metric) for metric in file.second_opinions()},
+        curves={
+            arm: {
+                seed: confirmation.curve(arm, seed).columns(objective)
+                for seed, result in confirmation.results(arm).items()
+                if result.status is Status.FINISHED
+            }
+            for arm in confirmation.arms
+        },
+    )
+
+
+def _best(search: SearchPhase, confirmation: ConfirmationPhase, verdict: Verdict | None) -> tuple[Run, RunResult]:
+    """The run that is exported: on its first seed, the arm that the verdict is about if its mean is the better one,
+    else ordinary training; where nothing was confirmed, the best of the search, on its first seed."""
+    if verdict is not None:
+        ahead = [verdict.arm] if verdict.arm is not None and verdict.main is not None and verdict.main.better else []
+        for arm in (*ahead, verdict.reference):
+            for seed, result in confirmation.results(arm).items():
+                if result.status is Status.FINISHED:
+                    return confirmation.run(arm, seed), result
+    finished = search.finished()
+    if not finished or search.file.study.proxy:  # The search's runs are of another size.
+        raise StudyFailedError(search, confirmation)
+    return finished[0].run, finished[0].results[0]
+
+
+def _comment(file: StudyFile, run: Run, value: float, sentence: str) -> str:
+    experiment = run.experiment
+    return (
+        f"Best config of study {file.study.name}: {experiment.curriculum.describe()} ({run.arm.name}).\n"
+        f"{sentence}\n\n"
+        f"python jobs/train.py {BEST}    ends at {file.study.objective} = {value!r}\n"
+        f"(on the same kind of machine, with seed {experiment.seed}; digit for digit on a CPU)"
+    )
+
+
+def _rows(file: StudyFile, search: SearchPhase, confirmation: ConfirmationPhase) -> list[Row]:
+    """The confirmed arms, then the best of the search."""
+    objective = file.study.objective
+    others = [*file.second_opinions(), *(m for m in file.study.secondary_objectives if m != IMAGES_TO_BASELINE)]
+    fresh = "at full size, fresh seeds" if file.study.proxy else "fresh seeds"
+    groups = {"baseline": f"baselines, {fresh}", "searched": f"leaders, {fresh}", "control": f"leaders, {fresh}"}
+    rows = []
+    for role in groups:
+        for name, arm in confirmation.arms.items():
+            if arm.role == role and (results := list(confirmation.results(name).values())):
+                row = _row(groups[role], arm_title(confirmation, name), results, objective=objective, others=others)
+                rows.append(row)
+    # The confirmed baselines are among those; else the search's stand beside its best.
+    listed = search.finished()
+    baselines = [] if rows else [candidate for candidate in listed if candidate.arm.role == "baseline"]
+    searched = [candidate for candidate in listed if candidate.arm.role == "searched"][:_LISTED]
+    group = f"search{proxy_size(file)}, {_seeds_each(file)}"
+    ranked = not rows  # A best of many tries is not to be set beside what was confirmed, nor a small run beside large.
+    for candidate in baselines + searched:
+        name = title(candidate.arm, candidate.run.experiment)
+        row = _row(group, name, candidate.results, objective=objective, others=others)
+        rows.append(replace(row, ranked=ranked))
+    return rows
+
+
+def _row(group: str, name: str, results: Sequence[RunResult], *, objective: str, others: Sequence[str]) -> Row:
+    """An arm with its runs."""
+    good = [result for result in results if result.status is Status.FINISHED]
+    values = [result.metrics[objective] for result in good]
+    lost = len(results) - len(good)
+    seconds = [r.metrics["train_seconds"] for r in results if "train_seconds" in r.metrics]
+    known = [metric for metric in others if good and all(metric in result.metrics for result in good)]
+    return Row(
+        group=group,
+        name=name,
+        value=statistics.fmean(values) if values else None,
+        spread=statistics.stdev(values) if len(values) > 1 else None,
+        num_seeds=len(values),
+        others={metric: statistics.fmean(result.metrics[metric] for result in good) for metric in known},
+        images=max(result.images for result in results),
+        train_seconds=statistics.median(seconds) if seconds else None,
+        note=f"{lost} runs did not end" if lost else "",
+    )
+
+
+def _seeds_each(file: StudyFile) -> str:
+    seeds = file.study.seeds_per_trial
+    return "one seed each" if seeds == 1 else f"{seeds} seeds each"
+
+
+def _finite(value: Any) -> Any:
+    """Numbers that JSON has; what is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,290 @@
+"""Jobs on a real Ray cluster: how each kind of end is told, and what a cluster has room for."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+import torch
+from ray.exceptions import ActorDiedError, RayTaskError
+from ray.train import WorkerGroupError
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+from support.workplace import Workplace
+
+from curriculum_search.experiment import Experiment
+from curriculum_search.loading import UserError, validated
+from curriculum_search.runs.cluster import Capacity, check_capacity
+from curriculum_search.runs.executor import _failed, run_jobs
+from curriculum_search.runs.job import Exhausted, Job, Outcome, RunError, Status, one_line
+from curriculum_search.training import PlainSession, Resources, train
+
+#: A plug-in: an evaluator that raises an error of its own, which does not survive pickling, from another; or dies.
+FAULTY = """
+import os
+import signal
+from dataclasses import dataclass
+from typing import Literal
+
+from curriculum_search.evaluation import Evaluator
+
+
+class DeviceError(Exception):
+    def __init__(self, device, advice):
+        super().__init__(f"{device} is out of memory\\n\\n{advice}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Faulty(Evaluator):
+    kind: Literal["faulty"] = "faulty"
+    deadly: bool = False
+
+    @property
+    def names(self):
+        return ("fault",)
+
+    def evaluate(self, evidence):
+        if self.deadly:
+            os.kill(os.getpid(), signal.SIGKILL)
+        try:
+            {}["the first cause"]
+        except KeyError as error:
+            raise DeviceError("cuda:3", "Compile with TORCH_USE_CUDA_DSA.") from error
+        yield "fault", 1.0
+"""
+EVALUATORS = "base.evaluation.evaluators=[{{kind: val_loss, num_images: 8, num_levels: 10, num_intervals: 5}}, {}]"
+
+POINTS = [80, 160, 240, 320]
+TIMES = {"images_per_second", "train_seconds"}
+
+
+class Jobs:
+    """A source of jobs that keeps what it is told."""
+
+    def __init__(self, jobs: list[Job], stop_at: dict[str, int] | None = None) -> None:
+        self.waiting = jobs
+        self.stop_at = stop_at or {}
+        self.reports: dict[str, list[dict[str, Any]]] = {}
+        self.outcomes: dict[str, Outcome] = {}
+        self.ticks = 0
+
+    def next(self) -> Job | Exhausted:
+        return self.waiting.pop(0) if self.waiting else Exhausted.DONE
+
+    def reported(self, job: Job, report: dict[str, Any]) -> bool:
+        self.reports.setdefault(job.run_dir.name, []).append(report)
+        return report["images"] >= self.stop_at.get(job.run_dir.name, 10**9)
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        self.outcomes[job.run_dir.name] = outcome
+
+    def tick(self) -> None:
+        self.ticks += 1
+
+
+@pytest.fixture(scope="module")
+def make_job(make_workplace: Callable[[], Workplace]) -> Callable[..., Job]:
+    """A job of the tiny study's base experiment, with overrides, under a name."""
+    workplace = make_workplace()
+    (workplace.folder / "faulty.py").write_text(FAULTY)
+
+    def make(name: str, *overrides: str) -> Job:
+        log = workplace.folder / f"{name}.log"
+        file = workplace.load(
+            "base.plugins=[witness.py, faulty.py]", workplace.watched().replace("witness.log", log.name), *overrides
+        )
+        return Job(
+            key=name,
+            experiment=file.base.to_dict(),
+            run_dir=workplace.folder / "runs" / name,
+            cache_dir=workplace.cache,
+            plugins=file.plugins,
+            working_dir=Path.cwd(),
+        )
+
+    return make
+
+
+def witness_log(job: Job) -> Path:
+    return Path(job.experiment.evaluation.evaluators[1]["log"])
+
+
+@pytest.fixture(scope="module")
+def ends(
+    make_job: Callable[..., Job], make_workplace: Callable[[], Workplace], connect_two_cpus: Callable[[], None]
+) -> tuple[Jobs, dict[str, Job]]:
+    """Jobs, each of which comes to another end, run in one go."""
+    connect_two_cpus()
+    jobs = {
+        "good": make_job("good"),
+        "killed": make_job("killed", "base.training.total_images=640"),
+        "diverging": make_job("diverging", "base.training.learning_rate=1e30", "base.training.max_grad_norm=null"),
+        "broken": make_job("broken"),
+        "stopped": make_job("stopped"),
+        "faulty": make_job("faulty", EVALUATORS.format("{kind: faulty}")),
+        "deadly": make_job("deadly", EVALUATORS.format("{kind: faulty, deadly: true}")),
+    }
+    for name, suffix in (("killed", ".kill"), ("broken", ".raise")):
+        witness_log(jobs[name]).with_name(f"{name}.log{suffix}").touch()
+    source = Jobs(list(jobs.values()), stop_at={"stopped": 160})
+    scratch = jobs["good"].run_dir.parents[1] / "tune"
+    run_jobs(source, resources=Resources(), concurrency=2, scratch=scratch)
+    return source, jobs
+
+
+def images(source: Jobs, name: str) -> list[int]:
+    return [report["images"] for report in source.reports.get(name, [])]
+
+
+def test_a_job_that_ends_well_reports_every_evaluation(ends: tuple[Jobs, dict[str, Job]]) -> None:
+    source, _ = ends
+    assert source.outcomes["good"] == Outcome(status=Status.FINISHED)
+    assert images(source, "good") == POINTS
+    last = source.reports["good"][-1]
+    assert last["final"]
+    assert last["exposure"]["mass"]
+    assert last["metrics"]["val_loss"] > 0
+    assert source.ticks > 0
+
+
+def test_a_job_whose_process_dies_is_restarted_and_goes_on_from_its_checkpoint(
+    ends: tuple[Jobs, dict[str, Job]], tmp_path: Path
+) -> None:
+    source, jobs = ends
+    assert source.outcomes["killed"].status is Status.FINISHED
+    processes = [line.split()[0] for line in witness_log(jobs["killed"]).read_text().splitlines()]
+    assert len(set(processes)) == 2
+    assert len(processes) == 4 + 1  # the evaluation in which it died, and those that it came to
+    # What had been reported is reported again, for whoever did not hear it; nobody hears anything else.
+    by_images = {report["images"]: report for report in source.reports["killed"]}
+    assert sorted(by_images) == [160, 320, 480, 640]
+    experiment = json.loads(json.dumps(jobs["killed"].experiment))
+    experiment["evaluation"]["evaluators"][1]["log"] = ""
+    session = PlainSession(run_dir=tmp_path, device=torch.device("cpu"))
+    train(validated(Experiment, experiment, "killed"), session, jobs["killed"].cache_dir)
+    for report in session.reports:
+        expected = {name: value for name, value in report.metrics.items() if name not in TIMES}
+        found = by_images[report.images]["metrics"]
+        assert {name: value for name, value in found.items() if name not in TIMES} == expected
+
+
+def test_a_job_that_diverges_is_told_with_its_reason(ends: tuple[Jobs, dict[str, Job]]) -> None:
+    source, _ = ends
+    outcome = source.outcomes["diverging"]
+    assert outcome.status is Status.DIVERGED
+    assert outcome.reason in (f"the training loss is {value} at 80 images" for value in ("nan", "inf"))
+    assert images(source, "diverging") == []
+
+
+def test_a_job_that_raises_is_tried_three_times_and_told_with_error_and_place(
+    ends: tuple[Jobs, dict[str, Job]],
+) -> None:
+    source, jobs = ends
+    outcome = source.outcomes["broken"]
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "RuntimeError: broken on purpose")
+    assert "witness.py" in outcome.trace
+    assert "loop.py" in outcome.trace
+    assert len(witness_log(jobs["broken"]).read_text().splitlines()) == 3
+
+
+def test_an_error_of_a_plugins_own_class_is_told_in_one_line_and_traced_to_its_first_cause(
+    ends: tuple[Jobs, dict[str, Job]],
+) -> None:
+    outcome = ends[0].outcomes["faulty"]
+    assert (outcome.status, outcome.reason) == (Status.FAILED, "DeviceError: cuda:3 is out of memory")
+    first, second = outcome.trace.index("KeyError: 'the first cause'"), outcome.trace.index("DeviceError: cuda:3")
+    assert first < second
+    assert "Compile with TORCH_USE_CUDA_DSA." in outcome.trace
+    assert "ray/" not in outcome.trace
+
+
+def test_a_job_whose_process_dies_each_time_is_told_so(ends: tuple[Jobs, dict[str, Job]]) -> None:
+    outcome = ends[0].outcomes["deadly"]
+    assert outcome.status is Status.FAILED
+    assert outcome.reason.startswith("its process died: Worker unexpectedly exits")
+    assert outcome.reason.endswith("It may have been out of memory.")
+    assert "\n" not in outcome.reason
+    assert "The actor died unexpectedly" in outcome.trace
+
+
+def test_of_several_workers_the_one_that_raised_is_told_not_the_one_that_went_down_with_it() -> None:
+    raised = RunError("OSError: disk full", "Traceback ...")
+    lost = WorkerHealthCheckFailedError("A worker health check failed.", ActorDiedError())
+    group = WorkerGroupError("two workers failed", {0: lost, 1: raised})
+    failure = RayTaskError("train", "Traceback of Ray", group).as_instanceof_cause()
+    sent = ray.cloudpickle.loads(ray.cloudpickle.dumps(failure))
+    assert _failed(sent) == Outcome(status=Status.FAILED, reason="OSError: disk full", trace="Traceback ...")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("wrong"), "ValueError: wrong"),
+        (AssertionError(), "AssertionError"),
+        (RuntimeError("CUDA error: out of memory\nCompile with ...\n"), "RuntimeError: CUDA error: out of memory"),
+        (RuntimeError("\nError(s) in DiT:\n\tsize of a\n\tsize of b"), "RuntimeError: Error(s) in DiT: size of a"),
+    ],
+)
+def test_an_error_on_one_line(error: Exception, line: str) -> None:
+    assert one_line(error) == line
+
+
+def test_a_job_ends_where_its_source_stops_it(ends: tuple[Jobs, dict[str, Job]]) -> None:
+    source, _ = ends
+    assert source.outcomes["stopped"] == Outcome(status=Status.STOPPED)
+    assert images(source, "stopped") == [80, 160]
+
+
+def test_what_the_source_raises_ends_the_run_and_is_raised(make_job: Callable[..., Job], two_cpus: None) -> None:
+    class Failing(Jobs):
+        def reported(self, job: Job, report: dict[str, Any]) -> bool:
+            raise OSError("no space left on device")
+
+    job = make_job("unheard")
+    with pytest.raises(OSError, match="no space left on device"):
+        run_jobs(Failing([job]), resources=Resources(), concurrency=1, scratch=job.run_dir.parents[1] / "tune2")
+
+
+def test_runs_that_are_under_way_when_the_source_raises_have_not_ended(
+    make_job: Callable[..., Job], two_cpus: None
+) -> None:
+    held = make_job("held")
+    hold = witness_log(held).with_name("held.log.hold")
+    hold.write_text("0")
+
+    class Failing(Jobs):
+        def reported(self, job: Job, report: dict[str, Any]) -> bool:
+            assert job.key == "unwritten"  # what is held up ends where it is
+            raise OSError("no space left on device")
+
+    source = Failing([held, make_job("unwritten")])
+    with pytest.raises(OSError, match="no space left on device"):
+        run_jobs(source, resources=Resources(), concurrency=2, scratch=held.run_dir.parents[1] / "tune3")
+    hold.unlink()
+    assert source.outcomes == {}
+
+
+def test_a_cluster_has_room_for_as_many_trials_as_fit_whole(two_cpus: None) -> None:
+    assert check_capacity(Resources()) == Capacity(trials=2, nodes=1, cpus=2.0, gpus=0.0)
+    assert check_capacity(Resources(cpus_per_worker=2)).trials == 1
+    assert check_capacity(Resources(workers=2)).trials == 1
+
+
+@pytest.mark.parametrize(
+    ("resources", "asked", "slots"),
+    [
+        (Resources(cpus_per_worker=3), "1 workers with 3 CPUs each", 0),
+        (Resources(gpus_per_worker=0.5), "1 workers with 1 CPUs and 0.5 GPUs each", 0),
+        (Resources(workers=4), "4 workers with 1 CPUs each", 2),
+    ],
+)
+def test_a_trial_larger_than_the_cluster_is_refused_with_what_there_is(
+    two_cpus: None, resources: Resources, asked: str, slots: int
+) -> None:
+    with pytest.raises(UserError) as caught:
+        check_capacity(resources)
+    assert str(caught.value) == (
+        f"base.resources: a trial asks for {asked}, and this cluster (1 nodes, 2 CPUs, 0 GPUs) has room for "
+        f"{slots} of them; lower workers, cpus_per_worker or gpus_per_worker, or add nodes"
+    )
