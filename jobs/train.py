@@ -1,7 +1,8 @@
 """Train one experiment: ``python jobs/train.py best.yaml [path=value ...]``.
 
 Takes what a search exports as it is; of a study file, as in search_spaces/, the base is trained.  The same command
-again goes on from the last checkpoint, and after the end it prints the result.  On a CPU a run with the same seed ends at the same numbers, digit for digit.
+again goes on from the last checkpoint, and after the end it prints the result.  On a CPU a run with the same seed ends
+at the same numbers, digit for digit.
 """
 
 import argparse

@@ -54,6 +54,10 @@ def train_by_adapter(path: str, rank: int) -> dict[str, Any]:
     for step in range(1, STEPS + 1):
         t, _ = adapter.sample(LOCAL_BATCH, "cpu")
         adapter.update_with_local_losses(t, losses_of(step)[rank * LOCAL_BATCH :][:LOCAL_BATCH])
+        if rank == 0:  # one worker may validate alone
+            with adapter.validation():
+                t, _ = adapter.sample(LOCAL_BATCH, "cpu")
+                adapter.update_with_local_losses(t, torch.zeros(LOCAL_BATCH))
     return adapter.state_dict()
 
 

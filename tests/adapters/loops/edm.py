@@ -32,8 +32,8 @@ def train(*, stop: int, resume: bool) -> Run:
     # [/README]
     run = Run(curriculum)
     if resume_state_dump:
-        data: dict[str, Any] = torch.load(resume_state_dump, map_location=torch.device("cpu"))
-        net.load_state_dict(data["net"])
+        data: dict[str, Any] = torch.load(resume_state_dump, map_location="cpu", weights_only=False)
+        net.load_state_dict(data["net"].state_dict())
         optimizer.load_state_dict(data["optimizer_state"])
         # [README] training/training_loop.py, where resume_state_dump is loaded
         curriculum.load_state_dict(data["curriculum_state"])
@@ -51,12 +51,8 @@ def train(*, stop: int, resume: bool) -> Run:
     snapshot = {"ema": None, "loss_fn": loss_fn, "augment_pipe": augment_pipe, "dataset_kwargs": {}}
     with open(f"network-snapshot-{cur_step:06d}.pkl", "wb") as f:
         pickle.dump(snapshot, f)
-    state = dict(  # noqa: C408
-        net=net.state_dict(),
-        optimizer_state=optimizer.state_dict(),
-        # [README] training/training_loop.py, in what torch.save puts into training-state-*.pt
-        curriculum_state=curriculum.state_dict(),
-        # [/README]
-    )
+    # [README] training/training_loop.py, for torch.save instead of dict(net=net, ...)
+    state = {"net": net, "optimizer_state": optimizer.state_dict(), "curriculum_state": curriculum.state_dict()}
+    # [/README]
     torch.save(state, f"training-state-{cur_step:06d}.pt")
     return run
