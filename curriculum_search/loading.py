@@ -213,10 +213,28 @@ def load_experiment(path: Path, overrides: Mapping[str, Any]) -> tuple[Experimen
     Raises:
         UserError: the file or an override is wrong.
     """
-    raw = with_values(read_yaml(path), overrides, "command line")
-    plugins = read_plugins(raw.get("plugins", ()), str(path), path.parent)
+    return _experiment(read_yaml(path), path, overrides)
+
+
+def load_experiment_or_base(path: Path, overrides: Mapping[str, Any]) -> tuple[Experiment, dict[str, str]]:
+    """As `load_experiment`; of a study file, which has a section ``base``, that section, and a line that says so."""
+    raw = read_yaml(path)
+    if "base" not in raw:
+        return _experiment(raw, path, overrides)
+    if not isinstance(raw["base"], dict):
+        raise UserError(f"{path}: base: must hold a mapping of fields to values, not {_shown(raw['base'])}")
+    print(f"{path} is a study file: its base is taken", flush=True)
+    return _experiment(raw["base"], path, overrides, section="base")
+
+
+def _experiment(
+    raw: Mapping[str, Any], path: Path, overrides: Mapping[str, Any], *, section: str = ""
+) -> tuple[Experiment, dict[str, str]]:
+    raw = with_values(raw, overrides, "command line")
+    field = f"{section}.plugins".lstrip(".")
+    plugins = read_plugins(raw.get("plugins", ()), str(path), path.parent, field=field)
     define_plugins(plugins)
-    return validated(Experiment, raw, str(path)), plugins
+    return validated(Experiment, raw, str(path), section), plugins
 
 
 def _message(cls: type[Any], problem: Any, prefix: str) -> str:

@@ -11,8 +11,7 @@ from pathlib import Path
 from curriculum_search.cli import cache_root, results_root, run_command
 from curriculum_search.commands.difficulty import measure_difficulty
 from curriculum_search.difficulty import ConvergenceStudy, EntropyStudy
-from curriculum_search.loading import UserError, load_experiment, parse_overrides, read_yaml
-from curriculum_search.search.load import load_study
+from curriculum_search.loading import UserError, load_experiment_or_base, parse_overrides
 
 
 def main() -> None:
@@ -23,12 +22,7 @@ def main() -> None:
     parser.add_argument("--intervals", type=int, default=10, help="models, one for each interval (default: 10)")
     parser.add_argument("--results", help="folder for results (default: ./results)")
     arguments = parser.parse_args()
-    overrides = parse_overrides(arguments.overrides)
-    if "base" in read_yaml(arguments.experiment):
-        file = load_study(arguments.experiment, {f"base.{path}": value for path, value in overrides.items()})
-        experiment, plugins = file.base, file.plugins
-    else:
-        experiment, plugins = load_experiment(arguments.experiment, overrides)
+    experiment, plugins = load_experiment_or_base(arguments.experiment, parse_overrides(arguments.overrides))
     try:
         convergence = ConvergenceStudy(num_intervals=arguments.intervals)
     except ValueError as error:

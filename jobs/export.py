@@ -1,22 +1,27 @@
 """Write the curriculum of an experiment for other people's training code: ``python jobs/export.py best.yaml
-curriculum.json``."""
+curriculum.json``.
+
+Of a study file, as in search_spaces/, the curriculum of the base is written.
+"""
 
 import argparse
 from pathlib import Path
 
 from curriculum_search.cli import run_command
 from curriculum_search.export import write_curriculum
-from curriculum_search.loading import UserError, load_experiment, parse_overrides
+from curriculum_search.loading import UserError, load_experiment_or_base, parse_overrides
 
 
 def main() -> None:
     """Read the command line and write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", type=Path, help="an experiment in YAML, such as the best.yaml of a search")
+    parser.add_argument(
+        "experiment", type=Path, help="an experiment in YAML, such as a search's best.yaml, or a study file"
+    )
     parser.add_argument("output", type=Path, help="the file to write")
     parser.add_argument("overrides", nargs="*", metavar="path=value", help="any field of the experiment")
     arguments = parser.parse_args()
-    experiment, _ = load_experiment(arguments.experiment, parse_overrides(arguments.overrides))
+    experiment, _ = load_experiment_or_base(arguments.experiment, parse_overrides(arguments.overrides))
     try:
         path = write_curriculum(arguments.output, experiment, {"experiment": experiment.to_dict()})
     except (ValueError, OSError) as error:

@@ -1,7 +1,8 @@
 """Train one experiment: ``python jobs/train.py best.yaml [path=value ...]``.
 
-Takes what a search exports as it is.  The same command again goes on from the last checkpoint, and after the end it
-prints the result.  On a CPU a run with the same seed ends at the same numbers, digit for digit.
+Takes what a search exports as it is; of a study file, as in search_spaces/, the base is trained.  The same command
+again goes on from the last checkpoint, and after the end it prints the result.  On a CPU a run with the same seed ends
+at the same numbers, digit for digit.
 """
 
 import argparse
@@ -10,18 +11,20 @@ from pathlib import Path
 
 from curriculum_search.cli import cache_root, results_root, run_command
 from curriculum_search.commands.train import train_single
-from curriculum_search.loading import load_experiment, parse_overrides
+from curriculum_search.loading import load_experiment_or_base, parse_overrides
 from curriculum_search.runs.job import Status
 
 
 def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", type=Path, help="an experiment in YAML, such as the best.yaml of a search")
+    parser.add_argument(
+        "experiment", type=Path, help="an experiment in YAML, such as a search's best.yaml, or a study file"
+    )
     parser.add_argument("overrides", nargs="*", metavar="path=value", help="any field, as in training.batch_size=32")
     parser.add_argument("--results", help="folder for results (default: ./results)")
     arguments = parser.parse_intermixed_args()
-    experiment, plugins = load_experiment(arguments.experiment, parse_overrides(arguments.overrides))
+    experiment, plugins = load_experiment_or_base(arguments.experiment, parse_overrides(arguments.overrides))
     result = train_single(
         experiment,
         plugins,

@@ -1,5 +1,7 @@
 """The best config as a file that trains again, and as a curriculum for other code."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,10 @@ from curriculum_search.evaluation import Evaluation
 from curriculum_search.experiment import Experiment
 from curriculum_search.export import curriculum_of, experiment_yaml, write_best
 from curriculum_search.loading import load_experiment
+from curriculum_search.search.study import StudyFile
 from curriculum_search.training import Training
+
+ROOT = Path(__file__).parents[1]
 
 EXPERIMENTS = [
     Experiment(),
@@ -58,6 +63,32 @@ def test_the_exported_curriculum_is_the_one_that_was_trained() -> None:
     assert list(file.edges) == sampler.edges.tolist()
     assert list(file.permutation) == sampler.permutation.tolist()
     assert (file.total_images, file.batch_size) == (training.total_images, training.batch_size)
+
+
+def run_job(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "jobs" / name, *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=240)
+
+
+def test_the_curriculum_of_a_study_file_is_that_of_its_base(tmp_path: Path) -> None:
+    study, output = ROOT / "search_spaces" / "quickstart.yaml", tmp_path / "curriculum.json"
+    done = run_job("export.py", study, output, "curriculum.num_clusters=7", "curriculum.order.kind=hard_to_easy")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{study} is a study file: its base is taken\n{output}: read it with")
+    values = {"base.curriculum.num_clusters": 7, "base.curriculum.order.kind": "hard_to_easy"}
+    file = CurriculumFile.load(output)
+    assert replace(file, evidence={}) == curriculum_of(StudyFile.load(study, values).base)
+    assert len(file.permutation) == 7
+
+
+def test_a_study_file_trains_its_base(tmp_path: Path) -> None:
+    study = ROOT / "search_spaces" / "quickstart.yaml"
+    short = "training.total_images=256", "training.num_evaluations=1"
+    evaluators = "evaluation.evaluators=[{kind: val_loss}]"
+    done = run_job("train.py", study, *short, evaluators, "--results", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{study} is a study file: its base is taken\n")
+    assert "finished after 256 images" in done.stdout
 
 
 def test_ordinary_training_is_exported_as_one_cluster() -> None:

@@ -15,6 +15,7 @@ from curriculum_search.loading import (
     define_plugins,
     dotted,
     load_experiment,
+    load_experiment_or_base,
     parse_overrides,
     parse_value,
     read_plugins,
@@ -334,3 +335,21 @@ def test_a_plug_in_is_run_once_and_its_failure_is_told(tmp_path: Path) -> None:
 def test_plain_values_come_back_as_the_same_experiment(load: Load) -> None:
     base: Any = load("base.curriculum.pacing={kind: plateau}", "base.density={kind: beta, a: 2.0, b: 1.0}").base
     assert validated(Experiment, base.to_dict(), "x") == base
+
+
+def test_of_a_study_file_the_base_is_an_experiment_and_its_mistakes_are_named_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text("study: {}\nbase: {seed: 3, training: {batch_size: 64}}\nspace: {}\n")
+    experiment, _ = load_experiment_or_base(path, {"training.batch_size": 32})
+    assert (experiment.seed, experiment.training.batch_size) == (3, 32)
+    assert capsys.readouterr().out == f"{path} is a study file: its base is taken\n"
+    with pytest.raises(UserError, match=r"study\.yaml: base\.sead: no such field \(did you mean seed\?\)"):
+        load_experiment_or_base(path, {"sead": 1})
+    path.write_text("base: {plugins: [mine.py]}\n")
+    with pytest.raises(UserError, match=r"study\.yaml: base\.plugins: .*mine\.py cannot be read"):
+        load_experiment_or_base(path, {})
+    path.write_text("base: 3\n")
+    with pytest.raises(UserError, match=r"study\.yaml: base: must hold a mapping of fields to values, not 3"):
+        load_experiment_or_base(path, {})

@@ -1,11 +1,13 @@
 """Curricula for other people's training code: what each codebase already calls, from a curriculum.json file.
 
-Nothing here needs more than numpy and torch.  Each class says which lines of its codebase change.
+Nothing here needs more than numpy and torch.  README, "In your own training code", has the lines that change in each
+codebase; they are those of the loops in tests/adapters/loops, which the tests run.
 """
 
 from curriculum_search.adapters._base import CurriculumAdapter
 from curriculum_search.adapters.diffusers import DiffusersFlowMatching, DiffusersTimesteps
 from curriculum_search.adapters.edm import EDMSigmas
+from curriculum_search.adapters.levels import Levels
 from curriculum_search.adapters.schedule_sampler import ScheduleSampler
 from curriculum_search.adapters.sit import SiTTimes
 
@@ -14,6 +16,7 @@ __all__ = [
     "DiffusersFlowMatching",
     "DiffusersTimesteps",
     "EDMSigmas",
+    "Levels",
     "ScheduleSampler",
     "SiTTimes",
 ]

@@ -1,38 +1,53 @@
 """What every adapter is: a curriculum that keeps its own clock."""
 
-from collections.abc import Callable
+import copy
+import operator
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
 
 from curriculum_search import distributed
 from curriculum_search.curriculum import CurriculumFile, Switch
+from curriculum_search.diffusion import Density
+
+TotalImages = int | Literal["as searched"]
+"""A training budget in images, at least 1, or in so many words that of the runs that the curriculum was made for."""
 
 
 class CurriculumAdapter:
     """A curriculum that follows somebody else's training loop, one draw of noise levels after another.
 
     Each draw counts its images, those of all workers of torch.distributed included, and stages change between draws, at
-    the same draw on every worker.  Uniform random numbers come from torch's global generator of the device.
+    the same draw on every worker.  Uniform random numbers come from torch's global generator of the device.  Draws that
+    train nothing belong into `validation`.
 
     A curriculum may follow the loss (`needs_losses`): if its gate watches it, `observe` must be told the losses
     after each draw; if its base density adapts to it, each sample's loss is also multiplied by its `importance`.
 
+    An adapter pickles as its `state_dict`, so that what it is pickled with can be read without this package.
+
     Args:
         curriculum: a curriculum.json file, or its contents.
-        total_images: the images your training will see, over all workers; pacings are relative to it.  Without it,
-            what the curriculum was made for.
+        total_images: the images your training will see, over all workers; pacings are relative to it.
+        density: what your training draws its noise levels from without a curriculum, if that is not what the curriculum
+            was made with: the clusters stay where they are, and inside them, as in the end, the draw is yours.
         bank_losses: only for a gate that watches a fixed bank: gives your model's mean loss on fixed images and
             noise at each of L noise quantiles (l + 1/2) / L, float64 [L], the same on all workers.
 
     Attributes:
         images_seen: images drawn for so far, over all workers.
+        total_images: the budget.
         importance: float32 [B], the weights of the losses of the last draw; all 1 unless the base density is adaptive.
 
     Raises:
-        ValueError: the file is no curriculum, or is over the levels of another process.
+        ValueError: the file is no curriculum, or is over the levels of another process; no budget is given; a density
+            is given for one that adapts.
     """
 
     process_kinds: tuple[str, ...]
@@ -42,22 +57,24 @@ class CurriculumAdapter:
         self,
         curriculum: CurriculumFile | str | Path,
         *,
-        total_images: int | None = None,
+        total_images: TotalImages,
+        density: Density | None = None,
         bank_losses: Callable[[], Tensor] | None = None,
     ) -> None:
-        if not isinstance(curriculum, CurriculumFile):
-            curriculum = CurriculumFile.load(curriculum)
+        curriculum = self._read(curriculum)
+        if density is not None:
+            if curriculum.density.adaptive:
+                raise ValueError("this curriculum's density follows the loss: another density cannot take its place")
+            curriculum = replace(curriculum, density=density)
         self.process = curriculum.process
-        kind = curriculum.process.to_dict()["kind"]
-        if kind not in self.process_kinds:
-            needed = " or ".join(self.process_kinds)
-            raise ValueError(f"{type(self).__name__} needs a curriculum over the levels of {needed}, not {kind}")
+        self.total_images = _budget(total_images, curriculum)
         self._device = torch.device("cpu")
-        self._sampler = curriculum.sampler(self._device, total_images=total_images)
+        self._sampler = curriculum.sampler(self._device, total_images=self.total_images)
         if self._sampler.needs_bank and bank_losses is None:
             raise ValueError("this curriculum's gate watches the loss on a fixed bank: bank_losses is required")
         self._bank_losses = bank_losses
         self._q: Tensor | None = None
+        self._validating = False
         self.images_seen = 0
         self.importance = torch.ones(0)
 
@@ -77,10 +94,33 @@ class CurriculumAdapter:
         return self._sampler.needs_losses
 
     def observe(self, losses: Tensor) -> None:
-        """Report the losses of the last draw: per sample [B], without any weight.  Each worker reports its own."""
+        """Report the losses of the last draw: per sample [B], without any weight.  Each worker reports its own.
+
+        Raises:
+            ValueError: nothing has been drawn yet, or there is not one loss for each level drawn.
+        """
         if self._q is None:
             raise ValueError("observe reports the losses of a draw, and nothing has been drawn yet")
-        self._sampler.observe(self._q, losses.detach())
+        if losses.shape != self._q.shape:
+            raise ValueError(
+                f"observe takes one loss for each of the {len(self._q)} levels drawn last, [{len(self._q)}], not "
+                f"{list(losses.shape)}: take means over pixels, and none over samples"
+            )
+        self._report(self._q, losses)
+
+    @contextmanager
+    def validation(self) -> Iterator[None]:
+        """A context for draws that train nothing: they are those of ordinary training, from all noise levels.
+
+        Inside, no image is counted, no stage begins, and losses that are observed are forgotten, so that one worker may
+        do it alone.  Afterwards everything is as it was.
+        """
+        before = self._validating, self._q, self.importance
+        self._validating = True
+        try:
+            yield
+        finally:
+            self._validating, self._q, self.importance = before
 
     def state_dict(self) -> dict[str, Any]:
         """What to save with a checkpoint (plain numbers and lists, the same on all workers)."""
@@ -101,12 +141,63 @@ class CurriculumAdapter:
         self._sampler.to(self._device)
         return self
 
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (self.state_dict(),)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        twin = object.__new__(type(self))
+        memo[id(self)] = twin
+        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return twin
+
+    def _read(self, curriculum: CurriculumFile | str | Path) -> CurriculumFile:
+        """The contents of a file that this adapter can follow."""
+        if not isinstance(curriculum, CurriculumFile):
+            curriculum = CurriculumFile.load(curriculum)
+        kind = curriculum.process.to_dict()["kind"]
+        if kind not in self.process_kinds:
+            needed = " or ".join(self.process_kinds)
+            raise ValueError(f"{type(self).__name__} needs a curriculum over the levels of {needed}, not {kind}")
+        return curriculum
+
     def _draw(self, batch_size: int, device: torch.device | str) -> Tensor:
         """Noise quantiles [batch_size] on `device` for the next images."""
         if torch.device(device) != self._device:
             self.to(device)
+        u = torch.rand(batch_size, device=self._device)
+        if self._validating:
+            self._q = self._sampler.density.table(self._device).draw(u)
+            self.importance = torch.ones_like(self._q)
+            return self._q
         if self.images_seen:  # Ends the step of the draw before, whose losses have been observed by now.
             self._sampler.update(self.images_seen, self._bank_losses)
-        self._q, self.importance = self._sampler.draw(torch.rand(batch_size, device=self._device))
-        self.images_seen += batch_size * distributed.world_size()
+        self._q, self.importance = self._sampler.draw(u)
+        before = self.images_seen
+        self.images_seen += int(batch_size) * distributed.world_size()
+        if before <= self.total_images < self.images_seen and distributed.rank() == 0:
+            warnings.warn(
+                f"{type(self).__name__}: the {self.total_images:,} images of total_images have been drawn, and "
+                "training goes on; if it was to see more from the start, the curriculum was over too early",
+                stacklevel=3,
+            )
         return self._q
+
+    def _report(self, q: Tensor, losses: Tensor, *, shared: bool = False) -> None:
+        if not self._validating:
+            self._sampler.observe(q, losses.detach(), shared=shared)
+
+
+def _budget(total_images: TotalImages, curriculum: CurriculumFile) -> int:
+    if isinstance(total_images, str) and total_images == "as searched":
+        return curriculum.total_images
+    try:
+        images = 0 if isinstance(total_images, bool | str) else operator.index(total_images)
+    except TypeError:
+        images = 0
+    if images < 1:
+        raise ValueError(
+            "total_images must be a whole number of at least 1, the images that your training will see, or "
+            f"'as searched' (the {curriculum.total_images:,} of the runs that the curriculum was made for), "
+            f"not {total_images!r}"
+        )
+    return images

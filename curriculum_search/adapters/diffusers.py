@@ -1,30 +1,52 @@
 """diffusers' training scripts: timesteps of a noise scheduler."""
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from curriculum_search.adapters._base import CurriculumAdapter
+from curriculum_search.adapters._base import CurriculumAdapter, TotalImages
+from curriculum_search.adapters._timesteps import fitted, on_grid
 from curriculum_search.curriculum import CurriculumFile
+from curriculum_search.diffusion import Density, LogitNormal, PiecewiseDensity, Uniform
+
+# Of the distribution function of the mode scheme.
+_MODE_POINTS = 1 << 16
 
 
 class DiffusersTimesteps(CurriculumAdapter):
-    """Draws timesteps in the scripts that train with ``DDPMScheduler``.
+    """Draws timesteps in the scripts that train with ``DDPMScheduler``, as ``train_unconditional.py`` does.
 
-    ``train_unconditional.py`` and ``train_text_to_image.py``, instead of ``torch.randint(...)``::
+    README, "In your own training code", has the lines.
 
-        curriculum = curriculum_search.adapters.DiffusersTimesteps("curriculum.json", total_images=...)
+    Args:
+        curriculum, total_images, density, bank_losses: as in `CurriculumAdapter`.
+        scheduler: the noise scheduler that the script trains with, which has ``config.num_train_timesteps``, or that
+            number.  A curriculum that was made for another number keeps its clusters' shares of the timesteps:
+            t = floor(q T).
 
-        timesteps = curriculum.timesteps(bsz, latents.device)
-
-    A curriculum that follows the loss needs ``curriculum.observe(...)`` after it, with the losses per sample.
-    ``accelerator.register_for_checkpointing(curriculum)`` saves and restores it.
+    Raises:
+        ValueError: as in `CurriculumAdapter`, or there are too few timesteps for the clusters.
     """
 
     process_kinds = ("ddpm",)
+
+    def __init__(
+        self,
+        curriculum: CurriculumFile | str | Path,
+        scheduler: object,
+        *,
+        total_images: TotalImages,
+        density: Density | None = None,
+        bank_losses: Callable[[], Tensor] | None = None,
+    ) -> None:
+        file = fitted(self._read(curriculum), scheduler, "config.num_train_timesteps")
+        super().__init__(file, total_images=total_images, density=density, bank_losses=bank_losses)
 
     def timesteps(self, batch_size: int, device: torch.device | str) -> Tensor:
         """Timesteps, int64 [batch_size], on `device`."""
@@ -41,22 +63,23 @@ class FlowMatchScheduler(Protocol):
 class DiffusersFlowMatching(CurriculumAdapter):
     """Draws indices into ``FlowMatchEulerDiscreteScheduler`` in the scripts for SD3, Flux and their like.
 
-    Instead of ``u = compute_density_for_timestep_sampling(...)`` and the ``indices`` made of it::
+    README, "In your own training code", has the lines.
 
-        curriculum = DiffusersFlowMatching("curriculum.json", noise_scheduler_copy, total_images=...)
-
-        indices = curriculum.indices(bsz)
-
-    The scheduler's sigma is the share of noise, so sigma = q, whatever the scheduler's shift: the shift only
-    decides which sigmas there are.  An index is that of the next sigma at or above q.  The density is the
-    curriculum's own; the scripts' ``weighting_scheme`` no longer changes it.
-
-    A curriculum that follows the loss needs ``curriculum.observe(...)`` after it, with the losses per sample.
-    ``accelerator.register_for_checkpointing(curriculum)`` saves and restores it.
+    The scheduler's sigma is the share of noise, so a cluster of q holds the timesteps whose sigma lies in it, whatever
+    the scheduler's shift: the shift only decides which sigmas there are.  What is drawn is the script's own density,
+    restricted to what is unlocked, so that after the last stage it is what the script draws without a curriculum, shift
+    and weighting scheme included.
 
     Args:
-        curriculum, total_images, bank_losses: as in `CurriculumAdapter`.
+        curriculum, total_images: as in `CurriculumAdapter`.
+        bank_losses: as there, the quantiles being shares of the scheduler's timesteps, from data to noise.
         scheduler: the scheduler that the script trains with, as it was made (not after ``set_timesteps``).
+        weighting_scheme, logit_mean, logit_std, mode_scale: what the script hands to
+            ``compute_density_for_timestep_sampling``, where schemes but ``logit_normal`` and ``mode`` are uniform.
+
+    Raises:
+        ValueError: as in `CurriculumAdapter`; the scheduler has no sigma in one of the clusters, or was prepared for
+            sampling; the curriculum's density adapts, which leads back to a uniform one, and the scheme is another.
     """
 
     process_kinds = ("flow",)
@@ -66,17 +89,54 @@ class DiffusersFlowMatching(CurriculumAdapter):
         curriculum: CurriculumFile | str | Path,
         scheduler: FlowMatchScheduler,
         *,
-        total_images: int | None = None,
+        total_images: TotalImages,
+        weighting_scheme: str = "none",
+        logit_mean: float = 0.0,
+        logit_std: float = 1.0,
+        mode_scale: float = 1.29,
         bank_losses: Callable[[], Tensor] | None = None,
     ) -> None:
-        super().__init__(curriculum, total_images=total_images, bank_losses=bank_losses)
-        self._rising_sigmas = scheduler.sigmas[: len(scheduler.timesteps)].flip(0).float().cpu().contiguous()
-        if not bool((self._rising_sigmas.diff() > 0).all()):
-            raise ValueError("scheduler.sigmas must fall from noise to data")
+        sigmas = scheduler.sigmas.double().cpu().numpy()
+        num_timesteps = len(scheduler.timesteps)
+        if len(sigmas) != num_timesteps or np.any(np.diff(sigmas) >= 0):
+            raise ValueError(
+                "scheduler.sigmas must fall from noise to data, one for each timestep: give the scheduler as it was "
+                "made, not after set_timesteps"
+            )
+        file = self._read(curriculum)
+        # From here on q counts the scheduler's timesteps, from data to noise.
+        borders = np.searchsorted(sigmas[::-1], file.edges[1:-1])
+        edges = on_grid(np.array([0, *borders, num_timesteps]), num_timesteps, file)
+        density = _density(weighting_scheme, logit_mean, logit_std, mode_scale)
+        if file.density.adaptive:
+            if density != Uniform():
+                raise ValueError(
+                    "this curriculum's density follows the loss and leads back to uniform timesteps: weighting_scheme "
+                    f"must be 'none', not {weighting_scheme!r}"
+                )
+            density = file.density
+        file = replace(file, edges=edges, density=density)
+        super().__init__(file, total_images=total_images, bank_losses=bank_losses)
+        self._borders = torch.arange(1, num_timesteps, dtype=torch.float64) / num_timesteps
 
     def indices(self, batch_size: int, device: torch.device | str = "cpu") -> Tensor:
         """Indices into the scheduler's ``timesteps`` and ``sigmas``, int64 [batch_size], on `device`."""
-        level = self.process.level(self._draw(batch_size, device))
-        self._rising_sigmas = self._rising_sigmas.to(self._device)
-        last = len(self._rising_sigmas) - 1
-        return last - torch.searchsorted(self._rising_sigmas, level).clamp_(max=last)
+        q = self._draw(batch_size, device)
+        self._borders = self._borders.to(self._device)
+        return len(self._borders) - torch.searchsorted(self._borders, q.double(), right=True)
+
+
+def _density(weighting_scheme: str, logit_mean: float, logit_std: float, mode_scale: float) -> Density:
+    """What `compute_density_for_timestep_sampling` draws (Esser et al. 2024, arXiv 2403.03206, section 3.1).
+
+    The scripts count u from noise to data, and q is 1 - u.
+    """
+    if weighting_scheme == "logit_normal":
+        return LogitNormal(mean=-logit_mean, std=logit_std)
+    if weighting_scheme != "mode" or mode_scale == 0:
+        return Uniform()
+    x = np.linspace(0.0, 1.0, _MODE_POINTS)
+    q = x + mode_scale * (np.cos(0.5 * np.pi * x) ** 2 - 1.0 + x)  # of x uniform
+    if np.any(np.diff(q) < 0):
+        raise ValueError(f"mode_scale must be in [-1, {2 / (math.pi - 2):.4g}], not {mode_scale}")
+    return PiecewiseDensity.from_cdf(lambda at: np.interp(at, q, x)).to_histogram()

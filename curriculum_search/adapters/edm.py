@@ -9,15 +9,12 @@ from curriculum_search.adapters._base import CurriculumAdapter
 class EDMSigmas(CurriculumAdapter):
     """Draws sigma in ``EDMLoss`` (and EDM2's).
 
-    ``training/loss.py``, in ``__init__`` and then instead of the two lines that make ``rnd_normal`` and ``sigma``::
+    README, "In your own training code", has the lines.  In EDM's ``__call__`` losses have a weight, and are to be
+    observed without it.  The loss object is pickled into every snapshot, so the adapter is handed to it and not kept in
+    it; one that is kept in it arrives there as its state.
 
-        self.curriculum = curriculum_search.adapters.EDMSigmas("curriculum.json", total_images=...)
-
-        sigma = self.curriculum.sigmas(images.shape[0], images.device)
-
-    A curriculum that follows the loss is told it without its weight, at the end of ``__call__``:
-    ``self.curriculum.observe((loss / weight).flatten(1).mean(1))``.  Save ``loss_fn.curriculum.state_dict()`` with
-    the training state.
+    After the last stage sigma is log-normal as the curriculum's process has it, or as ``density`` says:
+    ``LogNormal(mean=P_mean, std=P_std)``.
     """
 
     process_kinds = ("edm",)

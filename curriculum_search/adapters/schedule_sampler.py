@@ -1,38 +1,46 @@
 """guided-diffusion, improved-diffusion and DiT: a schedule sampler."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from curriculum_search.adapters._base import CurriculumAdapter
+from curriculum_search.adapters._base import CurriculumAdapter, TotalImages
+from curriculum_search.adapters._timesteps import fitted
+from curriculum_search.curriculum import CurriculumFile
+from curriculum_search.diffusion import Density
 
 
 class ScheduleSampler(CurriculumAdapter):
     """Stands where guided-diffusion and improved-diffusion have ``UniformSampler``, and in DiT's training loop.
 
-    guided-diffusion and improved-diffusion, ``scripts/image_train.py``::
+    README, "In your own training code", has the lines for each of them.  The loops of the first two hand losses only to
+    instances of their own ``LossAwareSampler``; that is why those lines register this class there.
 
-        from curriculum_search.adapters import ScheduleSampler
-        schedule_sampler = ScheduleSampler("curriculum.json", total_images=args.lr_anneal_steps * global_batch)
+    Args:
+        curriculum, total_images, density, bank_losses: as in `CurriculumAdapter`.
+        diffusion: the codebase's diffusion, which has ``num_timesteps``, or that number.  A curriculum that was made
+            for another number keeps its clusters' shares of the timesteps: t = floor(q T).
 
-    Their loop hands losses only to instances of its own ``LossAwareSampler``; a curriculum whose gate watches the
-    loss needs one line more, once::
-
-        from guided_diffusion.resample import LossAwareSampler
-        LossAwareSampler.register(ScheduleSampler)
-
-    DiT, ``train.py``, instead of ``t = torch.randint(0, diffusion.num_timesteps, ...)``::
-
-        t, weights = schedule_sampler.sample(x.shape[0], device)
-        loss_dict = diffusion.training_losses(model, x, t, model_kwargs)
-        loss = (loss_dict["loss"] * weights).mean()
-
-    Save ``schedule_sampler.state_dict()`` in the checkpoint.
+    Raises:
+        ValueError: as in `CurriculumAdapter`, or there are too few timesteps for the clusters.
     """
 
     process_kinds = ("ddpm",)
+
+    def __init__(
+        self,
+        curriculum: CurriculumFile | str | Path,
+        diffusion: object,
+        *,
+        total_images: TotalImages,
+        density: Density | None = None,
+        bank_losses: Callable[[], Tensor] | None = None,
+    ) -> None:
+        file = fitted(self._read(curriculum), diffusion, "num_timesteps")
+        super().__init__(file, total_images=total_images, density=density, bank_losses=bank_losses)
 
     def sample(self, batch_size: int, device: torch.device | str) -> tuple[Tensor, Tensor]:
         """Timesteps int64 [batch_size] and the weights of their losses, float32 [batch_size], on `device`."""
@@ -46,12 +54,12 @@ class ScheduleSampler(CurriculumAdapter):
 
     def update_with_local_losses(self, local_ts: Tensor, local_losses: Tensor) -> None:
         """The loop's loss callback: timesteps [B] and losses [B] of this worker, gathered from all workers here."""
-        self._sampler.observe(self._quantiles(local_ts), local_losses.detach())
+        self._report(self._quantiles(local_ts), local_losses)
 
     def update_with_all_losses(self, ts: Sequence[int], losses: Sequence[float]) -> None:
         """The timesteps and losses of all workers, the same on each of them."""
         q = self._quantiles(torch.as_tensor(ts, device=self._device))
-        self._sampler.observe(q, torch.as_tensor(losses, dtype=torch.float32, device=self._device), shared=True)
+        self._report(q, torch.as_tensor(losses, dtype=torch.float32, device=self._device), shared=True)
 
     def _quantiles(self, timesteps: Tensor) -> Tensor:
         return self.process.quantile(timesteps).float()

@@ -10,15 +10,7 @@ class SiTTimes(CurriculumAdapter):
     """Draws t in SiT's ``Transport.sample``.
 
     SiT's time runs from noise to data: x_t = t * data + (1 - t) * noise on its linear path, so t = 1 - q.
-
-    ``train.py``, once, and ``transport/transport.py``, in ``Transport.sample`` instead of the line with ``th.rand``::
-
-        transport.curriculum = curriculum_search.adapters.SiTTimes("curriculum.json", total_images=...)
-
-        t = self.curriculum.times(x1.shape[0], x1.device, t0, t1)
-
-    A curriculum that follows the loss needs ``transport.curriculum.observe(loss_dict["loss"])`` after it.  Save
-    ``transport.curriculum.state_dict()`` in the checkpoint.
+    README, "In your own training code", has the lines.
     """
 
     process_kinds = ("flow",)

@@ -21,6 +21,9 @@ class LossTrace:
         self._window_steps = window_steps
         self._sums: Tensor | None = None  # float32 [window_steps, 2]: sum and number of the losses of each step
         self._images: list[int] = []
+        self._added = False  # in the step under way
+        self._silent_steps = 0  # since the last loss, whatever stages and windows have ended since
+        self._heard = False  # any loss at all
 
     def add(self, losses: Tensor, *, shared: bool) -> None:
         """Count per-sample losses [B] to the step under way; several calls a step add up."""
@@ -31,21 +34,22 @@ class LossTrace:
             self._sums = torch.zeros(self._window_steps, 2, device=losses.device)
         self._sums = self._sums.to(losses.device)
         self._sums[len(self._images)] += pair
+        self._added = self._heard = True
 
     def end_step(self, images_seen: int) -> tuple[tuple[int, float], ...]:
         """(images seen, mean loss) of the steps of the window that this step ends; empty if it ends none.
 
         Raises:
-            ValueError: no loss was added in the whole window.
+            ValueError: no loss was added in as many steps as a window has, in however many stages they were.
         """
         self._images.append(images_seen)
+        self._silent_steps = 0 if self._added else self._silent_steps + 1
+        self._added = False
+        if self._silent_steps >= self._window_steps:
+            raise _silence("gate watches", self._silent_steps)
         if len(self._images) < self._window_steps:
             return ()
-        if self._sums is None:
-            raise ValueError(
-                f"this curriculum's gate watches the loss, but none of the last {self._window_steps} steps had one: "
-                "pass every step's losses to observe()"
-            )
+        assert self._sums is not None  # else the whole window was silent
         sums = self._sums.tolist()
         readings = tuple((n, total / count) for n, (total, count) in zip(self._images, sums, strict=True) if count)
         self.clear()
@@ -55,14 +59,31 @@ class LossTrace:
         """Begin another window: what this one holds belongs to a stage that has ended."""
         self._sums, self._images = None, []
 
+    def end(self) -> None:
+        """The last gated stage has ended.
+
+        Raises:
+            ValueError: there never was a loss: the stages were over before a window was full.
+        """
+        if not self._heard:
+            raise _silence("gate watches", self._silent_steps)
+
     def state_dict(self) -> dict[str, Any]:
         """The steps of the unfinished window."""
-        return {"sums": None if self._sums is None else self._sums.tolist(), "images": list(self._images)}
+        return {
+            "sums": None if self._sums is None else self._sums.tolist(),
+            "images": list(self._images),
+            "silent_steps": self._silent_steps,
+            "heard": self._heard,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken."""
         self._sums = None if state["sums"] is None else torch.tensor(state["sums"])
         self._images = list(state["images"])
+        # A state of an earlier version does not say: what is behind it counts as heard.
+        self._silent_steps, self._heard = state.get("silent_steps", 0), state.get("heard", True)
+        self._added = self._sums is not None and bool(self._sums[len(self._images), 1] > 0)
 
 
 class LossHistory:
@@ -81,10 +102,16 @@ class LossHistory:
         self._pending.append(pairs if shared else distributed.all_gather_cat(pairs))
 
     def end_step(self) -> bool:
-        """Whether this step ended a window, and `losses` [num_bins, length] (NaN: not yet seen) has changed."""
+        """Whether this step ended a window, and `losses` [num_bins, length] (NaN: not yet seen) has changed.
+
+        Raises:
+            ValueError: no loss was added in the whole window.
+        """
         self._steps += 1
-        if self._steps < self._window_steps or not self._pending:
+        if self._steps < self._window_steps:
             return False
+        if not self._pending:
+            raise _silence("density follows", self._steps)
         device = self._pending[-1].device
         in_order = [pairs.to(device).transpose(0, 1).reshape(2, -1) for pairs in self._pending]
         self._append(*torch.cat(in_order, dim=1).cpu().double().numpy())
@@ -118,3 +145,10 @@ class LossHistory:
         self._counts = np.array(state["counts"], dtype=np.int64)
         self._steps = state["steps"]
         self._pending = [torch.tensor(pairs) for pairs in state["pending"]]
+
+
+def _silence(what: str, steps: int) -> ValueError:
+    return ValueError(
+        f"this curriculum's {what} the loss, but none of the last {steps} steps had one: "
+        "pass every step's losses to observe()"
+    )

@@ -1,7 +1,14 @@
 """Pacing: when the next cluster is unlocked.
 
 A fixed pacing is a function of the share of the training budget that is spent; the loss plateau (plateau.py) watches
-losses.  A pacing function of one's own is one small file::
+losses.  Its fraction, times the number of clusters and rounded up, is the number of clusters that are unlocked: the
+next one is unlocked as soon as the fraction is more than k / N, and at k / N itself there are still k.  So all N are
+unlocked before the fraction is 1.  Linear pacing with five clusters and `end_share` 0.5 is in stage 1 until a tenth of
+the budget is spent, that step included, and in stage 5, with everything unlocked, from just after 0.4 on.  What
+begins with the step at which the fraction reaches 1 (at 0.5, for `end_share` 0.5) is ordinary training as a stage N + 1
+of its own, where all clusters together are not yet that.
+
+A pacing function of one's own is one small file::
 
     @dataclass(frozen=True, kw_only=True)
     class Sine(FixedPacing):
@@ -20,7 +27,9 @@ from typing import Literal
 from curriculum_search.curriculum._checks import require
 from curriculum_search.curriculum.decision import Decision, Observation, Pacing, Reason
 
-# A step that falls on a boundary belongs to what follows, although 3 * 0.1 is not 0.3 in floating point.
+# What is forgiven at a boundary, since 3 * 0.1 is not 0.3 in floating point: a fraction of k / N unlocks k clusters and
+# no more, a fraction of 1 is the end, and where a function jumps (step, fixed_exponential, single_step) the step at the
+# jump already has what follows.
 _ROUNDING = 1e-9
 
 
@@ -31,7 +40,8 @@ class FixedPacing(Pacing):
     def fraction(self, progress: float) -> float:
         """The fraction of the clusters that is unlocked once the share `progress` in [0, 1] of the budget is spent.
 
-        Rounded up to whole clusters; never falling; from 1 on the curriculum is over and training is ordinary.
+        Rounded up to whole clusters; never falling; from 1 on the curriculum is over and training is ordinary, as it
+        already is with the last cluster unlocked where all clusters together are the base density.
         """
         raise NotImplementedError
 
@@ -49,7 +59,8 @@ class _Growth(FixedPacing):
     """What the pacing functions of Wu, Dyer & Neyshabur (2021, arXiv 2012.03107) share.
 
     Args:
-        end_share: their a, the share of the budget after which everything is unlocked.
+        end_share: their a, the share of the budget at which the fraction reaches 1.  As fractions are rounded up, the
+            last of N clusters is unlocked earlier: when the fraction exceeds (N - 1) / N.
         start_unlocked: their b, the fraction unlocked at the start.
     """
 
@@ -61,17 +72,19 @@ class _Growth(FixedPacing):
         require(0 <= self.start_unlocked <= 1, "start_unlocked", "in [0, 1]", self.start_unlocked)
 
     def fraction(self, progress: float) -> float:
-        grown = self.growth(progress / self.end_share)
+        grown = self.growth(min(progress / self.end_share, 1.0))
         return min(self.start_unlocked + (1.0 - self.start_unlocked) * grown, 1.0)
 
     def growth(self, x: float) -> float:
-        """From 0 at x = 0 to 1 at x = 1, where x = progress / end_share."""
+        """From 0 at x = 0 to 1 at x = 1, where x = progress / end_share, and 1 from there on."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Linear(_Growth):
-    """b + (1 - b) s / (aT) for step s of T: stages of equal length."""
+    """b + (1 - b) s / (aT) for step s of T: with b = 0 stages of equal length, of which the Nth begins after
+    a (N - 1) / N of the budget.
+    """
 
     kind: Literal["linear"] = "linear"
 
@@ -111,7 +124,7 @@ class Polynomial(_Growth):
         require(0 < self.power < math.inf, "power", "positive", self.power)
 
     def growth(self, x: float) -> float:
-        return math.pow(min(x, 1.0), self.power)
+        return math.pow(x, self.power)
 
     def canonical(self) -> Pacing:
         named: dict[float, type[_Growth]] = {0.5: Root, 1.0: Linear, 2.0: Quadratic}
@@ -127,7 +140,7 @@ class Exponential(_Growth):
     kind: Literal["exponential"] = "exponential"
 
     def growth(self, x: float) -> float:
-        return math.expm1(10.0 * min(x, 1.0)) / math.expm1(10.0)
+        return math.expm1(10.0 * x) / math.expm1(10.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +160,7 @@ class Step(_Growth):
     kind: Literal["step"] = "step"
 
     def fraction(self, progress: float) -> float:
-        return min(self.start_unlocked + _floor(progress / self.end_share), 1.0)
+        return min(self.start_unlocked + _floor(min(progress / self.end_share, 1.0)), 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +184,7 @@ class FixedExponential(FixedPacing):
         require(0 < self.step_share < math.inf, "step_share", "positive", self.step_share)
 
     def fraction(self, progress: float) -> float:
-        steps_to_one = math.ceil(-math.log(self.start_unlocked) / math.log(self.increase))
-        return min(self.start_unlocked * self.increase ** min(_floor(progress / self.step_share), steps_to_one), 1.0)
+        return _grown(self.start_unlocked, self.increase, progress / self.step_share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +211,7 @@ class VariedExponential(FixedPacing):
 
     def fraction(self, progress: float) -> float:
         passed = sum(progress > share for share in self.switch_shares)
-        return min(self.start_unlocked * self.increase**passed, 1.0)
+        return _grown(self.start_unlocked, self.increase, passed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -226,6 +238,12 @@ class SingleStep(FixedPacing):
         if self.switch_share == 0:
             return self
         return Step(end_share=self.switch_share, start_unlocked=self.start_unlocked)
+
+
+def _grown(start: float, increase: float, steps: float) -> float:
+    """min(start increase^floor(steps), 1), where the power alone may be more than a float holds."""
+    steps_to_one = math.ceil(-math.log(start) / math.log(increase))
+    return 1.0 if steps >= steps_to_one else min(start * increase ** _floor(steps), 1.0)
 
 
 def _floor(x: float) -> int:

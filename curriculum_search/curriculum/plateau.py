@@ -64,9 +64,9 @@ class Plateau(Pacing):
     def decide(self, seen: Observation) -> Decision:
         if seen.stage == seen.num_stages:
             return Decision(seen.stage)
-        if seen.images_seen >= round(self.end_share * seen.total_images):
+        if seen.images_seen >= _images(self.end_share, seen):
             return Decision(seen.num_stages, Reason.END)
-        if seen.images_seen - seen.stage_start_images >= round(self.max_stage_share * seen.total_images):
+        if seen.images_seen - seen.stage_start_images >= _images(self.max_stage_share, seen):
             return Decision(seen.stage + 1, Reason.STAGE_LIMIT)
         memory = dict(seen.memory)
         patience_images = round(self.patience_share * seen.total_images)
@@ -116,3 +116,8 @@ class Plateau(Pacing):
             raise ValueError("gate 'bank' needs the loss on a fixed bank: pass bank_losses to CurriculumSampler.update")
         memory["checked_images"] = seen.images_seen
         yield seen.images_seen, seen.bank_loss()
+
+
+def _images(share: float, seen: Observation) -> int:
+    """A duration in images, never none, so that no stage is over before it has begun."""
+    return max(round(share * seen.total_images), 1)

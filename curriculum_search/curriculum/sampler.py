@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum_search.curriculum._checks import require
 from curriculum_search.curriculum.accumulation import Accumulation
 from curriculum_search.curriculum.decision import Decision, Observation, Pacing, Reason
 from curriculum_search.curriculum.law import UnionDensity, importance, stage_law
@@ -57,10 +58,11 @@ class CurriculumSampler:
         pacing: when the next stage begins.
         density: the base density of q.
         adaptive: the rule by which the base density follows the losses; None: it is constant.
-        total_images: the training budget.
+        total_images: the training budget, at least 1.
         device: where draws are made.
 
     Attributes:
+        density: the base density of q as it was given: an adaptive one starts from it, and its weights lead back to it.
         stage: the present stage, from 1.
         num_stages: the number of the last stage, which is ordinary training: N where all clusters together already are
             the base density, else N + 1.
@@ -68,7 +70,7 @@ class CurriculumSampler:
         history: the beginning of every stage so far, the first included.
 
     Raises:
-        ValueError: a cluster has no mass under the base density.
+        ValueError: a cluster has no mass under the base density, or there is no budget.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class CurriculumSampler:
         total_images: int,
         device: torch.device | str,
     ) -> None:
+        require(total_images >= 1, "total_images", "at least 1", total_images)
         self.edges = np.array(edges, dtype=np.float64)
         self.permutation = np.array(permutation, dtype=np.int64)
         self.accumulation = accumulation
@@ -97,7 +100,7 @@ class CurriculumSampler:
             if not mass > 0:
                 raise ValueError(f"the base density has no mass in the cluster of q from {low:.6g} to {high:.6g}")
 
-        self._uniform = density  # what an adaptive density starts from, and what its weights lead back to
+        self.density = density
         self._base = density
         self._adaptive = adaptive
         self._device = torch.device(device)
@@ -167,6 +170,9 @@ class CurriculumSampler:
 
         Returns:
             The decision, whose `advances` says whether another stage has begun.
+
+        Raises:
+            ValueError: losses are needed, and none came.
         """
         self._images_seen = images_seen
         losses: tuple[tuple[int, float], ...] = ()
@@ -181,6 +187,8 @@ class CurriculumSampler:
             self.stage, self._stage_start_images = decision.stage, images_seen
             if self._trace is not None:
                 self._trace.clear()
+                if self.stage == self.num_stages:
+                    self._trace.end()
             self.history.append(Switch(images_seen, decision.stage, decision.reason))
         if decision.advances or relearned:
             self._begin_law()
@@ -285,7 +293,7 @@ class CurriculumSampler:
         self._table = self.law.table(self._device)
         self._weights: tuple[Tensor, Tensor] | None = None
         if self._adaptive is not None:
-            starts, weights = importance(self._law_from(self._uniform), self.law)
+            starts, weights = importance(self._law_from(self.density), self.law)
             self._weights = torch.from_numpy(starts).to(self._device), torch.from_numpy(weights).to(self._device)
 
     def _end_law(self) -> None:

@@ -1,24 +1,30 @@
 """The clock that all adapters share, and what they save."""
 
+import copy
 import io
 import pickle
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import scipy.stats
 import torch
 
-from curriculum_search.adapters import EDMSigmas, SiTTimes
-from curriculum_search.curriculum import Curriculum, CurriculumFile, Plateau, Reason
-from curriculum_search.diffusion import EDM, Flow
+from curriculum_search.adapters import DiffusersTimesteps, EDMSigmas, Levels, ScheduleSampler, SiTTimes
+from curriculum_search.curriculum import Curriculum, CurriculumFile, Linear, Pacing, Plateau, Reason
+from curriculum_search.diffusion import DDPM, EDM, Flow, LogitNormal, LossSecondMoment, Uniform
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*images of total_images have been drawn")
 Write = Callable[..., str]
 
 
 def test_a_restored_adapter_goes_on_as_if_never_stopped(curriculum_file: Write) -> None:
     gated = Curriculum(num_clusters=5, pacing=Plateau(patience_share=0.05, end_share=0.8))
     path = curriculum_file(Flow(), curriculum=gated)
-    whole, part = SiTTimes(path), SiTTimes(path)
+    whole, part = SiTTimes(path, total_images=4000), SiTTimes(path, total_images=4000)
 
     def step(adapter: SiTTimes, n: int) -> torch.Tensor:
         torch.manual_seed(n)
@@ -32,7 +38,7 @@ def test_a_restored_adapter_goes_on_as_if_never_stopped(curriculum_file: Write) 
     buffer = io.BytesIO()
     torch.save({"curriculum": part.state_dict()}, buffer)
     buffer.seek(0)
-    resumed = SiTTimes(path)
+    resumed = SiTTimes(path, total_images=4000)
     resumed.load_state_dict(torch.load(buffer, weights_only=True)["curriculum"])
     for n in range(13, 40):
         assert torch.equal(step(whole, n), step(resumed, n))
@@ -43,7 +49,7 @@ def test_a_restored_adapter_goes_on_as_if_never_stopped(curriculum_file: Write) 
 
 def test_pacing_is_relative_to_the_budget_that_is_given(curriculum_file: Write) -> None:
     path = curriculum_file(Flow())
-    short, long = SiTTimes(path), SiTTimes(path, total_images=40_000)
+    short, long = SiTTimes(path, total_images="as searched"), SiTTimes(path, total_images=40_000)
     for _ in range(20):
         short.times(100, "cpu")
         long.times(100, "cpu")
@@ -55,24 +61,30 @@ def test_pacing_is_relative_to_the_budget_that_is_given(curriculum_file: Write) 
 def test_the_contents_of_a_file_do_as_well_as_its_path(curriculum_file: Write) -> None:
     path = curriculum_file(Flow())
     torch.manual_seed(0)
-    by_path = SiTTimes(Path(path)).times(10, "cpu")
+    by_path = SiTTimes(Path(path), total_images=4000).times(10, "cpu")
     torch.manual_seed(0)
-    assert torch.equal(SiTTimes(CurriculumFile.load(path)).times(10, "cpu"), by_path)
+    assert torch.equal(SiTTimes(CurriculumFile.load(path), total_images=4000).times(10, "cpu"), by_path)
 
 
-def test_an_adapter_can_be_pickled_with_the_loss_that_holds_it(curriculum_file: Write) -> None:
-    adapter = EDMSigmas(curriculum_file(EDM()))
+def test_an_adapter_pickles_as_its_state_and_copies_as_itself(curriculum_file: Write) -> None:
+    adapter = EDMSigmas(curriculum_file(EDM()), total_images=4000)
     adapter.sigmas(100, "cpu")
-    again = pickle.loads(pickle.dumps(adapter))
-    assert again.state_dict() == adapter.state_dict()
+    plain = pickle.loads(pickle.dumps({"curriculum": adapter}))["curriculum"]
+    assert type(plain) is dict
+    again = EDMSigmas(curriculum_file(EDM()), total_images=4000)
+    again.load_state_dict(plain)
+    twin = copy.deepcopy(adapter)
+    assert type(twin) is EDMSigmas
+    twin.sigmas(3900, "cpu")
+    assert again.state_dict() == adapter.state_dict() != twin.state_dict()
 
 
 def test_a_gate_on_a_bank_needs_one(curriculum_file: Write) -> None:
     banked = Curriculum(num_clusters=4, pacing=Plateau(gate="bank", patience_share=0.05, max_stage_share=1.0))
     path = curriculum_file(Flow(), curriculum=banked)
     with pytest.raises(ValueError, match="watches the loss on a fixed bank: bank_losses is required"):
-        SiTTimes(path)
-    adapter = SiTTimes(path, bank_losses=lambda: torch.ones(16, dtype=torch.float64))
+        SiTTimes(path, total_images=4000)
+    adapter = SiTTimes(path, total_images=4000, bank_losses=lambda: torch.ones(16, dtype=torch.float64))
     for _ in range(10):
         adapter.times(100, "cpu")
     assert adapter.history[1].reason is Reason.PLATEAU
@@ -80,10 +92,138 @@ def test_a_gate_on_a_bank_needs_one(curriculum_file: Write) -> None:
 
 def test_losses_cannot_be_observed_before_anything_was_drawn(curriculum_file: Write) -> None:
     with pytest.raises(ValueError, match="nothing has been drawn yet"):
-        SiTTimes(curriculum_file(Flow())).observe(torch.ones(3))
+        SiTTimes(curriculum_file(Flow()), total_images=4000).observe(torch.ones(3))
 
 
 def test_the_state_of_another_curriculum_is_an_error(curriculum_file: Write) -> None:
-    five = SiTTimes(curriculum_file(Flow(), curriculum=Curriculum(num_clusters=5)))
+    five = SiTTimes(curriculum_file(Flow(), curriculum=Curriculum(num_clusters=5)), total_images=4000)
     with pytest.raises(ValueError, match="saved by another curriculum"):
-        SiTTimes(curriculum_file(Flow())).load_state_dict(five.state_dict())
+        SiTTimes(curriculum_file(Flow()), total_images=4000).load_state_dict(five.state_dict())
+
+
+@pytest.mark.parametrize("losses", [torch.ones(()), torch.ones(99), torch.ones(100, 1), torch.ones(100, 3, 8, 8)])
+def test_losses_that_are_not_one_for_each_sample_are_an_error(losses: torch.Tensor, curriculum_file: Write) -> None:
+    adapter = SiTTimes(curriculum_file(Flow()), total_images=4000)
+    adapter.times(100, "cpu")
+    with pytest.raises(ValueError, match=r"one loss for each of the 100 levels drawn last, \[100\], not \["):
+        adapter.observe(losses)
+
+
+@pytest.mark.parametrize("total_images", [0, -5, 2e8, 1.5, True, None, "all", "64000"])
+def test_a_budget_of_no_whole_number_of_images_is_an_error(total_images: Any, curriculum_file: Write) -> None:
+    message = r"total_images must be a whole number of at least 1, .* or 'as searched' \(the 4,000 of the runs"
+    with pytest.raises(ValueError, match=message):
+        SiTTimes(curriculum_file(Flow()), total_images=total_images)
+
+
+def test_a_budget_is_required(curriculum_file: Write) -> None:
+    with pytest.raises(TypeError, match="total_images"):
+        SiTTimes(curriculum_file(Flow()))  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize("total_images", [1, np.int64(3)])
+@pytest.mark.parametrize("pacing", [Linear(), Plateau(window_steps=1)])
+def test_the_smallest_budgets_are_followed(pacing: Pacing, total_images: int, curriculum_file: Write) -> None:
+    path = curriculum_file(Flow(), curriculum=Curriculum(num_clusters=4, pacing=pacing))
+    adapter = SiTTimes(path, total_images=total_images)
+    assert adapter.stage == 1
+    for _ in range(5):
+        adapter.times(1, "cpu")
+        adapter.observe(torch.ones(1))
+    assert adapter.stage == 4
+    assert type(adapter.state_dict()["images_seen"]) is int
+
+
+def test_a_training_that_goes_on_after_its_budget_is_told_once(curriculum_file: Write) -> None:
+    path = curriculum_file(Flow())
+    adapter = SiTTimes(path, total_images=1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(10):
+            adapter.times(100, "cpu")
+    with pytest.warns(UserWarning, match="SiTTimes: the 1,000 images of total_images have been drawn"):
+        adapter.times(100, "cpu")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        adapter.times(100, "cpu")
+        resumed = SiTTimes(path, total_images=1000)
+        resumed.load_state_dict(adapter.state_dict())
+        resumed.times(100, "cpu")
+
+
+def test_validation_draws_as_ordinary_training_and_leaves_everything_as_it_was(curriculum_file: Write) -> None:
+    density = LossSecondMoment(num_bins=4, history=1)
+    gated = Curriculum(num_clusters=4, pacing=Plateau(patience_share=0.5, max_stage_share=1.0, end_share=1.0))
+    adapter = SiTTimes(curriculum_file(Flow(), density=density, curriculum=gated), total_images=4000)
+    for _ in range(3):
+        losses = adapter.times(100, "cpu") ** 2
+        adapter.observe(losses)
+    adapter.times(100, "cpu")
+    # As text, because a loss that an adaptive density has not seen yet is NaN and equals nothing.
+    importance, state = adapter.importance, str(adapter.state_dict())
+    torch.manual_seed(0)
+    with adapter.validation():
+        for _ in range(3):
+            t = adapter.times(5000, "cpu")
+            adapter.observe(torch.full((5000,), 1e9))
+            assert scipy.stats.kstest(t.numpy(), "uniform").pvalue > 1e-3
+            assert torch.equal(adapter.importance, torch.ones(5000))
+    assert adapter.importance is importance
+    assert str(adapter.state_dict()) == state
+    adapter.observe(torch.ones(100))  # of the draw before
+    assert str(adapter.state_dict()) != state
+
+
+def test_validation_ends_with_an_error_and_holds_for_the_loops_own_callbacks(curriculum_file: Write) -> None:
+    gated = Curriculum(num_clusters=4, pacing=Plateau(window_steps=2))
+    sampler = ScheduleSampler(curriculum_file(DDPM(), curriculum=gated), 1000, total_images=4000)
+    sampler.sample(100, "cpu")
+    state = sampler.state_dict()
+
+    def fails() -> None:
+        with sampler.validation():
+            t, _ = sampler.sample(100, "cpu")
+            sampler.update_with_local_losses(t, torch.ones(100))
+            sampler.update_with_all_losses([1], [2.0])
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fails()
+    assert sampler.state_dict() == state
+    sampler.sample(100, "cpu")
+    assert sampler.images_seen == 200
+
+
+def test_a_density_of_the_trainings_own_is_restricted_to_the_clusters_and_drawn_in_the_end(
+    curriculum_file: Write,
+) -> None:
+    torch.manual_seed(0)
+    levels = Levels(curriculum_file(Flow()), "flow", density=LogitNormal(mean=-1.0), total_images=4000)
+    normal = scipy.stats.norm(-1.0, 1.0)
+    first = torch.logit(levels.levels(2500, "cpu")).numpy()
+    tail = normal.cdf(np.log(3.0))  # logit of the cluster's edge, 3/4
+    assert scipy.stats.kstest((normal.cdf(first) - tail) / (1 - tail), "uniform").pvalue > 1e-3
+    levels.levels(1500, "cpu")
+    assert scipy.stats.kstest(torch.logit(levels.levels(20_000, "cpu")).numpy(), normal.cdf).pvalue > 1e-3
+
+
+def test_a_density_cannot_stand_for_one_that_follows_the_loss(curriculum_file: Write) -> None:
+    with pytest.raises(ValueError, match="density follows the loss: another density cannot take its place"):
+        SiTTimes(curriculum_file(Flow(), density=LossSecondMoment()), total_images=1, density=Uniform())
+
+
+@pytest.mark.parametrize(
+    ("process", "given", "wanted"), [(Flow(), "edm", "edm, not flow"), (EDM(), "flow", "flow, not edm")]
+)
+def test_levels_of_another_process_are_an_error(
+    process: EDM | Flow, given: str, wanted: str, curriculum_file: Write
+) -> None:
+    with pytest.raises(ValueError, match=f"Levels needs a curriculum over the levels of {wanted}"):
+        Levels(curriculum_file(process), given, total_images=4000)
+
+
+def test_timesteps_have_adapters_that_know_their_number(curriculum_file: Write) -> None:
+    with pytest.raises(ValueError, match="Levels is for continuous levels; for the timesteps of ddpm there is"):
+        Levels(curriculum_file(DDPM()), "ddpm", total_images=4000)
+    with pytest.raises(ValueError, match=r"what has it as config\.num_train_timesteps, is needed; object has none"):
+        DiffusersTimesteps(curriculum_file(DDPM()), object(), total_images=4000)

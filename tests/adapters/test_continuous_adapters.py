@@ -1,23 +1,28 @@
 """EDM, SiT and diffusers: the levels that their code works with, each in its own convention."""
 
-import types
+import math
+import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.stats
 import torch
+from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers.training_utils import compute_density_for_timestep_sampling
 
 from curriculum_search.adapters import DiffusersFlowMatching, DiffusersTimesteps, EDMSigmas, SiTTimes
-from curriculum_search.curriculum import CurriculumFile
-from curriculum_search.diffusion import DDPM, EDM, Flow
+from curriculum_search.curriculum import Curriculum, UniformPartition
+from curriculum_search.diffusion import DDPM, EDM, Flow, LossSecondMoment, Process
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*images of total_images have been drawn")
 Write = Callable[..., str]
 
 
 def test_edm_gets_sigmas_shaped_for_its_images_that_end_as_its_log_normal(curriculum_file: Write) -> None:
     torch.manual_seed(0)
-    edm = EDMSigmas(curriculum_file(EDM()))
+    edm = EDMSigmas(curriculum_file(EDM()), total_images=4000)
     first = edm.sigmas(500, "cpu")
     assert (first.shape, first.dtype) == (torch.Size([500, 1, 1, 1]), torch.float32)
     # The noisiest quarter: ln sigma above its upper quartile, -1.2 + 1.2 * 0.67449.
@@ -30,7 +35,7 @@ def test_edm_gets_sigmas_shaped_for_its_images_that_end_as_its_log_normal(curric
 
 def test_sit_counts_time_from_noise_to_data(curriculum_file: Write) -> None:
     torch.manual_seed(0)
-    sit = SiTTimes(curriculum_file(Flow()))
+    sit = SiTTimes(curriculum_file(Flow()), total_images=4000)
     first = sit.times(500, "cpu")
     # x_t = t data + (1 - t) noise: the noisiest quarter are the times below 1/4.
     assert first.max() <= 0.25
@@ -41,51 +46,129 @@ def test_sit_counts_time_from_noise_to_data(curriculum_file: Write) -> None:
 
 
 def test_sit_keeps_to_the_interval_that_its_transport_asks_for(curriculum_file: Write) -> None:
-    t = SiTTimes(curriculum_file(Flow())).times(500, "cpu", t0=0.2, t1=0.6)
+    t = SiTTimes(curriculum_file(Flow()), total_images=4000).times(500, "cpu", t0=0.2, t1=0.6)
     assert t.min() >= 0.2
     assert t.max() <= 0.3 + 1e-6
 
 
 def test_diffusers_gets_timesteps(curriculum_file: Write) -> None:
-    timesteps = DiffusersTimesteps(curriculum_file(DDPM())).timesteps(64, torch.device("cpu"))
+    timesteps = DiffusersTimesteps(curriculum_file(DDPM()), DDPMScheduler(), total_images=4000).timesteps(
+        64, torch.device("cpu")
+    )
     assert (timesteps.dtype, timesteps.shape) == (torch.int64, (64,))
     assert timesteps.min() >= 750
 
 
-def flow_scheduler(shift: float, num_train_timesteps: int = 1000) -> types.SimpleNamespace:
-    """What FlowMatchEulerDiscreteScheduler holds after it was made: sigmas from 1 down to 1/N, shifted."""
-    sigmas = torch.from_numpy(np.linspace(1, num_train_timesteps, num_train_timesteps, dtype=np.float32)[::-1].copy())
-    sigmas = sigmas / num_train_timesteps
-    sigmas = shift * sigmas / (1 + (shift - 1) * sigmas)
-    return types.SimpleNamespace(sigmas=sigmas, timesteps=sigmas * num_train_timesteps)
+SCHEMES: list[dict[str, Any]] = [
+    {"weighting_scheme": "none"},
+    {"weighting_scheme": "sigma_sqrt"},
+    {"weighting_scheme": "logit_normal", "logit_mean": 0.5, "logit_std": 0.8},
+    {"weighting_scheme": "mode", "mode_scale": 1.29},
+    {"weighting_scheme": "mode", "mode_scale": -0.9},
+]
 
 
+def drawn_by_the_script(scheduler: FlowMatchEulerDiscreteScheduler, scheme: dict[str, Any]) -> np.ndarray:
+    """200,000 indices, as the scripts for SD3 and Flux draw them."""
+    arguments = {"logit_mean": 0.0, "logit_std": 1.0, "mode_scale": 1.29, **scheme}
+    u = compute_density_for_timestep_sampling(batch_size=200_000, **arguments)
+    indices: np.ndarray = (u * scheduler.config.num_train_timesteps).long().numpy()
+    return indices
+
+
+@pytest.mark.parametrize("scheme", SCHEMES, ids=str)
 @pytest.mark.parametrize("shift", [1.0, 3.0])
-def test_diffusers_flow_matching_gets_indices_of_the_sigmas_drawn(shift: float, curriculum_file: Write) -> None:
-    scheduler = flow_scheduler(shift)
-    curriculum = DiffusersFlowMatching(curriculum_file(Flow()), scheduler)
-    torch.manual_seed(1)
-    indices = curriculum.indices(1000)
-    torch.manual_seed(1)
-    q = CurriculumFile.load(curriculum_file(Flow())).sampler("cpu").draw(torch.rand(1000))[0]
-    assert indices.dtype == torch.int64
-    sigmas = scheduler.sigmas[indices]
-    below = torch.cat([scheduler.sigmas, torch.zeros(1)])[indices + 1]
-    assert bool((sigmas >= q).all())
-    assert bool((below < q).all())
-    assert sigmas.min() >= 0.75
-
-
-def test_a_scheduler_prepared_for_sampling_backwards_is_an_error(curriculum_file: Write) -> None:
-    scheduler = flow_scheduler(1.0)
-    scheduler.sigmas = scheduler.sigmas.flip(0)
-    with pytest.raises(ValueError, match=r"scheduler\.sigmas must fall from noise to data"):
-        DiffusersFlowMatching(curriculum_file(Flow()), scheduler)
-
-
-@pytest.mark.parametrize(("adapter", "process"), [(EDMSigmas, Flow()), (SiTTimes, DDPM()), (DiffusersTimesteps, EDM())])
-def test_a_curriculum_over_other_levels_is_an_error(
-    adapter: type[EDMSigmas], process: EDM, curriculum_file: Write
+def test_diffusers_flow_matching_restricts_the_scripts_own_draw_to_noise_levels_and_ends_as_it(
+    shift: float, scheme: dict[str, Any], curriculum_file: Write
 ) -> None:
-    with pytest.raises(ValueError, match=f"{adapter.__name__} needs a curriculum over the levels of"):
-        adapter(curriculum_file(process))
+    torch.manual_seed(0)
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
+    curriculum = DiffusersFlowMatching(curriculum_file(Flow()), scheduler, total_images=400_000, **scheme)
+    theirs = drawn_by_the_script(scheduler, scheme)
+    for stage, edge in enumerate((0.75, 0.5, 0.25, 0.0), start=1):  # clusters are of noise, whatever the shift
+        indices = curriculum.indices(50_001)
+        assert (indices.dtype, indices.shape, curriculum.stage) == (torch.int64, (50_001,), stage)
+        assert scheduler.sigmas[indices].min() >= edge
+        inside = theirs[scheduler.sigmas.numpy()[theirs] >= edge]
+        assert scipy.stats.ks_2samp(indices.numpy(), inside).pvalue > 1e-3
+
+
+def test_each_sigma_of_a_scheduler_is_in_the_cluster_that_it_lies_in(curriculum_file: Write) -> None:
+    scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=40, shift=3.0)
+    curriculum = DiffusersFlowMatching(curriculum_file(Flow()), scheduler, total_images=8000)
+    lowest = [scheduler.sigmas[curriculum.indices(1001)].min().item() for _ in range(4)]
+    sigmas = scheduler.sigmas.numpy()
+    assert lowest == [sigmas[sigmas >= edge].min() for edge in (0.75, 0.5, 0.25, 0.0)]
+
+
+def test_a_scheduler_without_a_sigma_in_a_cluster_is_an_error(curriculum_file: Write) -> None:
+    scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=6, shift=3.0)
+    many = curriculum_file(Flow(), curriculum=Curriculum(num_clusters=10, partition=UniformPartition()))
+    with pytest.raises(
+        ValueError, match=r"has 6 timesteps, and none of them in the curriculum's cluster of q from 0 to"
+    ):
+        DiffusersFlowMatching(many, scheduler, total_images=4000)
+
+
+def test_a_density_that_follows_the_loss_leads_back_to_what_the_script_draws(curriculum_file: Write) -> None:
+    torch.manual_seed(0)
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    density = LossSecondMoment(num_bins=4, history=2)
+    path = curriculum_file(Flow(), density=density, curriculum=Curriculum(num_clusters=1))
+    with pytest.raises(
+        ValueError, match="leads back to uniform timesteps: weighting_scheme must be 'none', not 'mode'"
+    ):
+        DiffusersFlowMatching(path, scheduler, total_images=4000, weighting_scheme="mode")
+    curriculum = DiffusersFlowMatching(path, scheduler, total_images=10**6)
+    for _ in range(9):
+        sigmas = scheduler.sigmas[curriculum.indices(1000)]
+        curriculum.observe(1 + 5 * sigmas)
+    sigmas = scheduler.sigmas[curriculum.indices(200_000)]
+    assert curriculum.importance.std() > 0.1
+    # The mean of sigma over the script's draw, 3 u / (1 + 2 u) of a uniform u: 3 / 2 - 3 / 4 ln 3.
+    assert (curriculum.importance * sigmas).mean() == pytest.approx(1.5 - 0.75 * math.log(3), abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "message"),
+    [
+        ({"weighting_scheme": "mode", "mode_scale": 2.0}, r"mode_scale must be in \[-1, 1.752\], not 2.0"),
+        ({"weighting_scheme": "logit_normal", "logit_std": 0.0}, "std must be positive, not 0.0"),
+    ],
+)
+def test_a_scheme_without_a_density_is_an_error(scheme: dict[str, Any], message: str, curriculum_file: Write) -> None:
+    with pytest.raises(ValueError, match=message):
+        DiffusersFlowMatching(curriculum_file(Flow()), FlowMatchEulerDiscreteScheduler(), total_images=4000, **scheme)
+
+
+def test_a_scheduler_that_was_prepared_for_sampling_is_an_error(curriculum_file: Write) -> None:
+    scheduler = FlowMatchEulerDiscreteScheduler()
+    scheduler.set_timesteps(50)
+    with pytest.raises(ValueError, match=r"give the scheduler as it was made, not after set_timesteps"):
+        DiffusersFlowMatching(curriculum_file(Flow()), scheduler, total_images=4000)
+
+
+@pytest.mark.parametrize("num_train_timesteps", [1000, 4000, 100])
+def test_diffusers_timesteps_take_their_number_from_the_scheduler(
+    num_train_timesteps: int, curriculum_file: Write
+) -> None:
+    scheduler = DDPMScheduler(num_train_timesteps=num_train_timesteps, beta_schedule="squaredcos_cap_v2")
+    path = curriculum_file(DDPM(schedule="cosine"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        timesteps = DiffusersTimesteps(path, scheduler, total_images=4000).timesteps(4000, "cpu")
+    assert timesteps.min() == 0.75 * num_train_timesteps
+    assert timesteps.max() > 0.98 * num_train_timesteps
+
+
+@pytest.mark.parametrize(
+    ("name", "process"), [("EDMSigmas", Flow()), ("SiTTimes", DDPM()), ("DiffusersTimesteps", EDM())]
+)
+def test_a_curriculum_over_other_levels_is_an_error(name: str, process: Process, curriculum_file: Write) -> None:
+    make: dict[str, Callable[[str], object]] = {
+        "EDMSigmas": lambda path: EDMSigmas(path, total_images=1),
+        "SiTTimes": lambda path: SiTTimes(path, total_images=1),
+        "DiffusersTimesteps": lambda path: DiffusersTimesteps(path, 1000, total_images=1),
+    }
+    with pytest.raises(ValueError, match=f"{name} needs a curriculum over the levels of"):
+        make[name](curriculum_file(process))

@@ -84,3 +84,31 @@ def test_a_missing_field_and_a_missing_file_are_errors_that_name_them(tmp_path: 
     path.write_text(json.dumps(fields))
     with pytest.raises(ValueError, match="'pacing' is missing"):
         CurriculumFile.load(path)
+
+
+# As version 0.1.0 wrote it.
+EARLIER = """{
+ "format": "curriculum-search curriculum", "version": 1,
+ "process": {"kind": "ddpm", "schedule": "linear", "num_timesteps": 1000, "prediction": "epsilon",
+  "learned_variance": false},
+ "edges": [0.0, 0.191, 0.5, 1.0], "permutation": [2, 1, 0],
+ "accumulation": {"kind": "cumulative"}, "union_density": "base",
+ "pacing": {"kind": "plateau", "gate": "raw", "patience_share": 0.01, "delta": 0.0, "smoothing_share": 0.005,
+  "checks_per_patience": 4, "window_steps": 8, "max_stage_share": 0.1, "end_share": 0.5},
+ "reset_ema": false, "density": {"kind": "histogram", "edges": [0.0, 1.0], "mass": [1.0]},
+ "total_images": 64000, "batch_size": 128, "evidence": {"fd": 2.9}
+}"""
+
+
+def test_a_file_and_a_state_of_an_earlier_version_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "curriculum.json"
+    path.write_text(EARLIER)
+    sampler = CurriculumFile.load(path).sampler("cpu")
+    for step in range(1, 11):
+        sampler.observe(torch.full((4,), 0.9), torch.ones(4))
+        sampler.update(128 * step)
+    state = sampler.state_dict()
+    del state["trace"]["silent_steps"], state["trace"]["heard"]
+    resumed = CurriculumFile.load(path).sampler("cpu")
+    resumed.load_state_dict(state)
+    assert resumed.state_dict() == sampler.state_dict()

@@ -45,8 +45,9 @@ def build(
 
 
 def advance(sampler: CurriculumSampler, images: int) -> CurriculumSampler:
-    """Train to `images` in steps of 10."""
+    """Train to `images` in steps of 10, one loss each."""
     for seen in range(sampler.history[-1].images + 10, images + 1, 10):
+        sampler.observe(torch.full((1,), 0.5), torch.ones(1))
         sampler.update(seen)
     return sampler
 
@@ -211,6 +212,21 @@ def test_exposure_is_the_exact_time_average_of_what_was_drawn() -> None:
     np.testing.assert_allclose(np.diff(exposure.cdf_at([0.0, 0.5, 1.0])), [0.35, 0.65])
     control = build(ORDINARY, density=Histogram.of(exposure))
     np.testing.assert_allclose(control.law.cdf_at([0.25, 0.5, 0.75]), exposure.cdf_at([0.25, 0.5, 0.75]), atol=1e-12)
+
+
+def test_a_density_that_follows_losses_which_never_come_is_an_error() -> None:
+    sampler = build(ORDINARY, density=LossSecondMoment(num_bins=4))
+    for n in range(1, 8):
+        sampler.update(10 * n)
+    with pytest.raises(ValueError, match="density follows the loss, but none of the last 8 steps had one"):
+        sampler.update(80)
+
+
+@pytest.mark.parametrize("total_images", [0, -1])
+def test_a_budget_of_no_images_is_an_error(total_images: int) -> None:
+    file = FOUR.resolve(Flow(), Uniform(), TOTAL, 10)
+    with pytest.raises(ValueError, match=f"total_images must be at least 1, not {total_images}"):
+        file.sampler("cpu", total_images=total_images)
 
 
 def test_there_is_no_exposure_before_anything_was_trained() -> None:

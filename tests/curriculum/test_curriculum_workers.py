@@ -50,10 +50,14 @@ def train(sampler: CurriculumSampler, rank: int, world_size: int, save_after: in
 def train_by_adapter(path: str, rank: int) -> dict[str, Any]:
     """A loop of somebody else's, which reports its losses through the published callback."""
     torch.manual_seed(rank)
-    adapter = ScheduleSampler(path)
+    adapter = ScheduleSampler(path, 1000, total_images="as searched")
     for step in range(1, STEPS + 1):
         t, _ = adapter.sample(LOCAL_BATCH, "cpu")
         adapter.update_with_local_losses(t, losses_of(step)[rank * LOCAL_BATCH :][:LOCAL_BATCH])
+        if rank == 0:  # one worker may validate alone
+            with adapter.validation():
+                t, _ = adapter.sample(LOCAL_BATCH, "cpu")
+                adapter.update_with_local_losses(t, torch.zeros(LOCAL_BATCH))
     return adapter.state_dict()
 
 

@@ -12,6 +12,7 @@ from curriculum_search.curriculum import (
     Logarithmic,
     Observation,
     Pacing,
+    Plateau,
     Polynomial,
     Quadratic,
     Reason,
@@ -67,6 +68,51 @@ def stages(pacing: Pacing, num_stages: int = 10) -> list[int]:
 
 def test_linear_pacing_gives_stages_of_equal_length_that_end_with_the_share_that_starts_the_next() -> None:
     assert stages(Linear(end_share=0.5)) == [1] + [min(-(-n // 5), 10) for n in range(1, 101)]
+
+
+def test_the_last_cluster_is_unlocked_before_the_fraction_is_one_and_a_boundary_belongs_to_the_stage_before_it() -> (
+    None
+):
+    def stage(images: int, num_stages: int) -> int:
+        seen = Observation(images, 100_000, 5, num_stages, stage=1, stage_start_images=0)
+        return Linear(end_share=0.5).decide(seen).stage
+
+    for num_stages in (5, 6):
+        assert [stage(images, num_stages) for images in (10_000, 10_001, 40_000, 40_001, 49_999)] == [1, 2, 4, 5, 5]
+    assert (stage(50_000, 5), stage(50_000, 6)) == (5, 6)
+
+
+# The smallest and largest numbers that are let through, and the most that they can be asked.
+EXTREME = [
+    *(
+        cls(end_share=share)
+        for cls in (Linear, Root, Quadratic, Exponential, Logarithmic, Step)
+        for share in (5e-324, 1e308)
+    ),
+    Polynomial(end_share=5e-324, power=1e308),
+    FixedExponential(start_unlocked=5e-324, increase=1e308, step_share=5e-324),
+    FixedExponential(increase=math.nextafter(1.0, 2.0)),
+    VariedExponential(start_unlocked=1e-300, increase=1e200),
+    SingleStep(switch_share=0.0),
+    Plateau(patience_share=5e-324, smoothing_share=5e-324, max_stage_share=5e-324, end_share=5e-324),
+]
+
+
+@pytest.mark.parametrize("total_images", [1, 2, 10**12])
+@pytest.mark.parametrize("pacing", EXTREME, ids=repr)
+def test_every_value_that_is_let_through_has_a_stage_for_every_budget(pacing: Pacing, total_images: int) -> None:
+    stages = [
+        pacing.decide(Observation(images, total_images, 5, 6, stage=1, stage_start_images=0)).stage
+        for images in (0, 1, total_images // 2, total_images, 2 * total_images)
+    ]
+    assert all(1 <= stage <= 6 for stage in stages)
+
+
+@pytest.mark.parametrize("gate", ["raw", "smoothed", "bank"])
+def test_a_plateau_starts_in_its_first_stage_however_small_the_budget(gate: Literal["raw", "smoothed", "bank"]) -> None:
+    for total_images in (1, 2, 4):
+        seen = Observation(0, total_images, 5, 6, stage=1, stage_start_images=0)
+        assert Plateau(gate=gate).decide(seen).stage == 1
 
 
 def test_the_ordinary_last_stage_begins_when_the_fraction_reaches_one() -> None:

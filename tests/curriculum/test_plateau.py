@@ -197,3 +197,36 @@ def test_a_bank_gate_without_a_bank_and_a_loss_gate_without_losses_are_errors() 
     silent.update(8)
     with pytest.raises(ValueError, match="none of the last 3 steps had one: pass every step's losses to observe"):
         silent.update(12)
+
+
+# Four clusters; a stage is over after 2 steps at most, or after 1.
+@pytest.mark.parametrize(("max_stage_share", "steps"), [(0.002, 4), (0.001, 3)])
+def test_losses_that_never_come_are_an_error_though_every_stage_is_shorter_than_a_window(
+    max_stage_share: float, steps: int
+) -> None:
+    pacing = replace(PATIENT, max_stage_share=max_stage_share, window_steps=4)
+    sampler = Curriculum(num_clusters=4, pacing=pacing).build(Flow(), Uniform(), STEPS * BATCH, BATCH, "cpu")
+    for step in range(1, steps):
+        sampler.update(step * BATCH)
+    assert sampler.stage > 1
+    with pytest.raises(
+        ValueError, match=f"none of the last {steps} steps had one: pass every step's losses to observe"
+    ):
+        sampler.update(steps * BATCH)
+
+
+def test_losses_in_short_stages_are_enough_and_a_restored_run_counts_silent_steps_on() -> None:
+    pacing = replace(PATIENT, max_stage_share=0.003, window_steps=4)
+    build = Curriculum(num_clusters=40, pacing=pacing).build
+    sampler = build(Flow(), Uniform(), STEPS * BATCH, BATCH, "cpu")
+    for step in range(1, 31):
+        if step % 4 == 1:
+            sampler.observe(torch.zeros(BATCH), torch.ones(BATCH))
+        sampler.update(step * BATCH)
+    assert sampler.stage == 11
+    resumed = build(Flow(), Uniform(), STEPS * BATCH, BATCH, "cpu")
+    resumed.load_state_dict(sampler.state_dict())
+    resumed.update(31 * BATCH)
+    resumed.update(32 * BATCH)
+    with pytest.raises(ValueError, match="none of the last 4 steps had one"):
+        resumed.update(33 * BATCH)

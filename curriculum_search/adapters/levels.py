@@ -1,0 +1,51 @@
+"""Any other codebase with continuous noise levels: REPA, LightningDiT, flow_matching, k-diffusion, one's own."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from curriculum_search.adapters._base import CurriculumAdapter, TotalImages
+from curriculum_search.curriculum import CurriculumFile
+from curriculum_search.diffusion import Density
+
+
+class Levels(CurriculumAdapter):
+    """Draws noise levels in a codebase's own convention.
+
+    The quantile q of the flow process is the share of noise: x = (1 - q) * data + q * noise.  That of EDM's belongs to
+    sigma, x = data + sigma * noise.  README, "In your own training code", has examples.
+
+    Args:
+        curriculum, total_images, density, bank_losses: as in `CurriculumAdapter`.
+        process: the process that the codebase trains, ``flow`` or ``edm`` (or a continuous one of your own).
+        level: gives the codebase's level for q, both float32 [B].  Without it, the process's own: q itself for flow,
+            sigma for EDM.
+
+    Raises:
+        ValueError: as in `CurriculumAdapter`, or the process has timesteps, of which other adapters know the number.
+    """
+
+    def __init__(
+        self,
+        curriculum: CurriculumFile | str | Path,
+        process: str,
+        *,
+        level: Callable[[Tensor], Tensor] | None = None,
+        total_images: TotalImages,
+        density: Density | None = None,
+        bank_losses: Callable[[], Tensor] | None = None,
+    ) -> None:
+        self.process_kinds = (process,)
+        file = self._read(curriculum)
+        if file.process.num_levels is not None:
+            raise ValueError(
+                f"Levels is for continuous levels; for the timesteps of {process} there is ScheduleSampler"
+            )
+        super().__init__(file, total_images=total_images, density=density, bank_losses=bank_losses)
+        self._level = level or self.process.level
+
+    def levels(self, batch_size: int, device: torch.device | str) -> Tensor:
+        """Noise levels as the codebase counts them, [batch_size], on `device`."""
+        return self._level(self._draw(batch_size, device))

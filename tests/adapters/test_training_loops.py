@@ -1,0 +1,209 @@
+"""README's lines, in loops of the form of the codebases that they are for."""
+
+import importlib
+import pickle
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+import torch.distributed as dist
+
+from curriculum_search.adapters import CurriculumAdapter, ScheduleSampler
+from curriculum_search.curriculum import Curriculum, Linear, Plateau, Reason, UniformPartition
+from curriculum_search.diffusion import DDPM, EDM, Density, Flow, LossSecondMoment, Process, Uniform
+
+HERE = Path(__file__).parent
+LOOPS: dict[str, Process] = {
+    "improved_diffusion": DDPM(),
+    "dit": DDPM(),
+    "edm": EDM(),
+    "edm2": EDM(),
+    "sit": Flow(),
+    "diffusers_ddpm": DDPM(),
+    "diffusers_flow": Flow(),
+}
+DENSITY_OF_THEIR_OWN = {"edm2", "diffusers_flow"}
+BATCH, STEPS = 50, 40  # of loops/common.py
+
+
+@pytest.fixture(autouse=True)
+def _a_script_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.syspath_prepend(str(HERE))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def loop(name: str) -> Any:
+    return importlib.import_module(f"loops.{name}")
+
+
+def searched(process: Process, *, density: Density | None = None, **fields: Any) -> None:
+    """A curriculum.json of a search of 640 images, which is not what the loops train."""
+    four = {"num_clusters": 4, "partition": UniformPartition(), "pacing": Linear(end_share=0.5)}
+    curriculum = Curriculum(**{**four, **fields})
+    curriculum.resolve(process, density or Uniform(), 640, 64).save("curriculum.json")
+
+
+def shown(name: str) -> str:
+    """What README has to show of a loop: its marked lines, each group under the words of its mark."""
+    groups = []
+    for file in [f"{name}.py", f"{name}_loss.py"]:
+        if (HERE / "loops" / file).exists():
+            source = (HERE / "loops" / file).read_text()
+            for where, lines in re.findall(r"^ *# \[README\] (.*?)\n(.*?)^ *# \[/README\]$", source, re.M | re.S):
+                groups.append(f"# {where}\n{textwrap.dedent(lines)}")
+    return "\n".join(groups)
+
+
+@pytest.mark.parametrize("name", [*LOOPS, "others"])
+def test_readme_shows_the_lines_that_are_tested_here(name: str) -> None:
+    assert f"```python\n{shown(name)}```\n" in (HERE.parents[1] / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_the_curriculum_has_the_budget_of_the_training_and_ends_as_ordinary_training(name: str) -> None:
+    searched(LOOPS[name])
+    run = loop(name).train(stop=STEPS, resume=False)
+    assert run.curriculum.total_images == run.curriculum.images_seen == STEPS * BATCH
+    # A stage begins with the draw after an eighth of the budget, 250 images, has been passed.
+    draws = len(run.levels) // STEPS
+    images = [switch.images for switch in run.curriculum.history]
+    assert images == ([0, 300, 550, 800] if draws == 1 else [0, 275, 525, 775])
+    assert all(loss == pytest.approx(plain) for loss, plain in run.losses)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_training_that_was_stopped_goes_on_as_if_it_never_was(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Plateau(patience_share=0.05, max_stage_share=1.0, end_share=0.9, window_steps=3)
+    runs = []
+    for stops in ([STEPS], [17, STEPS]):
+        folder = tmp_path / f"{len(stops)}"
+        folder.mkdir()
+        monkeypatch.chdir(folder)
+        searched(LOOPS[name], num_clusters=8, pacing=gate)
+        runs += [loop(name).train(stop=stop, resume=stop != stops[0]) for stop in stops]
+    whole, first, second = runs
+    assert len(first.levels) + len(second.levels) == len(whole.levels)
+    for ours, theirs in zip(whole.levels, first.levels + second.levels, strict=True):
+        assert torch.equal(ours, theirs)
+    assert second.curriculum.history == whole.curriculum.history
+    assert Reason.PLATEAU in {switch.reason for switch in whole.curriculum.history}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_without_the_line_that_observes_a_gate_says_so(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched(LOOPS[name], pacing=Plateau(max_stage_share=0.05))
+    for method in ("observe", "update_with_local_losses"):
+        monkeypatch.setattr(ScheduleSampler, method, lambda *_: None)
+    monkeypatch.setattr(CurriculumAdapter, "observe", lambda *_: None)
+    with pytest.raises(ValueError, match="steps had one: pass every step's losses to observe"):
+        loop(name).train(stop=STEPS, resume=False)
+
+
+@pytest.mark.parametrize("name", sorted(LOOPS.keys() - DENSITY_OF_THEIR_OWN))
+def test_an_adaptive_density_hears_the_losses_and_its_weights_are_in_the_loss(name: str) -> None:
+    searched(LOOPS[name], density=LossSecondMoment(num_bins=2, history=2), num_clusters=2)
+    run = loop(name).train(stop=STEPS, resume=False)
+    assert (run.curriculum.importance != 1).any()
+    assert run.losses[-1][0] != pytest.approx(run.losses[-1][1])
+
+
+def test_a_curriculum_of_another_number_of_timesteps_covers_all_of_improved_diffusions() -> None:
+    searched(DDPM(num_timesteps=1000))
+    run = loop("improved_diffusion").train(stop=STEPS, resume=False)
+    first, last = torch.cat(run.levels[:10]), torch.cat(run.levels[40:])
+    assert first.min() >= 3000
+    assert last.min() < 100 < 3900 < last.max()
+
+
+def test_edm_and_edm2_can_be_told_not_to_draw_as_the_search_did() -> None:
+    searched(EDM())
+    for name, mean, std in (("edm", -1.2, 1.2), ("edm2", -0.4, 1.0)):
+        run = loop(name).train(stop=STEPS, resume=False)
+        log_sigma = torch.cat(run.levels[20:]).log().numpy()
+        assert scipy.stats.kstest(log_sigma, scipy.stats.norm(mean, std).cdf).pvalue > 1e-3
+
+
+def test_diffusers_flow_matching_ends_as_its_script_draws() -> None:
+    searched(Flow())
+    run = loop("diffusers_flow").train(stop=STEPS, resume=False)
+    args = loop("diffusers_flow").ARGS
+    u = scipy.stats.norm(args.logit_mean, args.logit_std).rvs(100_000, random_state=0)
+    share = 1 - 1 / (1 + np.exp(-u))  # the scripts count from noise to data
+    theirs = 3 * share / (1 + 2 * share)
+    assert scipy.stats.ks_2samp(torch.cat(run.levels[20:]).numpy(), theirs).pvalue > 1e-3
+    assert torch.cat(run.levels[:5]).min() >= 0.75
+
+
+# What each draws without a curriculum, as the share of noise, or sigma.
+OTHERS: dict[str, tuple[Process, Any]] = {
+    "repa": (Flow(), scipy.stats.uniform()),
+    "lightning_dit": (Flow(), scipy.stats.norm()),
+    "flow_matching": (Flow(), scipy.stats.norm(-1.2, 1.2)),
+    "k_diffusion": (EDM(), scipy.stats.norm(-1.2, 1.2)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_any_codebase_gets_levels_as_it_counts_them(name: str) -> None:
+    process, ordinary = OTHERS[name]
+    searched(process, density=Uniform())
+    args = SimpleNamespace(
+        max_train_steps=STEPS, max_steps=STEPS, end_step=STEPS, epochs=1, batch_size=BATCH, global_batch_size=BATCH
+    )
+    torch.manual_seed(0)
+    draws = [
+        (curriculum, level.flatten())
+        for curriculum, level in loop("others").CODEBASES[name](args, [torch.zeros(BATCH, 1, 4, 4)] * STEPS)
+    ]
+    curriculum = draws[0][0]
+    assert curriculum.total_images == curriculum.images_seen == STEPS * BATCH
+    levels = torch.stack([level for _, level in draws])
+    to_axis = {
+        "repa": lambda t: t,  # the share of noise
+        "lightning_dit": lambda t: torch.logit(1 - t),  # data at 1
+        "flow_matching": lambda t: torch.logit(1 - t),  # the logit of the share of noise is ln sigma
+        "k_diffusion": torch.log,
+    }[name]
+    noise = to_axis(levels)
+    threshold = to_axis({"repa": 0.75, "k_diffusion": EDM().level(torch.tensor(0.75))}.get(name, 0.25) * torch.ones(()))
+    assert noise[:5].min() >= threshold - 1e-5
+    assert scipy.stats.kstest(noise[20:].flatten().numpy(), ordinary.cdf).pvalue > 1e-3
+
+
+READ_A_SNAPSHOT = """
+import pickle, sys
+sys.modules["curriculum_search"] = None  # an import of it fails, as where it is not installed
+sys.path.insert(0, sys.argv[1])
+with open(sys.argv[2], "rb") as file:
+    loss_fn = pickle.load(file)["loss_fn"]
+print(loss_fn.sigma_data, getattr(loss_fn, "curriculum", {}).get("images_seen"))
+"""
+
+
+@pytest.mark.parametrize("kept_in_the_loss", [False, True])
+def test_edm_s_snapshots_are_read_where_this_package_is_not(kept_in_the_loss: bool) -> None:
+    searched(EDM())
+    snapshot = Path("network-snapshot-000005.pkl")
+    run = loop("edm").train(stop=5, resume=False)
+    if kept_in_the_loss:
+        data = pickle.loads(snapshot.read_bytes())
+        data["loss_fn"].curriculum = run.curriculum
+        snapshot.write_bytes(pickle.dumps(data))
+    command = [sys.executable, "-c", READ_A_SNAPSHOT, str(HERE), str(snapshot)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == (f"0.5 {250 if kept_in_the_loss else None}\n", "")
