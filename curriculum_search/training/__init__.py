@@ -1,6 +1,5 @@
-"""One training run: the loop, what it is configured with, and the session that it reports to."""
+"""One training run: the loop, and the session that it reports to."""
 
-from curriculum_search.training.config import Resources, Training
 from curriculum_search.training.loop import CHECKPOINT, GRID, TrainingResult, train
 from curriculum_search.training.session import PlainSession, Report, Session, default_device
 
@@ -9,9 +8,7 @@ __all__ = [
     "GRID",
     "PlainSession",
     "Report",
-    "Resources",
     "Session",
-    "Training",
     "TrainingResult",
     "default_device",
     "train",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +14,11 @@ from curriculum_search import distributed
 from curriculum_search.curriculum import CurriculumSampler, Switch
 from curriculum_search.data import DataOrder, Prefetcher
 from curriculum_search.evaluation import Diverged, EvaluationRun, FixedBank, save_grid
+from curriculum_search.experiment import Experiment
 from curriculum_search.training import checkpoint
 from curriculum_search.training.ema import Ema
 from curriculum_search.training.randomness import StepRandom, derive_seed
 from curriculum_search.training.session import Report, Session
-
-if TYPE_CHECKING:
-    from curriculum_search.experiment import Experiment
 
 CHECKPOINT = "checkpoint.pt"
 GRID = "samples.png"
@@ -43,7 +41,7 @@ class TrainingResult:
     exposure: dict[str, list[float]]
 
 
-def train(experiment: "Experiment", session: Session, cache_dir: Path) -> TrainingResult:
+def train(experiment: Experiment, session: Session, cache_dir: Path) -> TrainingResult:
     """Train `experiment` to its end, from its last checkpoint if there is one.
 
     Evaluations, checkpoints and reports happen together at ``training.evaluation_points()``; between them the loop
@@ -222,7 +220,7 @@ def train(experiment: "Experiment", session: Session, cache_dir: Path) -> Traini
     )
 
 
-def _load(path: Path, experiment: "Experiment", device: torch.device) -> dict[str, Any] | None:
+def _load(path: Path, experiment: Experiment, device: torch.device) -> dict[str, Any] | None:
     if not path.exists():
         return None
     state = checkpoint.load(path, device)
@@ -238,7 +236,7 @@ def _parts(batch: int, size: int | None) -> Iterator[tuple[slice, bool]]:
         yield slice(start, min(start + size, batch)), start + size >= batch
 
 
-def _set_learning_rate(optimizer: torch.optim.Optimizer, experiment: "Experiment", images_seen: int) -> None:
+def _set_learning_rate(optimizer: torch.optim.Optimizer, experiment: Experiment, images_seen: int) -> None:
     rate = experiment.training.learning_rate_at(images_seen)
     for group in optimizer.param_groups:
         group["lr"] = rate

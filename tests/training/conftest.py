@@ -12,9 +12,9 @@ from torch import Tensor
 from curriculum_search.curriculum import Curriculum, Linear
 from curriculum_search.diffusion import DDPM, DDIMSampler
 from curriculum_search.evaluation import Evaluation, Frechet, Pixels, ValidationLoss
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Training
 from curriculum_search.models import DiT
-from curriculum_search.training import PlainSession, Training, TrainingResult, train
+from curriculum_search.training import PlainSession, TrainingResult, train
 
 #: What depends on how fast the machine is.
 TIMES = {"images_per_second", "train_seconds"}

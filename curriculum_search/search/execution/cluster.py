@@ -12,9 +12,9 @@ from typing import Self
 
 import ray
 
+from curriculum_search.experiment import Resources
 from curriculum_search.loading import UserError
 from curriculum_search.search.execution.executor import Capacity, check_capacity
-from curriculum_search.training import Resources
 
 _CONNECT_SECONDS = 5.0
 

@@ -23,10 +23,10 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from curriculum_search.experiment import Resources
 from curriculum_search.loading import UserError
 from curriculum_search.search.execution.jobs import Exhausted, Job, JobSource, Outcome, RunError, Status, one_line
 from curriculum_search.search.execution.trainable import DIVERGED, REPORT, run_trial
-from curriculum_search.training import Resources
 
 T = TypeVar("T")
 

@@ -10,14 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Training
 from curriculum_search.loading import UserError
 from curriculum_search.search.arms import NO_CURRICULUM, baseline
 from curriculum_search.search.book.scale import Size
 from curriculum_search.search.execution.executor import run_jobs
 from curriculum_search.search.execution.jobs import Exhausted, Job, Outcome, Status
 from curriculum_search.search.study import StudyFile
-from curriculum_search.training import Training
 
 _STEPS = 20  # between two evaluations
 _MOST_AT_ONCE = 8

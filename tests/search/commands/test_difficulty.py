@@ -11,14 +11,13 @@ import pytest
 from curriculum_search.curriculum import Curriculum, DifficultyFile, MeasuredOrder, MeasuredPartition
 from curriculum_search.difficulty import ConvergenceStudy, EntropyStudy
 from curriculum_search.diffusion import Histogram
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Training
 from curriculum_search.loading import UserError
 from curriculum_search.models import DiT
 from curriculum_search.search.book.runs import RunBook, RunResult
 from curriculum_search.search.commands.difficulty import DifficultyResult, IntervalRuns, measure_difficulty
 from curriculum_search.search.execution.jobs import Exhausted, Status
 from curriculum_search.tracking import Tracker
-from curriculum_search.training import Training
 
 ROOT = Path(__file__).parents[3]
 BASE = Experiment(

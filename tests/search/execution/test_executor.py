@@ -12,11 +12,11 @@ from ray.exceptions import ActorDiedError, RayTaskError
 from ray.train import WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Resources
 from curriculum_search.loading import UserError, validated
 from curriculum_search.search.execution.executor import Capacity, _failed, check_capacity, run_jobs
 from curriculum_search.search.execution.jobs import Exhausted, Job, Outcome, RunError, Status, one_line
-from curriculum_search.training import PlainSession, Resources, train
+from curriculum_search.training import PlainSession, train
 
 #: A plug-in: an evaluator that raises an error of its own, which does not survive pickling, from another; or dies.
 FAULTY = """

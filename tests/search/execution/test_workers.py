@@ -11,11 +11,11 @@ import torch
 from ray.cluster_utils import Cluster
 from ray.util import placement_group_table
 
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Resources
 from curriculum_search.loading import validated
 from curriculum_search.search.execution.executor import Capacity, check_capacity, run_jobs
 from curriculum_search.search.execution.jobs import Exhausted, Job, Outcome, Status
-from curriculum_search.training import PlainSession, Resources, train
+from curriculum_search.training import PlainSession, train
 
 POINTS = [80, 160, 240, 320]
 TWO = Resources(workers=2)
