@@ -1,14 +1,16 @@
-"""One training run: the loop, and the session that it reports to."""
+"""One training run: the loop, its state, and the session that it reports to."""
 
 from curriculum_search.training.loop import CHECKPOINT, GRID, TrainingResult, train
-from curriculum_search.training.session import PlainSession, Report, Session, default_device
+from curriculum_search.training.session import Interrupted, PlainSession, Report, Session, Status, default_device
 
 __all__ = [
     "CHECKPOINT",
     "GRID",
+    "Interrupted",
     "PlainSession",
     "Report",
     "Session",
+    "Status",
     "TrainingResult",
     "default_device",
     "train",

@@ -2,9 +2,7 @@
 
 import contextlib
 import ctypes
-import json
 import os
-from dataclasses import asdict
 from typing import Any
 
 import ray.train
@@ -18,9 +16,10 @@ from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import define_plugins, validated
 from curriculum_search.search.execution.jobs import Job, RunError
-from curriculum_search.training import PlainSession, Report, default_device, train
+from curriculum_search.training import PlainSession, Report, Status, default_device, train
 
 REPORT = "report"
+STATUS = "status"
 DIVERGED = "diverged"
 
 
@@ -41,7 +40,10 @@ def _train_one(job: Job, send: Any, device: torch.device) -> None:
     class RaySession(PlainSession):
         def report(self, report: Report) -> None:
             # As text: Tune would take a mapping apart, and copy it several times.
-            send({"images": report.images, REPORT: json.dumps(asdict(report))})
+            send({"images": report.images, REPORT: report.to_json()})
+
+        def status(self, status: Status) -> None:
+            send({"images": status.images, STATUS: status.to_json()})
 
     try:
         train(experiment_of(job), RaySession(run_dir=job.run_dir, device=device), job.cache_dir)
