@@ -20,6 +20,10 @@ from curriculum_search.training import PlainSession, Report, Status, default_dev
 
 REPORT = "report"
 STATUS = "status"
+
+#: Seconds between two looks of Ray Train at its workers.  A worker that says something waits for the next look, so with
+#: Ray's 2 seconds every status and report would cost about as much.
+_LOOK = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.05")
 DIVERGED = "diverged"
 
 
@@ -62,6 +66,7 @@ def _give_memory_back() -> None:
 
 
 def _train_group(job: Job) -> None:
+    os.environ.setdefault(*_LOOK)
     resources = job.experiment["resources"]
     per_worker = {"CPU": resources["cpus_per_worker"]}
     if resources["gpus_per_worker"]:

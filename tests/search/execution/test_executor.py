@@ -116,10 +116,10 @@ def ends(
     connect_two_cpus()
     jobs = {
         "good": make_job("good"),
-        "killed": make_job("killed", "base.training.total_images=640"),
+        "killed": make_job("killed", "base.training.total_images=640", "base.cadence.status_images=48"),
         "diverging": make_job("diverging", "base.training.learning_rate=1e30", "base.training.max_grad_norm=null"),
         "broken": make_job("broken"),
-        "stopped": make_job("stopped"),
+        "stopped": make_job("stopped", "base.cadence.status_images=48"),
         "faulty": make_job("faulty", EVALUATORS.format("{kind: faulty}")),
         "deadly": make_job("deadly", EVALUATORS.format("{kind: faulty, deadly: true}")),
     }

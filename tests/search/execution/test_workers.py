@@ -63,7 +63,8 @@ def two_nodes() -> Iterator[None]:
 def trained(make_workplace: Callable[[], Any], two_nodes: None) -> tuple[Jobs, Any, Experiment]:
     """A job that is stopped early, then one that is not: it finds room only if the first has given back its own."""
     workplace = make_workplace()
-    file = workplace.load(workplace.watched(), "base.resources.workers=2", "base.training.microbatch_size=4")
+    settings = ("base.resources.workers=2", "base.training.microbatch_size=4", "base.cadence.status_images=48")
+    file = workplace.load(workplace.watched(), *settings)
     jobs = [
         Job(
             key=key,
