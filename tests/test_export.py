@@ -11,11 +11,10 @@ import yaml
 from curriculum_search.curriculum import Curriculum, CurriculumFile, EasyToHard, Linear, NoOrder, Plateau
 from curriculum_search.diffusion import EDM, HeunSampler, LogNormal
 from curriculum_search.evaluation import Evaluation
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Training
 from curriculum_search.export import curriculum_of, experiment_yaml, write_best
 from curriculum_search.loading import load_experiment
 from curriculum_search.search.study import StudyFile
-from curriculum_search.training import Training
 
 ROOT = Path(__file__).parents[1]
 

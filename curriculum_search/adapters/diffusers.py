@@ -13,7 +13,7 @@ from torch import Tensor
 from curriculum_search.adapters._base import CurriculumAdapter, TotalImages
 from curriculum_search.adapters._timesteps import fitted, on_grid
 from curriculum_search.curriculum import CurriculumFile
-from curriculum_search.diffusion import Density, LogitNormal, PiecewiseDensity, Uniform
+from curriculum_search.diffusion import Density, Histogram, LogitNormal, PiecewiseDensity, Uniform
 
 # Of the distribution function of the mode scheme.
 _MODE_POINTS = 1 << 16
@@ -139,4 +139,4 @@ def _density(weighting_scheme: str, logit_mean: float, logit_std: float, mode_sc
     q = x + mode_scale * (np.cos(0.5 * np.pi * x) ** 2 - 1.0 + x)  # of x uniform
     if np.any(np.diff(q) < 0):
         raise ValueError(f"mode_scale must be in [-1, {2 / (math.pi - 2):.4g}], not {mode_scale}")
-    return PiecewiseDensity.from_cdf(lambda at: np.interp(at, q, x)).to_histogram()
+    return Histogram.of(PiecewiseDensity.from_cdf(lambda at: np.interp(at, q, x)))

@@ -28,7 +28,7 @@ from curriculum_search.runs.progress import Progress
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
 from curriculum_search.tracking import STUDY
-from curriculum_search.training import Report
+from curriculum_search.training import Report, StatusReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +154,10 @@ class IntervalRuns:
         """Write the report down."""
         self.store.reported(job.key, report)
         return False
+
+    def progressed(self, job: Job, status: StatusReport) -> None:
+        """Write the status down."""
+        self.store.progressed(job.key, status)
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Write the result down."""

@@ -67,10 +67,10 @@ def find_trained(target: Path, overrides: Mapping[str, Any], root: Path) -> Trai
     saved = RunFolder(target).checkpoint if target.is_dir() else target
     folder = RunFolder(saved.parent)
     config, raw = folder.experiment, folder.read_experiment()
-    if not saved.exists() or not raw:
-        raise UserError(
-            f"{target}: is no run: it needs {folder.checkpoint.name} and {config.name}, whole, in one folder"
-        )
+    if not saved.exists() or not config.exists():
+        raise UserError(f"{target}: is no run: it needs {folder.checkpoint.name} and {config.name} in one folder")
+    if not raw:
+        raise UserError(f"{config}: is only half written; train the run again, which writes it anew")
     define_plugins(read_plugins(raw["plugins"], str(config), saved.parent))
     identity = _identity(validated(Experiment, raw, str(config)), config)
     experiment = validated(Experiment, with_values(raw, overrides, "command line"), str(config))

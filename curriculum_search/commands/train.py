@@ -1,7 +1,11 @@
 """One experiment on its own: what jobs/train.py runs."""
 
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Experiment
@@ -14,9 +18,11 @@ from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import make_tracker, workspace
 from curriculum_search.tracking import Tracker
-from curriculum_search.training import PlainSession, Report, default_device, train
+from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device, train
 
 _FOLDER = "train"
+#: How long a step may take to come to its end once it is asked to; Ray kills a job 3 s after it asked.
+_STOP_SECONDS = 2.0
 
 
 def train_single(
@@ -78,13 +84,16 @@ def _run(
         store.forget_failure(key)
         source = _OneRun(store, experiment, key)
         space.begin(name=f"train: {source.name}")
-        if several:
-            run_jobs(source, resources=resources, concurrency=1, scratch=space.folder / "tune")
-        else:
-            _train_here(source)
-        result = store.result(key)
-        assert result is not None
-        space.finish("FAILED" if result.status is Status.FAILED else "FINISHED")
+        try:
+            if several:
+                run_jobs(source, resources=resources, concurrency=1, scratch=space.folder / "tune")
+            else:
+                _train_here(source)
+        finally:
+            result = store.result(key)
+            if result is not None:  # It has ended, whatever interrupts the command now.
+                space.finish("FAILED" if result.status is Status.FAILED else "FINISHED")
+    assert result is not None
     return result, space.tracker
 
 
@@ -114,6 +123,9 @@ class _OneRun:
             print(f"{report.images:,} images: {words}", flush=True)
         return False
 
+    def progressed(self, job: Job, status: StatusReport) -> None:
+        self.store.progressed(job.key, status)
+
     def ended(self, job: Job, outcome: Outcome) -> None:
         self.store.ended(job.key, outcome)
 
@@ -129,8 +141,15 @@ def _train_here(source: _OneRun) -> None:
         def report(self, report: Report) -> None:
             source.reported(job, report)
 
+        def status(self, status: StatusReport) -> None:
+            source.progressed(job, status)
+
+    session = StoreSession(run_dir=job.run_dir, device=default_device())
     try:
-        train(job.experiment, StoreSession(run_dir=job.run_dir, device=default_device()), job.cache_dir)
+        with _saved_when_asked_to_stop(session):
+            train(job.experiment, session, job.cache_dir)
+    except Interrupted as stop:
+        raise KeyboardInterrupt from stop
     except Diverged as error:
         outcome = Outcome(status=Status.DIVERGED, reason=str(error))
     except Exception as error:
@@ -139,3 +158,33 @@ def _train_here(source: _OneRun) -> None:
     else:
         outcome = Outcome(status=Status.FINISHED)
     source.ended(job, outcome)
+
+
+@contextmanager
+def _saved_when_asked_to_stop(session: PlainSession) -> Iterator[None]:
+    """Have a first SIGINT or SIGTERM end the run after the step that it is in, where it is saved.
+
+    What does not come to its end in time, as an evaluation, is left in the middle; a second signal ends it at once.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Nobody else is sent a signal.
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        session.should_stop = True
+        for each in before:
+            signal.signal(each, interrupt)
+        signal.setitimer(signal.ITIMER_REAL, _STOP_SECONDS)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+        for number, handler in before.items():
+            signal.signal(number, handler)

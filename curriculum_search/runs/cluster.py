@@ -14,8 +14,8 @@ from typing import Self
 
 import ray
 
+from curriculum_search.experiment import Resources
 from curriculum_search.loading import UserError
-from curriculum_search.training import Resources
 
 _CONNECT_SECONDS = 5.0
 

@@ -20,9 +20,10 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from curriculum_search.experiment import Resources
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, RunError, Status, one_line
-from curriculum_search.runs.worker import DIVERGED, REPORT, run_group_trial, run_trial
-from curriculum_search.training import Report, Resources
+from curriculum_search.runs.worker import DIVERGED, REPORT, STATUS, run_group_trial, run_trial
+from curriculum_search.training import Report, StatusReport
 
 T = TypeVar("T")
 
@@ -145,6 +146,12 @@ class _JobSearcher(_DriverOnly, Searcher):
             self.stopped.add(trial_id)
         return stop
 
+    def take_status(self, trial_id: str, status: StatusReport) -> None:
+        """Hand a status to the source."""
+        job = self.running.get(trial_id)
+        if job is not None and self.error is None:
+            self._guarded(lambda: self.source.progressed(job, status), otherwise=None)
+
     def _guarded(self, call: Callable[[], T], otherwise: T) -> T:
         """Call the source.  Tune would log and forget what it raises; so it is kept, and raised when Tune has ended."""
         try:
@@ -171,6 +178,8 @@ class _JobScheduler(_DriverOnly, FIFOScheduler):
         return True
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if STATUS in result:
+            self.searcher.take_status(trial.trial_id, StatusReport.from_json(result[STATUS]))
         stop = REPORT in result and self.searcher.take_report(trial.trial_id, Report.from_json(result[REPORT]))
         return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
 

@@ -1,7 +1,7 @@
 """The folder of one run: what its files are called, and how they are written and read.
 
 runs/<identity>/experiment.json    the resolved config, and beside it the plug-ins that it names
-                log.jsonl          every report, with its changes of stage, as it came
+                log.jsonl          every report and status as it came
                 checkpoint.pt      where training goes on
                 samples.png        generated images at the end
                 result.json        written last: how it ended
@@ -22,7 +22,7 @@ from curriculum_search.experiment import Experiment
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import Curve, RunResult
 from curriculum_search.tracking import RunLog
-from curriculum_search.training import CHECKPOINT, GRID, Report
+from curriculum_search.training import CHECKPOINT, GRID, Report, StatusReport
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,18 @@ class RunFolder:
         """Add a report to the log."""
         self._log.append({"kind": "report", "time": time.time(), **asdict(report)})
 
+    def write_status(self, status: StatusReport) -> None:
+        """Add a status to the log."""
+        self._log.append({"kind": "status", "time": time.time(), **asdict(status)})
+
     def read_curve(self) -> Curve:
         """All reports of the log."""
         curve = Curve()
         for record in self._log.read():
             if record["kind"] == "report":
                 curve.add(Report.from_plain(record))
+            elif record["kind"] == "status":
+                curve.status_images = max(curve.status_images, record["images"])
         return curve
 
     def write_result(self, result: RunResult) -> None:

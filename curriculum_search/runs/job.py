@@ -9,7 +9,7 @@ from typing import Any, Protocol, Self
 
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import define_plugins, validated
-from curriculum_search.training import Report
+from curriculum_search.training import Report, StatusReport
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -124,6 +124,9 @@ class JobSource(Protocol):
 
     def reported(self, job: Job, report: Report) -> bool:
         """Take what a run says at an evaluation; True stops the run."""
+
+    def progressed(self, job: Job, status: StatusReport) -> None:
+        """Take how a run is doing between two evaluations."""
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Take how a run ended."""

@@ -31,12 +31,20 @@ class RunResult:
 
 @dataclass(kw_only=True)
 class Curve:
-    """What a run has reported so far: at each evaluation the images seen and the metrics."""
+    """What a run has reported so far: at each evaluation the images seen and the metrics.
+
+    Attributes:
+        images, metrics: of each evaluation, in step.
+        switches: the changes of stage, as they came.
+        exposure: of the last evaluation that had one.
+        status_images: images at the last status; 0 before the first.
+    """
 
     images: list[int] = field(default_factory=list)
     metrics: list[Mapping[str, float]] = field(default_factory=list)
     switches: list[Mapping[str, Any]] = field(default_factory=list)
     exposure: Mapping[str, list[float]] = field(default_factory=dict)
+    status_images: int = 0
 
     @property
     def images_seen(self) -> int:

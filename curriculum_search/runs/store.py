@@ -5,7 +5,7 @@ What is in the runs' folders is the truth: MLflow is a copy of it, and a run tha
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Job, Outcome, Status
 from curriculum_search.runs.result import Curve, RunResult
 from curriculum_search.tracking import Tracker
-from curriculum_search.training import Report
+from curriculum_search.training import Report, StatusReport
 
 
 @dataclass(kw_only=True)
@@ -60,6 +60,7 @@ class LiveRun:
         began: when it was handed out, by the store's clock, in seconds.
         images_before: images that it had seen then.
         first_report: when it reported first since then, and images seen; None before that.
+        status_images: images at its last status.
     """
 
     record: RunRecord
@@ -69,16 +70,17 @@ class LiveRun:
     began: float
     images_before: int
     first_report: tuple[float, int] | None = None
+    status_images: int = 0
 
     @property
     def images(self) -> int:
-        """Images that it has reported."""
+        """Images at its last evaluation."""
         return self.record.images
 
     @property
     def share(self) -> float:
-        """Share of its images that it has reported."""
-        return self.images / self.total_images
+        """Share of its images that it is known to have seen."""
+        return max(self.images, self.status_images) / self.total_images
 
 
 class RunStore:
@@ -197,6 +199,16 @@ class RunStore:
         run.first_report = run.first_report or (self.clock(), report.images)
         self.tracker.log_metrics(key, report.images, report.metrics)
         return True
+
+    def progressed(self, key: str, status: StatusReport) -> None:
+        """Write a status to the run's log and to MLflow, unless a run that was interrupted says it again."""
+        curve = self.curve(key)
+        self.live[key].status_images = status.images
+        if status.images > curve.status_images:
+            curve.status_images = status.images
+            self.folder(key).write_status(status)
+            metrics = {f"status/{name}": float(value) for name, value in asdict(status).items() if name != "images"}
+            self.tracker.log_metrics(key, status.images, metrics)
 
     def ended(self, key: str, outcome: Outcome) -> RunResult:
         """Write how a run ended."""

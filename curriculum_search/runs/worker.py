@@ -14,10 +14,15 @@ from ray.tune.integration.ray_train import TuneReportCallback
 
 from curriculum_search.evaluation import Diverged
 from curriculum_search.runs.job import Job, RunError
-from curriculum_search.training import PlainSession, Report, default_device, train
+from curriculum_search.training import PlainSession, Report, StatusReport, default_device, train
 
 REPORT = "report"
+STATUS = "status"
 DIVERGED = "diverged"
+
+#: Seconds between two looks of Ray Train at its workers.  A worker that says something waits for the next look, so with
+#: Ray's 2 seconds every status and report would cost about as much.
+_LOOK = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.05")
 
 
 def run_trial(config: dict[str, Any]) -> None:
@@ -28,6 +33,7 @@ def run_trial(config: dict[str, Any]) -> None:
 
 def run_group_trial(config: dict[str, Any]) -> None:
     """The same for a trial of several workers: Ray Train runs them, and forwards what the first of them reports."""
+    os.environ.setdefault(*_LOOK)
     resources = Job.decode(config["job"]).experiment.resources
     per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
     if resources.gpus_per_worker:
@@ -61,6 +67,9 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
         def report(self, report: Report) -> None:
             # As text: Tune would take a mapping apart, and copy it several times.
             send({"images": report.images, REPORT: report.to_json()})
+
+        def status(self, status: StatusReport) -> None:
+            send({"images": status.images, STATUS: status.to_json()})
 
     if fields["working_dir"].is_dir():  # Ray starts a worker elsewhere.
         os.chdir(fields["working_dir"])

@@ -9,14 +9,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Training
 from curriculum_search.loading import UserError
 from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
 from curriculum_search.search.arms import NO_CURRICULUM, baseline
 from curriculum_search.search.design import Size
 from curriculum_search.search.study import StudyFile
-from curriculum_search.training import Report, Training
+from curriculum_search.training import Report, StatusReport
 
 _STEPS = 20  # between two evaluations
 _MOST_AT_ONCE = 8
@@ -130,6 +130,9 @@ class _FewSteps:
         if len(timed.reports) < self.evaluations:  # a run that was restarted repeats itself
             timed.reports.append((time.monotonic(), report))
         return False
+
+    def progressed(self, job: Job, status: StatusReport) -> None:
+        """Nothing to learn from it."""
 
     def ended(self, job: Job, outcome: Outcome) -> None:
         self.running -= 1

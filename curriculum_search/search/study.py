@@ -239,7 +239,7 @@ class StudyFile:
         objectives and seeds."""
         sizes = {"base": self.base.to_dict(), "study.proxy": self.small.to_dict()}
         for size in sizes.values():
-            del size["resources"], size["plugins"]
+            del size["resources"], size["cadence"], size["plugins"]
         return json.dumps(
             sizes
             | {

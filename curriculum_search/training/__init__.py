@@ -1,17 +1,16 @@
-"""One training run: the loop, what it is configured with, and the session that it reports to."""
+"""One training run: the loop, its state, and the session that it reports to."""
 
-from curriculum_search.training.config import Resources, Training
 from curriculum_search.training.loop import CHECKPOINT, GRID, TrainingResult, train
-from curriculum_search.training.session import PlainSession, Report, Session, default_device
+from curriculum_search.training.session import Interrupted, PlainSession, Report, Session, StatusReport, default_device
 
 __all__ = [
     "CHECKPOINT",
     "GRID",
+    "Interrupted",
     "PlainSession",
     "Report",
-    "Resources",
     "Session",
-    "Training",
+    "StatusReport",
     "TrainingResult",
     "default_device",
     "train",

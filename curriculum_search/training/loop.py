@@ -1,11 +1,12 @@
 """The training loop: one linear function from a configuration to a finished run."""
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,14 +15,13 @@ from curriculum_search import distributed
 from curriculum_search.curriculum import CurriculumSampler, Switch
 from curriculum_search.data import DataOrder, Prefetcher
 from curriculum_search.diffusion import Histogram
-from curriculum_search.evaluation import Diverged, EvaluationRun, FixedBank, save_grid
-from curriculum_search.training import checkpoint
+from curriculum_search.evaluation import Diverged, FixedBank, save_grid
+from curriculum_search.experiment import Experiment
 from curriculum_search.training.ema import Ema
+from curriculum_search.training.events import Schedule
 from curriculum_search.training.randomness import StepRandom, derive_seed
-from curriculum_search.training.session import Report, Session
-
-if TYPE_CHECKING:
-    from curriculum_search.experiment import Experiment
+from curriculum_search.training.session import Interrupted, Report, Session
+from curriculum_search.training.state import TrainingState
 
 CHECKPOINT = "checkpoint.pt"
 GRID = "samples.png"
@@ -44,19 +44,22 @@ class TrainingResult:
     exposure: dict[str, list[float]]
 
 
-def train(experiment: "Experiment", session: Session, cache_dir: Path) -> TrainingResult:
+def train(experiment: Experiment, session: Session, cache_dir: Path) -> TrainingResult:
     """Train `experiment` to its end, from its last checkpoint if there is one.
 
-    Evaluations, checkpoints and reports happen together at ``training.evaluation_points()``; between them the loop
-    never waits for the device, save where the curriculum's own gate reads a window of losses.
+    A run is evaluated, saved and reported at ``training.evaluation_points()``; in between it says how it is doing, and
+    is saved, as its cadence has it.  Between these events the loop never waits for the device, save where the
+    curriculum's own gate reads a window of losses, and several workers meet every so many steps (`events`).
 
     Args:
         experiment: what to train.  All workers are given the same.
-        session: the home of this process: where it writes, what it computes on, whom it reports to.
+        session: the home of this process: where it writes, what it computes on, whom it reports to, and whether it is
+            to stop.
         cache_dir: where reference statistics are kept between runs.
 
     Raises:
         Diverged: a loss, weight or generated image is not finite.
+        Interrupted: the session said "stop now", and the run has been saved.
         ValueError: something in the experiment does not fit the data, or the number of workers.
     """
     settings, device = experiment.training, session.device
@@ -100,15 +103,16 @@ def train(experiment: "Experiment", session: Session, cache_dir: Path) -> Traini
 
     # Where it was.
     path = session.run_dir / CHECKPOINT
-    state = _load(path, experiment, device)
-    images_seen, seconds, reports = 0, 0.0, list[Report]()
-    if state is not None:
-        network.load_state_dict(state["network"])
-        ema.network.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        sampler.load_state_dict(state["sampler"])
-        images_seen, seconds = state["images"], state["seconds"]
-        reports = [Report(**report) for report in state["reports"]]
+    state = TrainingState(
+        identity=experiment.identity(),
+        network=network,
+        ema=ema,
+        optimizer=optimizer,
+        sampler=sampler,
+        device=device,
+    )
+    if path.exists():
+        state.restore(path)
 
     forward: nn.Module = torch.compile(network) if settings.compile else network  # type: ignore[assignment]
     if world_size > 1:
@@ -118,118 +122,103 @@ def train(experiment: "Experiment", session: Session, cache_dir: Path) -> Traini
     arithmetic = (
         torch.autocast(device.type, dtype=torch.bfloat16) if settings.precision == "bfloat16" else nullcontext()
     )
-    loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-    points = [p for p in settings.evaluation_points() if p > images_seen]
     batches = Prefetcher(
         images,
         DataOrder(len(images), experiment.seed),
-        start=images_seen,
+        start=state.images_seen,
         batch_size=settings.batch_size,
         own=random.local,
         device=device,
     )
     shape = (images.channels, images.resolution, images.resolution)
+    schedule = Schedule(experiment, world_size)
+    saved_at = time.monotonic()
     with batches:
-        for report in reports:  # Whoever listens may not have heard what was said before an interruption.
+        for report in state.reports:  # Whoever listens may not have heard what was said before an interruption.
             session.report(report)
-        for point in points:
-            started, first = time.perf_counter(), images_seen
-            loss_sum.zero_()
-            while images_seen < point:
-                x, labels = next(batches)
-                torch.manual_seed(derive_seed(experiment.seed, "dropout", rank, images_seen))
+        started = time.perf_counter()
+        while state.images_seen < settings.total_images or not state.is_reported:
+            # The clock stands still: evaluate, save, report.  A run that was left after the step before begins here.
+            if state.images_seen in schedule.points and not state.is_reported:
+                final = state.images_seen == settings.total_images
+                report = _report(state, evaluation.metrics(ema.network, final=final), final=final)
+                state.end_evaluation(report)
+                if rank == 0:
+                    if final:
+                        save_grid(evaluation.grid(ema.network), session.run_dir / GRID)
+                    state.save(path)
+                    saved_at = time.monotonic()
+                distributed.barrier()
+                session.report(report)
+                started = time.perf_counter()
+                continue
 
-                # Draw the noise levels from what the curriculum has unlocked, and the noise.
-                q, importance = sampler.draw(random.uniforms("level", images_seen))
-                noise = random.noise(shape, images_seen)
-                if settings.horizontal_flip:
-                    flip = random.uniforms("flip", images_seen) < 0.5
-                    x = torch.where(flip[:, None, None, None], x.flip(-1), x)
-                if labels is not None:
-                    hidden = random.uniforms("label", images_seen) < settings.label_dropout
-                    labels = torch.where(hidden, images.num_classes, labels)
-                weights = importance * experiment.weighting.weights(process.log_snr(q), process)
+            images_seen = state.images_seen
+            x, labels = next(batches)
+            torch.manual_seed(derive_seed(experiment.seed, "dropout", rank, images_seen))
 
-                # One step on the weighted loss, in as many pieces as fit.
-                _set_learning_rate(optimizer, experiment, images_seen)
-                losses = []
-                for part, last in _parts(len(x), settings.microbatch_size):
-                    later = isinstance(forward, nn.parallel.DistributedDataParallel) and not last
-                    with forward.no_sync() if later else nullcontext():  # type: ignore[operator]
-                        with arithmetic:
-                            part_losses = process.losses(
-                                forward, x[part], q[part], noise[part], None if labels is None else labels[part]
-                            )
-                        loss = (weights[part] * part_losses).sum() / len(x)
-                        loss.backward()  # type: ignore[no-untyped-call]
-                    losses.append(part_losses.detach())
-                if settings.max_grad_norm is not None:
-                    nn.utils.clip_grad_norm_(network.parameters(), settings.max_grad_norm)
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-                images_seen += settings.batch_size
-                ema.update(network, images_seen=images_seen, batch_size=settings.batch_size)
+            # Draw the noise levels from what the curriculum has unlocked, and the noise.
+            q, importance = sampler.draw(random.uniforms("level", images_seen))
+            noise = random.noise(shape, images_seen)
+            if settings.horizontal_flip:
+                flip = random.uniforms("flip", images_seen) < 0.5
+                x = torch.where(flip[:, None, None, None], x.flip(-1), x)
+            if labels is not None:
+                hidden = random.uniforms("label", images_seen) < settings.label_dropout
+                labels = torch.where(hidden, images.num_classes, labels)
+            weights = importance * experiment.weighting.weights(process.log_snr(q), process)
 
-                # Tell the curriculum, and do what it decides.
-                step_losses = torch.cat(losses)
-                loss_sum += step_losses.sum()
-                sampler.observe(q, step_losses)
-                decision = sampler.update(images_seen, _bank_losses(bank, network))
-                if decision.advances and experiment.curriculum.reset_ema:
-                    ema.reset(network)
-            mean_loss = float(distributed.all_reduce_sum(loss_sum)) / (point - first)
-            elapsed = time.perf_counter() - started
-            seconds += elapsed
+            # One step on the weighted loss, in as many pieces as fit.
+            _set_learning_rate(optimizer, experiment, images_seen)
+            losses = []
+            for part, last in _parts(len(x), settings.microbatch_size):
+                later = isinstance(forward, nn.parallel.DistributedDataParallel) and not last
+                with forward.no_sync() if later else nullcontext():  # type: ignore[operator]
+                    with arithmetic:
+                        part_losses = process.losses(
+                            forward, x[part], q[part], noise[part], None if labels is None else labels[part]
+                        )
+                    loss = (weights[part] * part_losses).sum() / len(x)
+                    loss.backward()  # type: ignore[no-untyped-call]
+                losses.append(part_losses.detach())
+            if settings.max_grad_norm is not None:
+                nn.utils.clip_grad_norm_(network.parameters(), settings.max_grad_norm)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            state.images_seen += settings.batch_size
+            ema.update(network, images_seen=state.images_seen, batch_size=settings.batch_size)
 
-            # The clock stands still from here: evaluate, save, report.
-            final = point == settings.total_images
-            metrics = _evaluate(evaluation, ema.network, mean_loss=mean_loss, images_seen=images_seen, final=final)
-            metrics |= {
-                "train_loss": mean_loss,
-                "images_per_second": (point - first) / elapsed,
-                "train_seconds": seconds,
-                "stage": float(sampler.stage),
-                "unlocked_share": sampler.unlocked_share,
-            }
-            reported = sum(len(report.switches) for report in reports)
-            report = Report(
-                images=images_seen,
-                metrics=metrics,
-                switches=tuple(_plain(switch) for switch in sampler.history[reported:]),
-                final=final,
-                exposure=_exposure(sampler) if final else {},
-            )
-            reports.append(report)
-            if rank == 0:
-                if final:
-                    save_grid(evaluation.grid(ema.network), session.run_dir / GRID)
-                checkpoint.save(
-                    path,
-                    {
-                        "identity": experiment.identity(),
-                        "images": images_seen,
-                        "seconds": seconds,
-                        "reports": [asdict(report) for report in reports],
-                        "network": network.state_dict(),
-                        "ema": ema.network.state_dict(),
-                        "optimizer": optimizer.state_dict(),
-                        "sampler": sampler.state_dict(),
-                    },
-                )
-            distributed.barrier()
-            session.report(report)
+            # Tell the curriculum, and do what it decides.
+            step_losses = torch.cat(losses)
+            state.add_losses(step_losses)
+            sampler.observe(q, step_losses)
+            decision = sampler.update(state.images_seen, _bank_losses(bank, network))
+            if decision.advances and experiment.curriculum.reset_ema:
+                ema.reset(network)
+
+            # What is due?  All workers find the same, or meet to agree on what one of them alone knows.
+            due = schedule.after(state.images_seen)
+            stop = due.asks and session.should_stop
+            late = due.asks and experiment.cadence.overdue(time.monotonic() - saved_at)
+            if not (due.meeting or stop or late):
+                continue
+            stop = state.gather(stop=stop)
+            state.seconds += time.perf_counter() - started
+            if not math.isfinite(state.train_loss):
+                raise Diverged(f"the training loss is {state.train_loss} at {state.images_seen} images")
+            if due.status:
+                session.status(state.end_status())
+            if rank == 0 and (stop or (not due.evaluation and (due.checkpoint or late))):
+                state.save(path)
+                saved_at = time.monotonic()
+            if stop:
+                distributed.barrier()  # Workers that leave may take the one that writes with them.
+                raise Interrupted(state.images_seen)
+            started = time.perf_counter()
+    report = state.reports[-1]
     return TrainingResult(
-        metrics=dict(reports[-1].metrics), images=images_seen, seconds=seconds, exposure=dict(reports[-1].exposure)
+        metrics=dict(report.metrics), images=state.images_seen, seconds=state.seconds, exposure=dict(report.exposure)
     )
-
-
-def _load(path: Path, experiment: "Experiment", device: torch.device) -> dict[str, Any] | None:
-    if not path.exists():
-        return None
-    state = checkpoint.load(path, device)
-    if state["identity"] != experiment.identity():
-        raise ValueError(f"{path} belongs to another experiment ({state['identity']}, not {experiment.identity()})")
-    return state
 
 
 def _parts(batch: int, size: int | None) -> Iterator[tuple[slice, bool]]:
@@ -239,13 +228,13 @@ def _parts(batch: int, size: int | None) -> Iterator[tuple[slice, bool]]:
         yield slice(start, min(start + size, batch)), start + size >= batch
 
 
-def _set_learning_rate(optimizer: torch.optim.Optimizer, experiment: "Experiment", images_seen: int) -> None:
+def _set_learning_rate(optimizer: torch.optim.Optimizer, experiment: Experiment, images_seen: int) -> None:
     rate = experiment.training.learning_rate_at(images_seen)
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
-def _bank_losses(bank: FixedBank | None, network: nn.Module) -> Any:
+def _bank_losses(bank: FixedBank | None, network: nn.Module) -> Callable[[], Tensor] | None:
     if bank is None:
         return None
 
@@ -258,12 +247,24 @@ def _bank_losses(bank: FixedBank | None, network: nn.Module) -> Any:
     return losses
 
 
-def _evaluate(
-    evaluation: EvaluationRun, network: nn.Module, *, mean_loss: float, images_seen: int, final: bool
-) -> dict[str, float]:
-    if not torch.isfinite(torch.tensor(mean_loss)):
-        raise Diverged(f"the training loss is {mean_loss} at {images_seen} images")
-    return evaluation.metrics(network, final=final)
+def _report(state: TrainingState, metrics: dict[str, float], *, final: bool) -> Report:
+    """What is said of an evaluation that yielded `metrics`."""
+    sampler = state.sampler
+    reported = sum(len(report.switches) for report in state.reports)
+    return Report(
+        images=state.images_seen,
+        metrics=metrics
+        | {
+            "train_loss": state.train_loss,
+            "images_per_second": state.images_per_second,
+            "train_seconds": state.seconds,
+            "stage": float(sampler.stage),
+            "unlocked_share": sampler.unlocked_share,
+        },
+        switches=tuple(_plain(switch) for switch in sampler.history[reported:]),
+        final=final,
+        exposure=_exposure(sampler) if final else {},
+    )
 
 
 def _plain(switch: Switch) -> dict[str, Any]:

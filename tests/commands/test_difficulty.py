@@ -13,7 +13,7 @@ from curriculum_search.curriculum import Curriculum, DifficultyFile, MeasuredOrd
 from curriculum_search.difficulty import ConvergenceStudy, EntropyStudy
 from curriculum_search.diffusion import Histogram
 from curriculum_search.direction import Direction
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Training
 from curriculum_search.loading import UserError
 from curriculum_search.models import DiT
 from curriculum_search.runs.folder import RunFolder
@@ -21,7 +21,6 @@ from curriculum_search.runs.job import Exhausted, Status
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
 from curriculum_search.tracking import Tracker
-from curriculum_search.training import Training
 
 ROOT = Path(__file__).parents[2]
 BASE = Experiment(

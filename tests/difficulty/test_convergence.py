@@ -91,7 +91,7 @@ def test_each_model_draws_from_the_base_density_inside_its_interval_and_nowhere_
 
 def test_all_else_is_the_base_experiment_without_its_curriculum_and_metrics() -> None:
     for experiment in STUDY.experiments(BASE):
-        for name in ("data", "process", "weighting", "model", "resources", "seed", "plugins"):
+        for name in ("data", "process", "weighting", "model", "resources", "cadence", "seed", "plugins"):
             assert getattr(experiment, name) == getattr(BASE, name)
         assert experiment.curriculum.order.kind == "none"
         assert experiment.evaluation.metric_names(final=True)[1:] == STUDY.metrics(BASE)

@@ -1,9 +1,7 @@
 """Jobs on a real Ray cluster: how each kind of end is told, and what a cluster has room for."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import ray
@@ -11,14 +9,15 @@ import torch
 from ray.exceptions import ActorDiedError, RayTaskError
 from ray.train import WorkerGroupError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
+from support.jobs import Jobs, base_job, unwatched
 from support.workplace import Workplace
 
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Resources
 from curriculum_search.loading import UserError, validated
 from curriculum_search.runs.cluster import Capacity, check_capacity
 from curriculum_search.runs.executor import _failed, run_jobs
-from curriculum_search.runs.job import Exhausted, Job, Outcome, RunError, Status, one_line
-from curriculum_search.training import PlainSession, Resources, train
+from curriculum_search.runs.job import Job, Outcome, RunError, Status, one_line
+from curriculum_search.training import PlainSession, Report, train
 
 #: A plug-in: an evaluator that raises an error of its own, which does not survive pickling, from another; or dies.
 FAULTY = """
@@ -59,30 +58,6 @@ POINTS = [80, 160, 240, 320]
 TIMES = {"images_per_second", "train_seconds"}
 
 
-class Jobs:
-    """A source of jobs that keeps what it is told."""
-
-    def __init__(self, jobs: list[Job], stop_at: dict[str, int] | None = None) -> None:
-        self.waiting = jobs
-        self.stop_at = stop_at or {}
-        self.reports: dict[str, list[dict[str, Any]]] = {}
-        self.outcomes: dict[str, Outcome] = {}
-        self.ticks = 0
-
-    def next(self) -> Job | Exhausted:
-        return self.waiting.pop(0) if self.waiting else Exhausted.DONE
-
-    def reported(self, job: Job, report: dict[str, Any]) -> bool:
-        self.reports.setdefault(job.run_dir.name, []).append(report)
-        return report["images"] >= self.stop_at.get(job.run_dir.name, 10**9)
-
-    def ended(self, job: Job, outcome: Outcome) -> None:
-        self.outcomes[job.run_dir.name] = outcome
-
-    def tick(self) -> None:
-        self.ticks += 1
-
-
 @pytest.fixture(scope="module")
 def make_job(make_workplace: Callable[[], Workplace]) -> Callable[..., Job]:
     """A job of the tiny study's base experiment, with overrides, under a name."""
@@ -94,20 +69,13 @@ def make_job(make_workplace: Callable[[], Workplace]) -> Callable[..., Job]:
         file = workplace.load(
             "base.plugins=[witness.py, faulty.py]", workplace.watched().replace("witness.log", log.name), *overrides
         )
-        return Job(
-            key=name,
-            experiment=file.base.to_dict(),
-            run_dir=workplace.folder / "runs" / name,
-            cache_dir=workplace.cache,
-            plugins=file.plugins,
-            working_dir=Path.cwd(),
-        )
+        return base_job(workplace, file, name)
 
     return make
 
 
 def witness_log(job: Job) -> Path:
-    return Path(job.experiment.evaluation.evaluators[1]["log"])
+    return Path(job.experiment.evaluation.evaluators[1].to_dict()["log"])
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +86,10 @@ def ends(
     connect_two_cpus()
     jobs = {
         "good": make_job("good"),
-        "killed": make_job("killed", "base.training.total_images=640"),
+        "killed": make_job("killed", "base.training.total_images=640", "base.cadence.status_images=48"),
         "diverging": make_job("diverging", "base.training.learning_rate=1e30", "base.training.max_grad_norm=null"),
         "broken": make_job("broken"),
-        "stopped": make_job("stopped"),
+        "stopped": make_job("stopped", "base.cadence.status_images=48"),
         "faulty": make_job("faulty", EVALUATORS.format("{kind: faulty}")),
         "deadly": make_job("deadly", EVALUATORS.format("{kind: faulty, deadly: true}")),
     }
@@ -134,7 +102,7 @@ def ends(
 
 
 def images(source: Jobs, name: str) -> list[int]:
-    return [report["images"] for report in source.reports.get(name, [])]
+    return [report.images for report in source.reports.get(name, [])]
 
 
 def test_a_job_that_ends_well_reports_every_evaluation(ends: tuple[Jobs, dict[str, Job]]) -> None:
@@ -142,9 +110,9 @@ def test_a_job_that_ends_well_reports_every_evaluation(ends: tuple[Jobs, dict[st
     assert source.outcomes["good"] == Outcome(status=Status.FINISHED)
     assert images(source, "good") == POINTS
     last = source.reports["good"][-1]
-    assert last["final"]
-    assert last["exposure"]["mass"]
-    assert last["metrics"]["val_loss"] > 0
+    assert last.final
+    assert last.exposure["mass"]
+    assert last.metrics["val_loss"] > 0
     assert source.ticks > 0
 
 
@@ -157,15 +125,14 @@ def test_a_job_whose_process_dies_is_restarted_and_goes_on_from_its_checkpoint(
     assert len(set(processes)) == 2
     assert len(processes) == 4 + 1  # the evaluation in which it died, and those that it came to
     # What had been reported is reported again, for whoever did not hear it; nobody hears anything else.
-    by_images = {report["images"]: report for report in source.reports["killed"]}
+    by_images = {report.images: report for report in source.reports["killed"]}
     assert sorted(by_images) == [160, 320, 480, 640]
-    experiment = json.loads(json.dumps(jobs["killed"].experiment))
-    experiment["evaluation"]["evaluators"][1]["log"] = ""
+    experiment = unwatched(jobs["killed"].experiment)
     session = PlainSession(run_dir=tmp_path, device=torch.device("cpu"))
     train(validated(Experiment, experiment, "killed"), session, jobs["killed"].cache_dir)
     for report in session.reports:
         expected = {name: value for name, value in report.metrics.items() if name not in TIMES}
-        found = by_images[report.images]["metrics"]
+        found = by_images[report.images].metrics
         assert {name: value for name, value in found.items() if name not in TIMES} == expected
 
 
@@ -238,7 +205,7 @@ def test_a_job_ends_where_its_source_stops_it(ends: tuple[Jobs, dict[str, Job]])
 
 def test_what_the_source_raises_ends_the_run_and_is_raised(make_job: Callable[..., Job], two_cpus: None) -> None:
     class Failing(Jobs):
-        def reported(self, job: Job, report: dict[str, Any]) -> bool:
+        def reported(self, job: Job, report: Report) -> bool:
             raise OSError("no space left on device")
 
     job = make_job("unheard")
@@ -254,7 +221,7 @@ def test_runs_that_are_under_way_when_the_source_raises_have_not_ended(
     hold.write_text("0")
 
     class Failing(Jobs):
-        def reported(self, job: Job, report: dict[str, Any]) -> bool:
+        def reported(self, job: Job, report: Report) -> bool:
             assert job.key == "unwritten"  # what is held up ends where it is
             raise OSError("no space left on device")
 

@@ -8,41 +8,51 @@ from typing import Any
 import pytest
 import ray
 import torch
+from ray import tune
 from ray.cluster_utils import Cluster
 from ray.util import placement_group_table
+from support.jobs import Jobs, base_job, unwatched
 from support.workplace import Workplace, wait_for
 
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Resources
 from curriculum_search.loading import validated
 from curriculum_search.runs.cluster import Capacity, check_capacity
 from curriculum_search.runs.executor import run_jobs
-from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
-from curriculum_search.training import PlainSession, Resources, train
+from curriculum_search.runs.job import Outcome, Status
+from curriculum_search.runs.worker import REPORT, STATUS, run_trial
+from curriculum_search.training import PlainSession, Report, StatusReport, train
 
 POINTS = [80, 160, 240, 320]
 TWO = Resources(workers=2)
 
 
-class Jobs:
-    """Two jobs, one after the other; the first is stopped at its first report."""
+TIMES = {"images_per_second", "train_seconds"}
 
-    def __init__(self, jobs: list[Job]) -> None:
-        self.waiting = jobs
-        self.reports: dict[str, list[dict[str, Any]]] = {}
-        self.outcomes: dict[str, Outcome] = {}
 
-    def next(self) -> Job | Exhausted:
-        return self.waiting.pop(0) if self.waiting else Exhausted.DONE
+def untimed(report: Report) -> tuple[Any, ...]:
+    metrics = {name: value for name, value in report.metrics.items() if name not in TIMES}
+    return report.images, metrics, report.switches, report.final, report.exposure
 
-    def reported(self, job: Job, report: dict[str, Any]) -> bool:
-        self.reports.setdefault(job.key, []).append(report)
-        return job.key == "stopped"
 
-    def ended(self, job: Job, outcome: Outcome) -> None:
-        self.outcomes[job.key] = outcome
+def test_a_trial_sends_reports_and_statuses_as_text_each_under_its_own_key(
+    make_workplace: Callable[[], Workplace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workplace = make_workplace()
+    file = workplace.load("base.cadence.status_images=48")
+    job = base_job(workplace, file, "told")
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(tune, "report", sent.append)
+    run_trial({"job": job.encode()})
+    session = PlainSession(run_dir=tmp_path, device=torch.device("cpu"))
+    train(job.experiment, session, job.cache_dir)
 
-    def tick(self) -> None:
-        pass
+    reports = [Report.from_json(message[REPORT]) for message in sent if REPORT in message]
+    assert [untimed(report) for report in reports] == [untimed(report) for report in session.reports]
+    statuses = [StatusReport.from_json(message[STATUS]) for message in sent if STATUS in message]
+    assert [s.images for s in statuses] == [s.images for s in session.statuses] == list(range(48, 320, 48))
+    assert [s.train_loss for s in statuses] == [s.train_loss for s in session.statuses]
+    assert [message["images"] for message in sent] == sorted([*range(48, 320, 48), *range(80, 321, 80)])
+    assert all(message.keys() in ({"images", REPORT}, {"images", STATUS}) for message in sent)
 
 
 @pytest.fixture(scope="module")
@@ -65,19 +75,9 @@ def two_nodes() -> Iterator[None]:
 def trained(make_workplace: Callable[[], Workplace], two_nodes: None) -> tuple[Jobs, Any, Experiment]:
     """A job that is stopped early, then one that is not: it finds room only if the first has given back its own."""
     workplace = make_workplace()
-    file = workplace.load(workplace.watched(), "base.resources.workers=2", "base.training.microbatch_size=4")
-    jobs = [
-        Job(
-            key=key,
-            experiment=file.base.to_dict(),
-            run_dir=workplace.folder / "runs" / key,
-            cache_dir=workplace.cache,
-            plugins=file.plugins,
-            working_dir=Path.cwd(),
-        )
-        for key in ("stopped", "whole")
-    ]
-    source = Jobs(jobs)
+    settings = ("base.resources.workers=2", "base.training.microbatch_size=4", "base.cadence.status_images=48")
+    file = workplace.load(workplace.watched(), *settings)
+    source = Jobs([base_job(workplace, file, key) for key in ("stopped", "whole")], stop_at={"stopped": 0})
     run_jobs(source, resources=TWO, concurrency=1, scratch=workplace.folder / "tune")
     return source, workplace, file.base
 
@@ -98,15 +98,14 @@ def test_the_workers_are_on_different_nodes(trained: tuple[Jobs, Any, Experiment
 def test_two_workers_reach_the_metrics_of_one(trained: tuple[Jobs, Any, Experiment], tmp_path: Path) -> None:
     source, workplace, base = trained
     assert source.outcomes["whole"] == Outcome(status=Status.FINISHED)
-    assert [report["images"] for report in source.reports["whole"]] == POINTS
-    plain = base.to_dict()
-    plain["evaluation"]["evaluators"][1]["log"] = ""
+    assert [report.images for report in source.reports["whole"]] == POINTS
     session = PlainSession(run_dir=tmp_path, device=torch.device("cpu"))
-    train(validated(Experiment, plain, "one worker"), session, workplace.cache)
+    train(validated(Experiment, unwatched(base), "one worker"), session, workplace.cache)
     for alone, together in zip(session.reports, source.reports["whole"], strict=True):
         for metric in ("train_loss", "val_loss"):
-            assert together["metrics"][metric] == pytest.approx(alone.metrics[metric], rel=1e-4)
-    assert source.reports["whole"][-1]["exposure"] == session.reports[-1].exposure
+            assert together.metrics[metric] == pytest.approx(alone.metrics[metric], rel=1e-4)
+    assert source.reports["whole"][-1].exposure == session.reports[-1].exposure
+    assert [status.images for status in source.statuses["whole"]] == list(range(48, 320, 48))
     assert (workplace.folder / "runs" / "whole" / "samples.png").exists()
 
 

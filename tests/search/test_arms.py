@@ -17,10 +17,9 @@ from curriculum_search.curriculum import (
     Step,
 )
 from curriculum_search.diffusion import Histogram
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Training
 from curriculum_search.loading import validated, with_values
 from curriculum_search.search.arms import Arm, baseline, exposure_control, title
-from curriculum_search.training import Training
 
 BASE = Experiment(
     curriculum=Curriculum(num_clusters=7, order=RandomOrder(), accumulation=Newest(), pacing=Step()),

@@ -165,7 +165,8 @@ def test_a_study_of_the_same_name_that_was_another_is_refused(
     folder = workplace.results / "tiny"
     folder.mkdir()
     (folder / "study.json").write_text(workplace.load().fingerprint())
-    check_same_study(folder, workplace.load("study.trials=9", "base.resources.cpus_per_worker=2"))
+    same = ("base.resources.cpus_per_worker=2", "base.cadence.checkpoint_minutes=1")
+    check_same_study(folder, workplace.load("study.trials=9", *same))
     assert refused(workplace, workplace.study, override) == (
         f"{workplace.study}: study.name: 'tiny' has runs in {folder} with another {part}; "
         f"give the changed study another name, or change it back"

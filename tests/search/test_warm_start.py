@@ -312,7 +312,7 @@ def _unknown_kind(folder: Path) -> Path:
         (lambda folder: folder / "nowhere", "there is no such file or folder"),
         (_no_study, "is no study's folder, it has no study.json"),
         (_broken_study, "is not a study that can be read (KeyError: 'base')"),
-        (_no_experiment, "study: no such field; allowed: curriculum, data, "),
+        (_no_experiment, "study: no such field; allowed: cadence, curriculum, data, "),
         (_missing_plugin, "plugins: {folder}/sine.py cannot be read (No such file or directory)"),
         (_unknown_kind, "curriculum.pacing.kind: 'sine' is unknown"),
     ],

@@ -12,19 +12,19 @@ from torch import Tensor
 from curriculum_search.curriculum import Curriculum, Linear
 from curriculum_search.diffusion import DDPM, DDIMSampler
 from curriculum_search.evaluation import Evaluation, Frechet, Pixels, ValidationLoss
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Training
 from curriculum_search.models import DiT
-from curriculum_search.training import PlainSession, Training, TrainingResult, train
+from curriculum_search.training import PlainSession, TrainingResult, train
 
 #: What depends on how fast the machine is.
 TIMES = {"images_per_second", "train_seconds"}
 
+Make = Callable[..., Experiment]
+
 
 def _tiny(**fields: Any) -> Experiment:
     """The run; ``training`` is a mapping of the settings to change."""
-    training = Training(
-        **{"total_images": 320, "batch_size": 16, "num_evaluations": 4, **fields.pop("training", {})}  # type: ignore[arg-type]
-    )
+    training = Training(**{"total_images": 320, "batch_size": 16, "num_evaluations": 4, **fields.pop("training", {})})
     base = Experiment(
         model=DiT(patch_size=4, hidden_size=16, depth=1, num_heads=2),
         curriculum=Curriculum(num_clusters=4, pacing=Linear(end_share=0.8)),
@@ -44,7 +44,7 @@ def _tiny(**fields: Any) -> Experiment:
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Callable[..., Experiment]:
+def tiny() -> Make:
     return _tiny
 
 

@@ -32,9 +32,9 @@ from curriculum_search.diffusion import (
     PiecewiseDensity,
 )
 from curriculum_search.evaluation import Evaluation, Frechet, Pixels, ValidationLoss
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Training
 from curriculum_search.models import DiT
-from curriculum_search.training import PlainSession, Training, train
+from curriculum_search.training import PlainSession, train
 
 FOLDER = Path(__file__).parent / "golden"
 #: What depends on how fast the machine is.

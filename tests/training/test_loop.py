@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -21,18 +20,17 @@ from curriculum_search.curriculum import Curriculum, EasyToHard, HardToEasy, Lin
 from curriculum_search.data import Array, Digits
 from curriculum_search.diffusion import DDPM, EDM, Flow, HeunSampler, Histogram
 from curriculum_search.evaluation import Diverged
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Cadence
 from curriculum_search.training import CHECKPOINT, GRID, PlainSession, Report
 from curriculum_search.training import checkpoint as checkpoints
+from tests.training.conftest import Make, Runner, Step
 
 torch.set_num_threads(1)
 
 PLATEAU = Curriculum(num_clusters=4, pacing=Plateau(patience_share=0.1, window_steps=2, end_share=0.7))
 
-Make = Callable[..., Experiment]
 
-
-def test_the_same_run_ends_at_the_same_numbers_digit_for_digit(tiny: Make, runner: Any) -> None:
+def test_the_same_run_ends_at_the_same_numbers_digit_for_digit(tiny: Make, runner: Runner) -> None:
     runner(tiny(curriculum=PLATEAU))
     first = runner.curve()
     runner(tiny(curriculum=PLATEAU))
@@ -41,7 +39,7 @@ def test_the_same_run_ends_at_the_same_numbers_digit_for_digit(tiny: Make, runne
     assert runner.curve() != first
 
 
-def test_a_run_reports_at_each_evaluation_and_everything_at_the_end(tiny: Make, runner: Any) -> None:
+def test_a_run_reports_at_each_evaluation_and_everything_at_the_end(tiny: Make, runner: Runner) -> None:
     experiment = tiny()
     result = runner(experiment)
     reports = runner.session.reports
@@ -59,12 +57,18 @@ def test_a_run_reports_at_each_evaluation_and_everything_at_the_end(tiny: Make, 
 
 
 @pytest.mark.parametrize(
-    "curriculum", [Curriculum(num_clusters=4, pacing=Linear()), PLATEAU], ids=["linear", "plateau"]
+    ("curriculum", "cadence", "saved"),
+    [
+        (Curriculum(num_clusters=4, pacing=Linear()), Cadence(), 160),
+        (PLATEAU, Cadence(), 160),
+        (PLATEAU, Cadence(checkpoint_images=64), 192),
+    ],
+    ids=["linear", "plateau", "plateau, saved between evaluations"],
 )
 def test_a_run_that_is_killed_in_a_step_goes_on_as_if_nothing_had_been(
-    tiny: Make, runner: Any, tmp_path: Path, curriculum: Curriculum
+    tiny: Make, runner: Runner, tmp_path: Path, curriculum: Curriculum, cadence: Cadence, saved: int
 ) -> None:
-    experiment = tiny(curriculum=curriculum)
+    experiment = tiny(curriculum=curriculum, cadence=cadence)
     runner(experiment)
     expected = runner.curve()
     expected_switches = [switch for report in runner.session.reports for switch in report.switches]
@@ -94,7 +98,7 @@ train(experiment, PlainSession(run_dir=folder / "killed", device=torch.device("c
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 
     session = PlainSession(run_dir=run_dir, device=torch.device("cpu"))
-    assert checkpoints.load(run_dir / CHECKPOINT)["images"] == 160
+    assert checkpoints.load(run_dir / CHECKPOINT)["images"] == saved
     runner(experiment, session)
     assert runner.curve() == expected
     assert [switch for report in session.reports for switch in report.switches] == expected_switches
@@ -106,14 +110,14 @@ train(experiment, PlainSession(run_dir=folder / "killed", device=torch.device("c
     assert (run_dir / CHECKPOINT).read_bytes() == before
 
 
-def test_a_checkpoint_of_another_experiment_is_refused(tiny: Make, runner: Any) -> None:
+def test_a_checkpoint_of_another_experiment_is_refused(tiny: Make, runner: Runner) -> None:
     runner(tiny())
     with pytest.raises(ValueError, match=r"checkpoint\.pt belongs to another experiment"):
         runner(tiny(seed=1), PlainSession(run_dir=runner.session.run_dir))
 
 
 def test_all_arms_share_weights_images_noise_and_hidden_labels_and_differ_in_noise_levels(
-    tiny: Make, runner: Any, steps: list[Any]
+    tiny: Make, runner: Runner, steps: list[Step]
 ) -> None:
     orders = (NoOrder(), EasyToHard(), HardToEasy(), RandomOrder())
     arms = [Curriculum(num_clusters=4, order=order) for order in orders]
@@ -129,6 +133,8 @@ def test_all_arms_share_weights_images_noise_and_hidden_labels_and_differ_in_noi
         for a, b in zip(first, run, strict=True):
             assert torch.equal(a.images, b.images)
             assert torch.equal(a.noise, b.noise)
+            assert a.labels is not None
+            assert b.labels is not None
             assert torch.equal(a.labels, b.labels)
         assert not torch.equal(torch.cat([s.q for s in first]), torch.cat([s.q for s in run]))
         assert not torch.equal(first[1].images, run[0].images)
@@ -136,7 +142,7 @@ def test_all_arms_share_weights_images_noise_and_hidden_labels_and_differ_in_noi
     assert torch.equal(first[-1].q, runs[1][-1].q)
 
 
-def test_another_seed_has_other_weights_images_noise_and_levels(tiny: Make, runner: Any, steps: list[Any]) -> None:
+def test_another_seed_has_other_weights_images_noise_and_levels(tiny: Make, runner: Runner, steps: list[Step]) -> None:
     runner(tiny())
     runner(tiny(seed=1))
     a, b = steps[0], steps[20]
@@ -147,7 +153,7 @@ def test_another_seed_has_other_weights_images_noise_and_levels(tiny: Make, runn
 
 
 def test_noise_differs_between_steps_and_every_image_comes_once_an_epoch(
-    tiny: Make, runner: Any, steps: list[Any], tmp_path: Path
+    tiny: Make, runner: Runner, steps: list[Step], tmp_path: Path
 ) -> None:
     images = np.arange(64, dtype=np.uint8)[:, None, None, None].repeat(8, 1).repeat(8, 2)
     np.savez(tmp_path / "data.npz", images=images)
@@ -160,7 +166,7 @@ def test_noise_differs_between_steps_and_every_image_comes_once_an_epoch(
 
 
 @pytest.mark.parametrize("size", [3, 8])
-def test_microbatches_train_the_same_to_rounding(tiny: Make, runner: Any, size: int) -> None:
+def test_microbatches_train_the_same_to_rounding(tiny: Make, runner: Runner, size: int) -> None:
     whole = runner(tiny()).metrics
     parts = runner(tiny(training={"microbatch_size": size})).metrics
     for name in ("val_loss", "train_loss", "fd_pca4_24"):
@@ -169,7 +175,7 @@ def test_microbatches_train_the_same_to_rounding(tiny: Make, runner: Any, size: 
 
 @pytest.mark.parametrize("order", [EasyToHard(), NoOrder()], ids=["easy to hard", "none"])
 def test_the_exposure_is_the_time_average_of_the_laws_and_that_of_the_draws(
-    tiny: Make, runner: Any, steps: list[Any], order: Any
+    tiny: Make, runner: Runner, steps: list[Step], order: Any
 ) -> None:
     experiment = tiny(curriculum=Curriculum(num_clusters=4, order=order, pacing=Linear(end_share=0.8)))
     result = runner(experiment)
@@ -188,7 +194,7 @@ def test_the_exposure_is_the_time_average_of_the_laws_and_that_of_the_draws(
 
 
 @pytest.mark.parametrize("reset", [True, False])
-def test_a_switch_sets_the_average_back_only_where_that_is_asked_for(tiny: Make, runner: Any, reset: bool) -> None:
+def test_a_switch_sets_the_average_back_only_where_that_is_asked_for(tiny: Make, runner: Runner, reset: bool) -> None:
     class Watcher(PlainSession):
         def report(self, report: Report) -> None:
             state = checkpoints.load(self.run_dir / CHECKPOINT)
@@ -208,7 +214,7 @@ def test_a_switch_sets_the_average_back_only_where_that_is_asked_for(tiny: Make,
     assert all(same == (reset and switched) for switched, same in found)
 
 
-def test_a_run_that_diverges_has_no_number(tiny: Make, runner: Any) -> None:
+def test_a_run_that_diverges_has_no_number(tiny: Make, runner: Runner) -> None:
     with pytest.raises(Diverged, match=r"the training loss is (nan|inf) at 80 images"):
         runner(tiny(training={"learning_rate": 1e30, "max_grad_norm": None}))
     assert runner.session.reports == []
@@ -217,16 +223,16 @@ def test_a_run_that_diverges_has_no_number(tiny: Make, runner: Any) -> None:
 
 @pytest.mark.parametrize("probability", [0.0, 0.3, 1.0])
 def test_labels_are_hidden_with_their_probability(
-    tiny: Make, runner: Any, steps: list[Any], probability: float
+    tiny: Make, runner: Runner, steps: list[Step], probability: float
 ) -> None:
     runner(tiny(training={"label_dropout": probability}))
-    labels = torch.cat([step.labels for step in steps])
+    labels = torch.cat([step.labels for step in steps if step.labels is not None])
     hidden = float((labels == 10).sum())
     assert abs(hidden - 320 * probability) <= 4 * math.sqrt(320 * probability * (1 - probability))
     assert set(labels.tolist()) <= set(range(11))
 
 
-def test_half_of_the_images_are_mirrored_where_that_is_asked_for(tiny: Make, runner: Any, steps: list[Any]) -> None:
+def test_half_of_the_images_are_mirrored_where_that_is_asked_for(tiny: Make, runner: Runner, steps: list[Step]) -> None:
     runner(tiny(data=Digits(use_labels=False)))
     runner(tiny(data=Digits(use_labels=False), training={"horizontal_flip": True}))
     plain = torch.cat([step.images for step in steps[:20]])
@@ -239,7 +245,7 @@ def test_half_of_the_images_are_mirrored_where_that_is_asked_for(tiny: Make, run
 
 
 @pytest.mark.parametrize("process", [EDM(), Flow(), DDPM(prediction="v", learned_variance=True)], ids=lambda p: p.kind)
-def test_every_process_trains_below_its_first_loss(tiny: Make, runner: Any, process: Any) -> None:
+def test_every_process_trains_below_its_first_loss(tiny: Make, runner: Runner, process: Any) -> None:
     experiment = tiny(process=process, curriculum=Curriculum(order=NoOrder()), training={"learning_rate": 5e-3})
     evaluation = experiment.evaluation
     if not isinstance(process, DDPM):
@@ -249,7 +255,7 @@ def test_every_process_trains_below_its_first_loss(tiny: Make, runner: Any, proc
     assert losses[-1] < losses[0]
 
 
-def test_bfloat16_trains_weights_of_float32(tiny: Make, runner: Any) -> None:
+def test_bfloat16_trains_weights_of_float32(tiny: Make, runner: Runner) -> None:
     exact = runner(tiny()).metrics["val_loss"]
     rough = runner(tiny(training={"precision": "bfloat16"})).metrics["val_loss"]
     assert rough == pytest.approx(exact, rel=0.05)
@@ -297,7 +303,7 @@ def _inside(*paths: str) -> bool:
 @pytest.mark.parametrize(
     "curriculum", [Curriculum(num_clusters=4), Curriculum(order=NoOrder())], ids=["linear", "no curriculum"]
 )
-def test_an_ordinary_step_never_waits_for_the_device(tiny: Make, runner: Any, curriculum: Curriculum) -> None:
+def test_an_ordinary_step_never_waits_for_the_device(tiny: Make, runner: Runner, curriculum: Curriculum) -> None:
     counts = []
     runner(tiny())  # computes the reference's statistics
     for total_images in (160, 480):
@@ -308,7 +314,7 @@ def test_an_ordinary_step_never_waits_for_the_device(tiny: Make, runner: Any, cu
     assert counts[0] == counts[1] > 0  # three times the steps, and not one wait more
 
 
-def test_a_plateau_waits_for_the_device_once_a_window(tiny: Make, runner: Any) -> None:
+def test_a_plateau_waits_for_the_device_once_a_window(tiny: Make, runner: Runner) -> None:
     runner(tiny())
     waits = []
     for steps in (2, 5):  # of 40; a checkpoint, here at 20 and at 40, reads the window under way too
@@ -318,3 +324,13 @@ def test_a_plateau_waits_for_the_device_once_a_window(tiny: Make, runner: Any) -
             runner(tiny(curriculum=Curriculum(num_clusters=2, pacing=plateau), training=training))
         waits.append(mode.count)
     assert waits[0] - waits[1] == 20 - 8
+
+
+def test_a_status_waits_for_the_device_once(tiny: Make, runner: Runner) -> None:
+    runner(tiny())
+    waits = []
+    for cadence in (Cadence(), Cadence(status_images=16)):  # after 18 more of the 20 steps, 2 of which are evaluated
+        with CountWaits() as mode:
+            runner(tiny(cadence=cadence, training={"num_evaluations": 2}))
+        waits.append(mode.count)
+    assert waits[1] - waits[0] == 18

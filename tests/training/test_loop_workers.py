@@ -1,31 +1,37 @@
-"""Real workers: two processes train one run, and come to what one process comes to."""
+"""Real workers: two processes train one run, and come to what one process comes to, however they are disturbed."""
 
 import json
 import os
+import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from curriculum_search.curriculum import Curriculum, Linear, Plateau
-from curriculum_search.experiment import Experiment
+from curriculum_search.evaluation import Diverged
+from curriculum_search.experiment import Cadence, Experiment
 from curriculum_search.loading import validated
-from curriculum_search.training import CHECKPOINT, PlainSession, Report, train
+from curriculum_search.training import CHECKPOINT, Interrupted, PlainSession, Report, StatusReport, loop, train
 from curriculum_search.training import checkpoint as checkpoints
+from tests.training.conftest import TIMES, Make, Runner
 
 CURRICULA = {
     "linear": Curriculum(num_clusters=4, pacing=Linear()),
     "plateau": Curriculum(num_clusters=4, pacing=Plateau(patience_share=0.05, window_steps=2)),
     "bank": Curriculum(num_clusters=4, pacing=Plateau(gate="bank", patience_share=0.05)),
 }
-SETTINGS = {"linear": {"microbatch_size": 4}}
+SETTINGS: dict[str, dict[str, Any]] = {"linear": {"microbatch_size": 4}}
 HALFWAY = "halfway"  # a run with a plateau that both workers leave at 160 images
+STOPPED = "stopped"  # one of which a single worker is told to stop wherever they meet
+LATE = "late"  # one whose checkpoints are always too old by the first worker's clock, and never by the other's
+DIVERGING = "diverging"
+EVERY_48 = Cadence(status_images=48, checkpoint_minutes=None)
 
 
 class Halt(Exception):  # noqa: N818
@@ -39,47 +45,165 @@ class Session(PlainSession):
             raise Halt
 
 
+@dataclass
+class Clock:
+    """Stands for the module `time`: whenever it is looked at, an hour has passed, or nothing has."""
+
+    step: float
+    now: float = 0.0
+
+    def monotonic(self) -> float:
+        self.now += self.step
+        return self.now
+
+    def perf_counter(self) -> float:
+        return time.perf_counter()
+
+
+@dataclass
+class Told:
+    """What one worker said in all processes that a run took, and where it was saved or ended."""
+
+    reports: list[str] = field(default_factory=list)
+    statuses: list[str] = field(default_factory=list)
+    saves: list[int] = field(default_factory=list)
+    interrupted: list[int] = field(default_factory=list)
+    diverged: str = ""
+
+
 def worker(rank: int, folder: str) -> None:
     """Train every experiment in `folder` as one of two workers."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    save = checkpoints.save
     for path in sorted(Path(folder).glob("*.json")):
+        told = Told()
+
+        def recorded(path: Path, state: dict[str, Any], told: Told = told) -> None:
+            told.saves.append(state["images"])
+            save(path, state)
+
+        checkpoints.save = recorded
         experiment = validated(Experiment, json.loads(path.read_text()), path.name)
         run_dir = Path(folder, "two", path.stem)
         run_dir.mkdir(parents=True, exist_ok=True)
-        session = Session(run_dir=run_dir, device=torch.device("cpu"))
-        with suppress(Halt):
-            train(experiment, session, Path(folder, "cache"))
-        reports = json.dumps([asdict(report) for report in session.reports])
-        (run_dir / f"reports of rank {rank}").write_text(reports)
+        loop.time = Clock(3600.0 if rank == 0 else 0.0) if path.stem == LATE else time  # type: ignore
+        going = True
+        while going:
+            session = Session(run_dir=run_dir, device=torch.device("cpu"))
+            session.should_stop = path.stem == STOPPED and rank == 1
+            try:
+                train(experiment, session, Path(folder, "cache"))
+                going = False
+            except Interrupted as interrupted:
+                told.interrupted.append(interrupted.images)
+            except Diverged as diverged:
+                going, told.diverged = False, str(diverged)
+            except Halt:
+                going = False
+            told.reports = [report.to_json() for report in session.reports]
+            told.statuses += [status.to_json() for status in session.statuses]
+        (run_dir / f"told by rank {rank}").write_text(json.dumps(vars(told)))
     dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
-def two_workers(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., Experiment]) -> Path:
+def two_workers(tmp_path_factory: pytest.TempPathFactory, tiny: Make) -> Path:
     folder = tmp_path_factory.mktemp("workers")
-    for name, curriculum in {**CURRICULA, HALFWAY: CURRICULA["plateau"]}.items():
-        experiment = tiny(curriculum=curriculum, training=SETTINGS.get(name, {}))
+    runs = {
+        name: tiny(curriculum=curriculum, training=SETTINGS.get(name, {}), cadence=EVERY_48)
+        for name, curriculum in CURRICULA.items()
+    }
+    runs |= {HALFWAY: runs["plateau"], STOPPED: runs["plateau"]}
+    runs[LATE] = replace(runs["plateau"], cadence=replace(EVERY_48, checkpoint_minutes=10.0))
+    runs[DIVERGING] = tiny(training={"learning_rate": 1e30, "max_grad_norm": None}, cadence=EVERY_48)
+    for name, experiment in runs.items():
         (folder / f"{name}.json").write_text(json.dumps(experiment.to_dict()))
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    mp.spawn(worker, args=(str(folder),), nprocs=2)
+    spawn(worker, args=(str(folder),), nprocs=2)  # type: ignore[no-untyped-call]
     return folder
+
+
+@pytest.fixture
+def told(two_workers: Path) -> Callable[[str], list[Told]]:
+    """What each worker said of a run."""
+
+    def read(name: str) -> list[Told]:
+        folder = two_workers / "two" / name
+        return [Told(**json.loads((folder / f"told by rank {rank}").read_text())) for rank in (0, 1)]
+
+    return read
+
+
+def curve(told: Told) -> list[tuple[Any, ...]]:
+    """All that was reported, but for times."""
+    reports = [Report.from_json(text) for text in told.reports]
+    return [
+        (r.images, {k: v for k, v in r.metrics.items() if k not in TIMES}, r.switches, r.final, r.exposure)
+        for r in reports
+    ]
+
+
+def losses(told: Told) -> list[tuple[int, float, int]]:
+    """All statuses, but for times."""
+    statuses = [StatusReport.from_json(text) for text in told.statuses]
+    return [(status.images, status.train_loss, status.stage) for status in statuses]
 
 
 @pytest.mark.parametrize("name", CURRICULA)
 def test_two_workers_reach_the_metrics_of_one(
-    two_workers: Path, name: str, runner: Any, tiny: Callable[..., Experiment]
+    told: Callable[[str], list[Told]], name: str, runner: Runner, tiny: Make
 ) -> None:
-    first, second = (json.loads((two_workers / "two" / name / f"reports of rank {r}").read_text()) for r in (0, 1))
-    runner(tiny(curriculum=CURRICULA[name], training=SETTINGS.get(name, {})))
-    assert [r["images"] for r in first] == [r["images"] for r in second] == [80, 160, 240, 320]
+    first, second = ([Report.from_json(text) for text in rank.reports] for rank in told(name))
+    runner(tiny(curriculum=CURRICULA[name], training=SETTINGS.get(name, {}), cadence=EVERY_48))
+    assert [r.images for r in first] == [r.images for r in second] == [80, 160, 240, 320]
     for one, a, b in zip(runner.session.reports, first, second, strict=True):
-        assert a["switches"] == b["switches"] == list(one.switches)
+        assert a.switches == b.switches == one.switches
         for metric in ("train_loss", "val_loss", "fd_pca4_24"):
-            assert a["metrics"][metric] == b["metrics"][metric] == pytest.approx(one.metrics[metric], rel=1e-4)
-    assert first[-1]["exposure"] == runner.session.reports[-1].exposure
+            assert a.metrics[metric] == b.metrics[metric] == pytest.approx(one.metrics[metric], rel=1e-4)
+    assert first[-1].exposure == runner.session.reports[-1].exposure
 
 
-def test_what_two_workers_began_one_can_end(two_workers: Path, runner: Any, tiny: Callable[..., Experiment]) -> None:
+@pytest.mark.parametrize("name", CURRICULA)
+def test_two_workers_have_the_statuses_of_one(
+    told: Callable[[str], list[Told]], name: str, runner: Runner, tiny: Make
+) -> None:
+    first, second = told(name)
+    assert losses(first) == losses(second)
+    runner(tiny(curriculum=CURRICULA[name], training=SETTINGS.get(name, {}), cadence=EVERY_48))
+    for (images, loss, stage), status in zip(losses(first), runner.session.statuses, strict=True):
+        assert (images, stage) == (status.images, status.stage)
+        assert loss == pytest.approx(status.train_loss, rel=1e-4)
+
+
+def test_a_stop_that_one_worker_hears_stops_both_where_they_meet_and_leaves_no_trace_in_the_curve(
+    told: Callable[[str], list[Told]],
+) -> None:
+    whole, stopped = told("plateau"), told(STOPPED)
+    meetings = sorted({*range(48, 321, 48), *range(80, 321, 80)})
+    for rank in (0, 1):
+        assert stopped[rank].interrupted == meetings
+        assert curve(stopped[rank]) == curve(whole[rank])
+        assert losses(stopped[rank]) == losses(whole[rank])
+    assert stopped[0].saves == sorted([*meetings, 80, 160, 240, 320])  # an evaluation that was put off has its own
+    assert stopped[1].saves == []
+
+
+def test_the_first_worker_alone_decides_by_its_clock(told: Callable[[str], list[Told]]) -> None:
+    whole, late = told("plateau"), told(LATE)
+    assert whole[0].saves == [80, 160, 240, 320]
+    assert late[0].saves == sorted({*range(48, 321, 48), *range(80, 321, 80)})
+    assert late[1].saves == []
+    assert [curve(rank) for rank in late] == [curve(rank) for rank in whole]
+
+
+def test_both_workers_find_a_loss_that_is_not_finite_at_the_same_status(told: Callable[[str], list[Told]]) -> None:
+    first, second = told(DIVERGING)
+    assert first.diverged == second.diverged
+    assert first.diverged.endswith("at 48 images")
+    assert (first.reports, first.statuses, first.saves) == ([], [], [])
+
+
+def test_what_two_workers_began_one_can_end(two_workers: Path, runner: Runner, tiny: Make) -> None:
     """The number of workers is no part of a run's identity."""
     experiment = tiny(curriculum=CURRICULA["plateau"])
     alone = runner(experiment)
@@ -92,6 +216,6 @@ def test_what_two_workers_began_one_can_end(two_workers: Path, runner: Any, tiny
         assert result.metrics[metric] == pytest.approx(alone.metrics[metric], rel=1e-4)
 
 
-def test_a_number_of_workers_that_cannot_share_the_noise_is_refused(tiny: Callable[..., Experiment]) -> None:
+def test_a_number_of_workers_that_cannot_share_the_noise_is_refused(tiny: Make) -> None:
     with pytest.raises(ValueError, match=r"noise_shards must be a multiple of the number of workers \(3\), not 8"):
         tiny().check_workers(3)

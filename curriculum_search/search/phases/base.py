@@ -12,7 +12,7 @@ from curriculum_search.search.arms import Arm, Run, title
 from curriculum_search.search.design import Size
 from curriculum_search.search.ledger import Ledger
 from curriculum_search.search.study import StudyFile
-from curriculum_search.training import Report
+from curriculum_search.training import Report, StatusReport
 
 #: A phase whose first runs, so many or as many as run at once, have all failed is given up.
 _MOST_FAILURES = 3
@@ -104,6 +104,10 @@ class Phase(ABC):
         """Write the report down."""
         fresh = self.store.reported(job.key, report)
         return self.judge(self._handed_out[job.key], report, fresh=fresh)
+
+    def progressed(self, job: Job, status: StatusReport) -> None:
+        """Write the status down."""
+        self.store.progressed(job.key, status)
 
     def judge(self, run: Run, report: Report, *, fresh: bool) -> bool:
         """Whether a report ends the run early; `fresh` tells whether it is heard for the first time."""

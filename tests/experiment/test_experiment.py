@@ -11,8 +11,7 @@ import pytest
 from curriculum_search.curriculum import Curriculum, EasyToHard, Linear, NoOrder, Plateau
 from curriculum_search.data import Array, Digits
 from curriculum_search.diffusion import EDM
-from curriculum_search.experiment import Experiment
-from curriculum_search.training import Resources, Training
+from curriculum_search.experiment import Cadence, Experiment, Resources, Training
 
 BASE = Experiment()
 
@@ -32,9 +31,15 @@ def test_whatever_changes_what_is_trained_changes_the_identity(fields: dict[str,
 
 
 @pytest.mark.parametrize(
-    "fields", [{"resources": Resources(workers=2, cpus_per_worker=2)}, {"plugins": ("mine.py",)}, {}]
+    "fields",
+    [
+        {"resources": Resources(workers=2, cpus_per_worker=2)},
+        {"cadence": Cadence(status_images=64, checkpoint_images=64, checkpoint_minutes=None)},
+        {"plugins": ("mine.py",)},
+        {},
+    ],
 )
-def test_where_and_from_which_file_it_is_trained_does_not(fields: dict[str, Any]) -> None:
+def test_where_and_from_which_file_it_is_trained_and_how_often_it_is_saved_does_not(fields: dict[str, Any]) -> None:
     assert replace(BASE, **fields).identity() == BASE.identity()
 
 

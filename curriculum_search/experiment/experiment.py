@@ -14,8 +14,10 @@ from curriculum_search.curriculum import Curriculum, MeasuredOrder, MeasuredPart
 from curriculum_search.data import DataSource, Digits, ImageSet
 from curriculum_search.diffusion import DDPM, Density, NoWeighting, Process, Uniform, Weighting
 from curriculum_search.evaluation import Evaluation
+from curriculum_search.experiment.cadence import Cadence
+from curriculum_search.experiment.resources import Resources
+from curriculum_search.experiment.training import Training
 from curriculum_search.models import DiT, Model
-from curriculum_search.training.config import Resources, Training
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,8 @@ class Experiment(Config):
         curriculum: in which order, clusters and pacing the noise levels are unlocked.
         training: the optimisation.
         evaluation: the metrics and how images are generated for them.
-        resources: workers and processors; the only part that is no part of the run's identity.
+        resources: workers and processors; like the cadence, no part of the run's identity.
+        cadence: how often the run says how it is doing and is saved; neither changes what is trained.
         seed: of the weights, the data's order and the noise.  Runs with one seed share all three.
         plugins: Python files that define kinds of one's own, read before anything else in this file.
     """
@@ -45,6 +48,7 @@ class Experiment(Config):
     training: Training = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
     resources: Resources = field(default_factory=Resources)
+    cadence: Cadence = field(default_factory=Cadence)
     seed: int = 0
     plugins: tuple[str, ...] = ()
 
@@ -66,12 +70,12 @@ class Experiment(Config):
     def identity(self) -> str:
         """A name for what is trained: 12 hexadecimal digits, equal for runs that cannot differ.
 
-        Resources and the paths of plug-ins are left out, and so are settings without effect, such as the pacing of a
-        run that has no curriculum.
+        Resources, cadence and the paths of plug-ins are left out, and so are settings without effect, such as the
+        pacing of a run that has no curriculum.
         """
         curriculum = self.curriculum.canonical()
         fields = dataclasses.replace(self, curriculum=curriculum).to_dict()
-        del fields["resources"], fields["plugins"]
+        del fields["resources"], fields["cadence"], fields["plugins"]
         for name, part in (("partition", curriculum.partition), ("order", curriculum.order)):
             if isinstance(part, MeasuredPartition | MeasuredOrder):  # what the file says, not where it lies
                 fields["curriculum"][name]["path"] = hashlib.sha256(Path(part.path).read_bytes()).hexdigest()

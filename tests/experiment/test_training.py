@@ -2,7 +2,7 @@
 
 import pytest
 
-from curriculum_search.training.config import Resources, Training
+from curriculum_search.experiment import Training
 
 
 def test_evaluations_are_equally_spaced_whole_steps_and_the_last_is_at_the_end() -> None:
@@ -42,16 +42,3 @@ def test_the_learning_rate_rises_then_stays_or_falls_to_zero() -> None:
 def test_settings_that_cannot_be_are_named(fields: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Training(**fields)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"workers": 0}, "workers must be at least 1"),
-        ({"gpus_per_worker": -1.0}, "gpus_per_worker must be at least 0"),
-        ({"gpus_per_worker": 1.5}, "gpus_per_worker must be a fraction up to 1 or a whole number"),
-    ],
-)
-def test_resources_that_no_cluster_has_are_named(fields: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Resources(**fields)  # type: ignore[arg-type]

@@ -1,0 +1,8 @@
+"""One training run as a configuration: the experiment, and those of its parts that are no other room's."""
+
+from curriculum_search.experiment.cadence import Cadence
+from curriculum_search.experiment.experiment import Experiment
+from curriculum_search.experiment.resources import Resources
+from curriculum_search.experiment.training import Training
+
+__all__ = ["Cadence", "Experiment", "Resources", "Training"]

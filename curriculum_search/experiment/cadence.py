@@ -1,0 +1,57 @@
+"""How often a run says how it is doing, and how often it is saved."""
+
+from dataclasses import dataclass
+
+from curriculum_search.config import Config
+
+#: Optimiser steps between two status points where `Cadence.status_images` leaves it open.
+STATUS_STEPS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cadence(Config):
+    """Two of the three clocks of a run; the third, of evaluations, is `Training.num_evaluations`.
+
+    None of it changes what is trained: a run that is resumed from any of its checkpoints is the undisturbed run.
+
+    Attributes:
+        status_images: images seen between two status points (mean loss, throughput, stage), at each of which a loss
+            that is not finite ends the run; None: 200 optimiser steps.  Costs one wait for the device, and with
+            several workers one small collective.
+        checkpoint_images: images seen between two checkpoints, beside the one at each evaluation; None: none.  Costs
+            the copy of weights, their average and the optimiser's state (together four times the weights) to the disk.
+        checkpoint_minutes: minutes of wall time since the last checkpoint after which there is another, whatever it
+            was written for; None: none.  With one worker the clock is looked at after every step, with several where
+            they meet in any case: at status points, and at least every 50 steps.
+    """
+
+    status_images: int | None = None
+    checkpoint_images: int | None = None
+    checkpoint_minutes: float | None = 10.0
+
+    def __post_init__(self) -> None:
+        for name in ("status_images", "checkpoint_images"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1 or null, not {value}")
+        if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
+            raise ValueError(f"checkpoint_minutes must be above 0 or null, not {self.checkpoint_minutes}")
+
+    def status_is_due(self, images_seen: int, batch_size: int) -> bool:
+        """Whether the step that ends at `images_seen` ends at a status point."""
+        every = STATUS_STEPS * batch_size if self.status_images is None else self.status_images
+        return _passes(every, images_seen, batch_size)
+
+    def checkpoint_is_due(self, images_seen: int, batch_size: int) -> bool:
+        """Whether the step that ends at `images_seen` is followed by a checkpoint for its images; the same on all
+        workers."""
+        return self.checkpoint_images is not None and _passes(self.checkpoint_images, images_seen, batch_size)
+
+    def overdue(self, seconds: float) -> bool:
+        """Whether the last checkpoint, `seconds` ago, is too old."""
+        return self.checkpoint_minutes is not None and seconds >= 60 * self.checkpoint_minutes
+
+
+def _passes(every: int, images_seen: int, batch_size: int) -> bool:
+    """Whether the step that ends at `images_seen` reaches a multiple of `every`."""
+    return images_seen // every > (images_seen - batch_size) // every

@@ -1,0 +1,18 @@
+"""What a run can be given."""
+
+import pytest
+
+from curriculum_search.experiment import Resources
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"workers": 0}, "workers must be at least 1"),
+        ({"gpus_per_worker": -1.0}, "gpus_per_worker must be at least 0"),
+        ({"gpus_per_worker": 1.5}, "gpus_per_worker must be a fraction up to 1 or a whole number"),
+    ],
+)
+def test_resources_that_no_cluster_has_are_named(fields: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Resources(**fields)  # type: ignore[arg-type]

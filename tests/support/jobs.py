@@ -1,0 +1,61 @@
+"""Jobs that are handed out as they are, and what is heard of them."""
+
+from pathlib import Path
+
+from curriculum_search.experiment import Experiment
+from curriculum_search.runs.job import Exhausted, Job, Outcome
+from curriculum_search.search.study import StudyFile
+from curriculum_search.training import Report, StatusReport
+from support.workplace import Workplace
+
+
+class Jobs:
+    """A source of jobs that keeps what it is told, and stops a job at its first report at or after so many images.
+
+    Args:
+        jobs: what is handed out, in this order.
+        stop_at: key of a job to images.
+    """
+
+    def __init__(self, jobs: list[Job], stop_at: dict[str, int] | None = None) -> None:
+        self.waiting = jobs
+        self.stop_at = stop_at or {}
+        self.reports: dict[str, list[Report]] = {}
+        self.statuses: dict[str, list[StatusReport]] = {}
+        self.outcomes: dict[str, Outcome] = {}
+        self.ticks = 0
+
+    def next(self) -> Job | Exhausted:
+        return self.waiting.pop(0) if self.waiting else Exhausted.DONE
+
+    def reported(self, job: Job, report: Report) -> bool:
+        self.reports.setdefault(job.key, []).append(report)
+        return report.images >= self.stop_at.get(job.key, 10**9)
+
+    def progressed(self, job: Job, status: StatusReport) -> None:
+        self.statuses.setdefault(job.key, []).append(status)
+
+    def ended(self, job: Job, outcome: Outcome) -> None:
+        self.outcomes[job.key] = outcome
+
+    def tick(self) -> None:
+        self.ticks += 1
+
+
+def base_job(workplace: Workplace, file: StudyFile, key: str) -> Job:
+    """The job that trains the base of a study, under a key."""
+    return Job(
+        key=key,
+        experiment=file.base,
+        run_dir=workplace.folder / "runs" / key,
+        cache_dir=workplace.cache,
+        plugins=file.plugins,
+        working_dir=Path.cwd(),
+    )
+
+
+def unwatched(experiment: Experiment) -> dict[str, object]:
+    """An experiment's fields without the file that its witness writes to."""
+    plain = experiment.to_dict()
+    plain["evaluation"]["evaluators"][1]["log"] = ""
+    return plain
