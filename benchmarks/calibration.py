@@ -76,8 +76,8 @@ class World:
     lost: float = 0.0
     step: float = 0.0
 
-    def study(self, rng: np.random.Generator) -> tuple[bool, bool, bool, int, bool]:
-        """Any claim, leader found better, all intervals right, runs, paired."""
+    def study(self, rng: np.random.Generator) -> tuple[bool, bool, bool, int]:
+        """Any claim, leader found better, all intervals right, runs."""
         plan = self.plan
         seeds = plan.seeds_of(plan.reference, plan.max_seeds)
         shared = self.noise(rng, seeds)
@@ -102,7 +102,6 @@ class World:
             any(c.claimed and c.better for c in main),
             all(c.low <= truth[contrast] <= c.high for contrast, c in comparisons.items()),
             sum(map(len, results.values())),
-            main[0].paired,
         )
 
 
@@ -171,13 +170,13 @@ def main() -> None:
         print(f"Nothing differs, {studies} studies each: claims of a difference (at most 5 % wanted)")
         print(f"{'':36}{'any claim':>12}{'intervals right':>18}{'runs':>8}")
         for name, world in NOTHING.items():
-            claims, _, right, runs, _ = run(pool, world, studies)
+            claims, _, right, runs = run(pool, world, studies)
             print(f"{name:36}{claims:12.1%}{right:18.1%}{runs:8.1f}", flush=True)
         print(f"\nThe leader is better by 2 standard deviations over seeds, {studies} studies each, 4 to 12 seeds")
-        print(f"{'':36}{'found':>12}{'intervals right':>18}{'runs':>8}{'paired':>8}")
+        print(f"{'':36}{'found':>12}{'intervals right':>18}{'runs':>8}")
         for name, world in FOUND.items():
-            _, found, right, runs, paired = run(pool, world, studies)
-            print(f"{name:36}{found:12.1%}{right:18.1%}{runs:8.1f}{paired:8.0%}", flush=True)
+            _, found, right, runs = run(pool, world, studies)
+            print(f"{name:36}{found:12.1%}{right:18.1%}{runs:8.1f}", flush=True)
         print(
             f"\nFound (runs), by gain in standard deviations and most seeds, equal noise, {studies // 4} studies each"
         )
@@ -192,9 +191,7 @@ def main() -> None:
                 )
                 for gain in gains
             ]
-            print(
-                f"{max_seeds:<8}" + "".join(f"{found:8.0%} ({runs:5.1f})" for _, found, _, runs, _ in row), flush=True
-            )
+            print(f"{max_seeds:<8}" + "".join(f"{found:8.0%} ({runs:5.1f})" for _, found, _, runs in row), flush=True)
     print(f"\n{time.perf_counter() - start:.0f} s")
 
 

@@ -1,7 +1,7 @@
 """What orchestration costs: seconds per trial beyond training, ours beside plain Ray Tune.
 
     python benchmarks/overhead.py --trials 100
-    python benchmarks/overhead.py --trials 1000        is the time per trial flat from the 100th to the 1,000th?
+    python benchmarks/overhead.py --trials 1000        how does the time per trial grow from the 100th to the 1,000th?
 
 Both sides run the same number of trials that do nothing but report six values, with one worker each on reused actors,
 one side after the other: ours through the whole search (Optuna journal, run folders, logs, MLflow in SQLite), the peer

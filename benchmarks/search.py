@@ -33,11 +33,12 @@ from pathlib import Path
 import numpy as np
 import optuna
 from scipy.stats import kendalltau
+from table_tpe import TableTPE
 
 from curriculum_search.cli import run_command
 from curriculum_search.loading import define_plugins, parse_value, read_plugins, validated
 from curriculum_search.search.optuna.samplers import TPE
-from curriculum_search.search.replay import Proposer, RandomOrder, Table, TableTPE, replay
+from curriculum_search.search.replay import Proposer, RandomOrder, Table, replay
 from curriculum_search.search.stopping import NoStopping, Stopping, SuccessiveHalving
 
 WITHIN = 0.02
@@ -136,6 +137,19 @@ WITH_OPTUNA = ["TPE", "TPE, ASHA as published: 3, from 1/9", "TPE, ASHA: 2, from
 BESIDE_OWN = ["random search", "TPE", "TPE, the same, settled for 1/4"]
 
 
+def unlocked_at(table: Table, config: int) -> float:
+    """The share of a full run's images at the first evaluation after which all noise levels were in training."""
+    run = table.by_config[config][table.total_images][0]
+    pairs = zip(run.images, run.unlocked, strict=True)
+    return next((images for images, share in pairs if share >= 1), table.total_images) / table.total_images
+
+
+def had_won(table: Table, config: int) -> Table:
+    """The table without the configurations that end better than `config`: what if that had been the best?"""
+    kept = [runs for runs, truth in zip(table.by_config, table.truth, strict=True) if truth >= table.truth[config]]
+    return Table(tuple(run for runs in kept for same_length in runs.values() for run in same_length))
+
+
 def late_curricula(table: Table) -> list[int]:
     """The curricula of the better half that unlock the last noise levels after 30 % of the run."""
     median = float(np.median(table.truth))
@@ -143,7 +157,7 @@ def late_curricula(table: Table) -> list[int]:
         config
         for config, params in enumerate(table.configs)
         if params["curriculum.order.kind"] != "none"
-        and table.unlocked_at(config) > 0.3
+        and unlocked_at(table, config) > 0.3
         and table.truth[config] < median
     ]
 
@@ -171,7 +185,7 @@ def worlds(table: Table) -> list[World]:
 
 def late_winners(world: World) -> list[World]:
     """The world as it would be had a late curriculum won, for each of them."""
-    tables = [world.seen.had_won(config) for config in late_curricula(world.seen)]
+    tables = [had_won(world.seen, config) for config in late_curricula(world.seen)]
     places = [[world.seen.configs.index(config) for config in table.configs] for table in tables]
     return [World(table, world.fresh[place]) for table, place in zip(tables, places, strict=True)]
 

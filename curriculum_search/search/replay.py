@@ -4,7 +4,7 @@ A table holds the curves of many configurations.  A replayed search proposes con
 on simulated parallel workers, reports what was recorded, and stops them as its rule says::
 
     table = Table.read(Path("benchmarks/curves.csv.gz"))
-    trace = replay(table, TableTPE(table), SuccessiveHalving(), workers=4, rng=np.random.default_rng(0))
+    trace = replay(table, RandomOrder(table), SuccessiveHalving(), workers=4, rng=np.random.default_rng(0))
     trace.images_to_find(share=0.02), trace.discarded_best
 """
 
@@ -136,17 +136,6 @@ class Table:
         """The runs on some of the seeds."""
         return Table(tuple(run for run in self.runs if run.seed in seeds))
 
-    def unlocked_at(self, config: int) -> float:
-        """The share of a full run's images at the first evaluation after which all noise levels were in training."""
-        run = self.by_config[config][self.total_images][0]
-        pairs = zip(run.images, run.unlocked, strict=True)
-        return next((images for images, share in pairs if share >= 1), self.total_images) / self.total_images
-
-    def had_won(self, config: int) -> "Table":
-        """The table without the configurations that end better than `config`: what if that had been the best?"""
-        kept = [runs for runs, truth in zip(self.by_config, self.truth, strict=True) if truth >= self.truth[config]]
-        return Table(tuple(run for runs in kept for same_length in runs.values() for run in same_length))
-
 
 def _cell(value: Any) -> str:
     """Words as they are, all else as JSON."""
@@ -182,88 +171,6 @@ class RandomOrder:
 
     def tell(self, config: int, value: float | None) -> None:
         """Nothing is learned."""
-
-
-class TableTPE:
-    """Tree-structured Parzen estimator over the configurations of a table.
-
-    As Optuna's: 10 random trials, then the best tenth is good, and all else bad, running and stopped trials included
-    (constant liar); of 24 draws from the good trials' density the one with the highest ratio to the bad ones' is tried.
-    The kernel of two configurations is a product over the parameters that both have, so conditions need no groups.
-    """
-
-    def __init__(self, table: Table, *, num_startup: int = 10, num_candidates: int = 24) -> None:
-        self._kernel = _LogKernel(table.configs)
-        self._num_startup, self._num_candidates = num_startup, num_candidates
-        self._left = np.ones(len(table.configs), dtype=bool)
-        self._bad: set[int] = set()
-        self._complete: dict[int, float] = {}
-        self._ended = 0
-
-    def propose(self, rng: np.random.Generator) -> int | None:
-        left = np.flatnonzero(self._left)
-        if not left.size:
-            return None
-        choice = int(rng.choice(left)) if self._ended < self._num_startup else self._promising(left, rng)
-        self._left[choice] = False
-        self._bad.add(choice)
-        return choice
-
-    def tell(self, config: int, value: float | None) -> None:
-        self._ended += 1
-        if value is not None and math.isfinite(value):
-            self._bad.discard(config)
-            self._complete[config] = value
-
-    def _promising(self, left: NDArray[np.int64], rng: np.random.Generator) -> int:
-        ranked = sorted(self._complete, key=self._complete.__getitem__)
-        num_good = min(math.ceil(0.1 * self._ended), 25, len(ranked))
-        good, bad = ranked[:num_good], [*ranked[num_good:], *self._bad]
-        likely = self._kernel.log_density(left, good)
-        draws = rng.choice(len(left), size=self._num_candidates, p=np.exp(likely) / np.exp(likely).sum())
-        ratios = likely[draws] - self._kernel.log_density(left[draws], bad)
-        return int(left[draws[np.argmax(ratios)]])
-
-
-class _LogKernel:
-    """Densities over the configurations of a table as mixtures of kernels at some of them, and of a uniform one."""
-
-    def __init__(self, configs: Sequence[Mapping[str, Any]]) -> None:
-        count = len(configs)
-        self._distances: list[NDArray[np.float64]] = []
-        self._differs: list[tuple[NDArray[np.bool_], int]] = []
-        for path in sorted({path for config in configs for path in config}):
-            values = [config.get(path) for config in configs]
-            active = np.array([path in config for config in configs])
-            both = active[:, None] & active[None, :]
-            numbers = [value for value in values if value is not None]
-            if all(isinstance(value, int | float) and not isinstance(value, bool) for value in numbers):
-                column = np.array([math.nan if value is None else float(value) for value in values])
-                if np.nanmin(column) > 0 and np.nanmax(column) / np.nanmin(column) >= 10:
-                    column = np.log(column)
-                column = (column - np.nanmin(column)) / max(np.nanmax(column) - np.nanmin(column), 1e-12)
-                self._distances.append(np.where(both, np.nan_to_num(column[:, None] - column[None, :]), 0.0))
-            else:
-                labels = [json.dumps(value) for value in values]
-                differs = np.array([[a != b for b in labels] for a in labels])
-                self._differs.append((differs & both, len(set(labels))))
-        self._dimensions = len(self._distances) + len(self._differs)
-        assert count
-
-    def log_density(self, at: NDArray[np.int64], centres: Sequence[int]) -> NDArray[np.float64]:
-        n = len(centres)
-        if not n:
-            return np.zeros(len(at))
-        grid = np.ix_(at, np.asarray(centres))
-        width = 0.2 * n ** (-1 / (self._dimensions + 4))
-        logs = np.zeros((len(at), n))
-        for distances in self._distances:
-            logs += -0.5 * (distances[grid] / width) ** 2 - math.log(width * math.sqrt(2 * math.pi))
-        for differs, choices in self._differs:
-            weight = np.where(differs[grid], 1 / choices, 1 / choices + 1.0 * n) / (1.0 + n)
-            logs += np.log(weight * choices)
-        density: NDArray[np.float64] = np.log((np.exp(logs).sum(axis=1) + 1.0) / (n + 1))
-        return density
 
 
 @dataclass
@@ -314,10 +221,9 @@ def replay(
     *,
     workers: int,
     rng: np.random.Generator,
-    max_images: float = math.inf,
     first_short: float | None = None,
 ) -> Trace:
-    """Run a search on the table until it is exhausted or `max_images` have been spent.
+    """Run a search on the table until it is exhausted.
 
     All workers train equally fast.  A configuration with several recorded seeds is trained on one of them, by chance.
 
@@ -327,7 +233,6 @@ def replay(
         stopping: when to give up.
         workers: trials at once.
         rng: of the proposer and of the seeds.
-        max_images: budget; a trial that has begun is trained on.
         first_short: try each configuration in a complete short run first, and in full only if it is among this share of
             the short runs that have ended; None: in full at once.
     """
@@ -348,8 +253,6 @@ def replay(
         heapq.heappush(events, (now + run.images[0], counter, config, run, 0))
 
     def start_next(now: int) -> None:
-        if trace.spent >= max_images:
-            return
         config = proposer.propose(rng)
         if config is not None:
             start(config, now, short=first_short is not None)

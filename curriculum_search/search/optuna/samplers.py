@@ -1,22 +1,15 @@
 """The samplers of a study: Optuna's, by name."""
 
-import heapq
 import importlib.util
 import inspect
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial, TrialState
 
 from curriculum_search.config import Kinded
-
-#: TPE sees the best trials and the latest.  It calls at most 25 trials good and weighs old ones less, so more of them
-#: would change little, and its time per trial no longer grows with their number.
-_BEST_SEEN, _LATEST_SEEN = 25, 225
 
 #: Optuna's classes that a study file can name: not the abstract ones, nor the one that takes another sampler as an
 #: argument; `Grid` is what GridSampler, which knows nothing of conditions, would be for.
@@ -68,15 +61,13 @@ class TPE(SearchSampler):
             raise ValueError("group must be false where multivariate is false, not true")
 
     def build(self, seed: int) -> BaseSampler:
-        return _ShortMemory(
-            optuna.samplers.TPESampler(
-                n_startup_trials=self.num_startup_trials,
-                n_ei_candidates=self.num_candidates,
-                multivariate=self.multivariate,
-                group=self.group,
-                constant_liar=self.constant_liar,
-                seed=seed,
-            )
+        return optuna.samplers.TPESampler(
+            n_startup_trials=self.num_startup_trials,
+            n_ei_candidates=self.num_candidates,
+            multivariate=self.multivariate,
+            group=self.group,
+            constant_liar=self.constant_liar,
+            seed=seed,
         )
 
 
@@ -174,65 +165,3 @@ class AnyOptuna(SearchSampler):
             return sampler(**options)  # type: ignore[no-any-return]
         except (TypeError, ValueError) as error:
             raise ValueError(f"options of sampler {self.name}: {error}") from None
-
-
-class _View(optuna.Study):
-    """A study with fewer trials, as `optuna.pruners.HyperbandPruner` makes them for its brackets."""
-
-    def __init__(self, study: optuna.Study) -> None:
-        super().__init__(study.study_name, study._storage, sampler=study.sampler, pruner=study.pruner)
-        self.seen: list[FrozenTrial] = []
-
-    def _get_trials(
-        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
-    ) -> list[FrozenTrial]:
-        del deepcopy, use_cache  # samplers do not write into trials
-        return [trial for trial in self.seen if states is None or trial.state in states]
-
-
-class _ShortMemory(BaseSampler):
-    """Shows `sampler` the running trials, the best and the latest, in place of all."""
-
-    def __init__(self, sampler: BaseSampler) -> None:
-        self.sampler = sampler
-        self._view: _View | None = None
-
-    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        if self._view is None:
-            self._view = _View(study)
-        self._view.seen = _best_and_latest(study)
-        return self.sampler.infer_relative_search_space(self._view, trial)
-
-    def sample_relative(
-        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        assert self._view is not None
-        return self.sampler.sample_relative(self._view, trial, search_space)
-
-    def sample_independent(
-        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        assert self._view is not None
-        return self.sampler.sample_independent(self._view, trial, param_name, param_distribution)
-
-    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        self.sampler.before_trial(study, trial)
-
-    def after_trial(
-        self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None
-    ) -> None:
-        self.sampler.after_trial(study, trial, state, values)
-
-
-def _best_and_latest(study: optuna.Study) -> list[FrozenTrial]:
-    """The trials that decide what TPE proposes; of several objectives all, since the good are a share of them there."""
-    trials = study.get_trials(deepcopy=False)
-    ended = [trial for trial in trials if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    if len(study.directions) > 1 or len(ended) <= _BEST_SEEN + _LATEST_SEEN:
-        return trials
-    pick = heapq.nlargest if study.direction == optuna.study.StudyDirection.MAXIMIZE else heapq.nsmallest
-    complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
-    best = pick(_BEST_SEEN, complete, key=lambda trial: trial.values[0])
-    kept = {trial.number: trial for trial in [*best, *ended[-_LATEST_SEEN:]]}
-    kept |= {trial.number: trial for trial in trials if trial.state == TrialState.RUNNING}
-    return [kept[number] for number in sorted(kept)]

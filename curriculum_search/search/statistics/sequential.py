@@ -26,9 +26,6 @@ class Moments:
         centred = values - self._shift
         self._sums, self._squares = centred.cumsum(), (centred * centred).cumsum()
 
-    def __len__(self) -> int:
-        return len(self._sums)
-
     def at(self, counts: NDArray[np.int64]) -> tuple[Array, Array]:
         """Mean and unbiased variance of the first n values, for each n of `counts` (all at least 2)."""
         means = self._sums[counts - 1] / counts

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -167,7 +167,6 @@ class Verdict:
         leaders: each other leader against the reference; None where it has too few seeds.
         others: the main comparison under each other metric, each of which has the whole error probability for itself.
         sooner: how much sooner the arm reaches the reference's final value.
-        comparisons: all of them.
     """
 
     metric: str
@@ -180,12 +179,6 @@ class Verdict:
     leaders: Mapping[str, Comparison | None]
     others: Mapping[str, Comparison]
     sooner: Sooner | None
-    comparisons: Mapping[Contrast, Comparison] = field(repr=False)
-
-    @property
-    def separable(self) -> bool:
-        """Whether the arm is claimed to differ from the reference."""
-        return self.main is not None and self.main.claimed
 
     @property
     def sentence(self) -> str:
@@ -286,7 +279,6 @@ def judge(
         leaders={leader: by_arm.get(leader) for leader in plan.leaders if leader != arm},
         others=opinions,
         sooner=sooner(plan, curves or {}, arm) if arm is not None else None,
-        comparisons=comparisons,
     )
 
 

@@ -22,7 +22,6 @@ from curriculum_search.search.optuna.samplers import (
     Grid,
     Random,
     SearchSampler,
-    _best_and_latest,
 )
 from curriculum_search.search.optuna.searcher import Searcher
 from curriculum_search.search.optuna.suitability import try_out
@@ -273,20 +272,6 @@ def test_choices_may_be_lists(tmp_path: Path) -> None:
     assert asked is not None
     assert asked[1]["widths"] in ((1, 2), (1, 2, 2))
     assert searcher(tmp_path, space=space).running() == [asked]
-
-
-def test_tpe_is_shown_the_best_and_the_latest_trials() -> None:
-    study = optuna.create_study(direction="maximize")
-    distributions = {"x": optuna.distributions.FloatDistribution(0, 1000)}
-    for number in range(600):
-        value = 1000.0 if number == 7 else float(number % 97)
-        study.add_trial(optuna.trial.create_trial(params={"x": number}, distributions=distributions, value=value))
-    running = study.ask()
-    seen = [trial.number for trial in _best_and_latest(study)]
-    assert 7 in seen
-    assert set(range(400, 600)) <= set(seen)
-    assert running.number in seen
-    assert len(seen) < 260
 
 
 def test_optunas_own_command_opens_a_study_and_leaves_it_as_it_is(tmp_path: Path) -> None:
