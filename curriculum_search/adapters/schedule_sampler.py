@@ -50,7 +50,7 @@ class ScheduleSampler(CurriculumAdapter):
     def weights(self) -> np.ndarray:
         """The probability of each timestep in the present stage, float64 [T]; 0 where still locked."""
         num_levels = self.process.num_levels or 1
-        return np.diff(self._sampler.law.cdf_at(np.arange(num_levels + 1) / num_levels))
+        return np.diff(self._sampler.stage_density.cdf_at(np.arange(num_levels + 1) / num_levels))
 
     def update_with_local_losses(self, local_ts: Tensor, local_losses: Tensor) -> None:
         """The loop's loss callback: timesteps [B] and losses [B] of this worker, gathered from all workers here."""

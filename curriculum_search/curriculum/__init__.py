@@ -1,7 +1,8 @@
 """Curricula over noise levels (Kim et al. 2025, arXiv 2403.10348).
 
 Read in this order: `partition` cuts the noise levels into clusters, `order` says which is unlocked first,
-`accumulation` and `law` what is drawn then, `pacing` and `plateau` when the next follows, and `sampler` joins them.
+`accumulation` and `stage_density` what is drawn then, `pacing` and `plateau` when the next follows, and `sampler` joins
+them.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,6 @@ from curriculum_search.curriculum.accumulation import Accumulation, Cumulative, 
 from curriculum_search.curriculum.decision import Decision, Observation, Pacing, Reason
 from curriculum_search.curriculum.difficulty_file import DifficultyCurve, DifficultyFile
 from curriculum_search.curriculum.file import CurriculumFile
-from curriculum_search.curriculum.law import UnionDensity
 from curriculum_search.curriculum.order import EasyToHard, HardToEasy, MeasuredOrder, NoOrder, Order, RandomOrder
 from curriculum_search.curriculum.pacing import (
     Exponential,
@@ -39,6 +39,7 @@ from curriculum_search.curriculum.partition import (
 )
 from curriculum_search.curriculum.plateau import Plateau
 from curriculum_search.curriculum.sampler import CurriculumSampler, Switch
+from curriculum_search.curriculum.stage_density import UnionDensity
 from curriculum_search.diffusion.density import Density, Histogram
 from curriculum_search.diffusion.process import Process
 

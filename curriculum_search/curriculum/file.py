@@ -26,8 +26,8 @@ from curriculum_search.config import Config
 from curriculum_search.curriculum._checks import require
 from curriculum_search.curriculum.accumulation import Accumulation
 from curriculum_search.curriculum.decision import Pacing
-from curriculum_search.curriculum.law import UnionDensity
 from curriculum_search.curriculum.sampler import CurriculumSampler
+from curriculum_search.curriculum.stage_density import UnionDensity
 from curriculum_search.diffusion.density import Density, LossSecondMoment
 from curriculum_search.diffusion.process import Process
 

@@ -1,8 +1,8 @@
 """The curriculum at work: it draws noise levels, observes losses, and moves from stage to stage.
 
-In stage k the first k clusters of the order are unlocked, and noise quantiles q follow one density over them, the
-stage's *law*: the base density restricted to what is unlocked.  The last stage is ordinary training, and its law is the
-base density itself.  A training step is::
+In stage k the first k clusters of the order are unlocked, and noise quantiles q follow the stage's density over them:
+the base density restricted to what is unlocked.  The last stage is ordinary training, and its density is the base
+density itself.  A training step is::
 
     q, weight = sampler.draw(torch.rand(batch_size, device=device))
     losses = ...                                     # at these q, per sample; train on (weight * losses).mean()
@@ -22,8 +22,8 @@ from torch import Tensor
 from curriculum_search.curriculum._checks import require
 from curriculum_search.curriculum.accumulation import Accumulation
 from curriculum_search.curriculum.decision import Decision, Observation, Pacing, Reason
-from curriculum_search.curriculum.law import UnionDensity, importance, stage_law
 from curriculum_search.curriculum.losses import LossHistory, LossTrace
+from curriculum_search.curriculum.stage_density import UnionDensity, importance, stage_density
 from curriculum_search.diffusion.density import LossSecondMoment, PiecewiseDensity
 
 # Steps between two looks at the losses that an adaptive density follows.
@@ -66,7 +66,7 @@ class CurriculumSampler:
         stage: the present stage, from 1.
         num_stages: the number of the last stage, which is ordinary training: N where all clusters together already are
             the base density, else N + 1.
-        law: the density of q in the present stage.
+        stage_density: the density of q in the present stage.
         history: the beginning of every stage so far, the first included.
 
     Raises:
@@ -115,15 +115,15 @@ class CurriculumSampler:
         self._images_seen = 0
         self._stage_start_images = 0
         self._memory: dict[str, float] = {}
-        # The time average of the laws so far, as masses x images on knots that every law of this curriculum shares.
+        # The time average of the stages so far, as masses x images on knots that the densities of all stages share.
         self._exposure_knots = np.union1d(density.knots, self.edges)
         self._exposure = np.zeros(len(self._exposure_knots) - 1)
-        self._law_start_images = 0
+        self._density_start_images = 0
 
         self.stage = 1
         self.stage = pacing.decide(self._observation()).stage
         self.history = [Switch(0, self.stage, Reason.START)]
-        self._begin_law()
+        self._begin_stage()
 
     def draw(self, u: Tensor) -> tuple[Tensor, Tensor]:
         """Noise quantiles and the weights of their losses, for uniform random numbers.
@@ -182,7 +182,7 @@ class CurriculumSampler:
         decision = self.pacing.decide(self._observation(losses, bank_losses))
         self._memory = {} if decision.advances else dict(decision.memory)
         if decision.advances or relearned:
-            self._end_law()
+            self._end_stage()
         if decision.reason is not None:
             self.stage, self._stage_start_images = decision.stage, images_seen
             if self._trace is not None:
@@ -191,7 +191,7 @@ class CurriculumSampler:
                     self._trace.end()
             self.history.append(Switch(images_seen, decision.stage, decision.reason))
         if decision.advances or relearned:
-            self._begin_law()
+            self._begin_stage()
         return decision
 
     @property
@@ -210,7 +210,7 @@ class CurriculumSampler:
         return min(self.stage / self.num_clusters, 1.0)
 
     def exposure(self) -> PiecewiseDensity:
-        """How often each noise level was trained: the time average of the laws over the images seen so far.
+        """How often each noise level was trained: the stages' densities averaged over the images seen so far.
 
         Exact, not counted from draws: a constant density equal to it is the control that separates order from exposure.
 
@@ -219,12 +219,12 @@ class CurriculumSampler:
         """
         if self._images_seen == 0:
             raise ValueError("there is no exposure before the first update")
-        return PiecewiseDensity.from_masses(self._exposure_knots, self._exposure + self._exposure_of_law())
+        return PiecewiseDensity.from_masses(self._exposure_knots, self._exposure + self._exposure_of_stage())
 
     def to(self, device: torch.device | str) -> None:
         """Draw on another device from now on."""
         self._device = torch.device(device)
-        self._begin_law()
+        self._begin_stage()
 
     def state_dict(self) -> dict[str, Any]:
         """All that the future depends on, the same on all workers; plain numbers, strings, lists and dictionaries."""
@@ -235,7 +235,7 @@ class CurriculumSampler:
             "stage_start_images": self._stage_start_images,
             "memory": dict(self._memory),
             "history": [{**asdict(switch), "reason": switch.reason.value} for switch in self.history],
-            "law_start_images": self._law_start_images,
+            "law_start_images": self._density_start_images,  # as states have called it from the first version on
             "exposure": self._exposure.tolist(),
             "trace": None if self._trace is None else self._trace.state_dict(),
             "losses": None if self._losses is None else self._losses.state_dict(),
@@ -259,13 +259,13 @@ class CurriculumSampler:
         self._stage_start_images = state["stage_start_images"]
         self._memory = dict(state["memory"])
         self.history = [Switch(s["images"], s["stage"], Reason(s["reason"])) for s in state["history"]]
-        self._law_start_images = state["law_start_images"]
+        self._density_start_images = state["law_start_images"]
         self._exposure = np.array(state["exposure"], dtype=np.float64)
         if self._trace is not None:
             self._trace.load_state_dict(state["trace"])
         if self._losses is not None:
             self._losses.load_state_dict(state["losses"])
-        self._begin_law()
+        self._begin_stage()
 
     def _observation(
         self, losses: tuple[tuple[int, float], ...] = (), bank_losses: Callable[[], Tensor] | None = None
@@ -278,34 +278,34 @@ class CurriculumSampler:
             stage=self.stage,
             stage_start_images=self._stage_start_images,
             losses=losses,
-            bank_loss=None if bank_losses is None else lambda: self._mean_over_law(bank_losses()),
+            bank_loss=None if bank_losses is None else lambda: self._mean_over_stage(bank_losses()),
             memory=self._memory,
         )
 
-    def _mean_over_law(self, losses: Tensor) -> float:
+    def _mean_over_stage(self, losses: Tensor) -> float:
         values = losses.double().cpu().numpy()
-        return float(values @ np.diff(self.law.cdf_at(np.linspace(0.0, 1.0, len(values) + 1))))
+        return float(values @ np.diff(self.stage_density.cdf_at(np.linspace(0.0, 1.0, len(values) + 1))))
 
-    def _begin_law(self) -> None:
+    def _begin_stage(self) -> None:
         if self._adaptive is not None and self._losses is not None:
             self._base = self._adaptive.learned(self._losses.losses)
-        self.law = self._law_from(self._base)
-        self._table = self.law.table(self._device)
+        self.stage_density = self._density_from(self._base)
+        self._table = self.stage_density.table(self._device)
         self._weights: tuple[Tensor, Tensor] | None = None
         if self._adaptive is not None:
-            starts, weights = importance(self._law_from(self.density), self.law)
+            starts, weights = importance(self._density_from(self.density), self.stage_density)
             self._weights = torch.from_numpy(starts).to(self._device), torch.from_numpy(weights).to(self._device)
 
-    def _end_law(self) -> None:
-        self._exposure += self._exposure_of_law()
-        self._law_start_images = self._images_seen
+    def _end_stage(self) -> None:
+        self._exposure += self._exposure_of_stage()
+        self._density_start_images = self._images_seen
 
-    def _law_from(self, base: PiecewiseDensity) -> PiecewiseDensity:
+    def _density_from(self, base: PiecewiseDensity) -> PiecewiseDensity:
         if self.stage == self.num_stages:
             return base
         unlocked = self.permutation[: self.stage]
-        return stage_law(base, self.edges, unlocked, self.accumulation, self.union_density)
+        return stage_density(base, self.edges, unlocked, self.accumulation, self.union_density)
 
-    def _exposure_of_law(self) -> np.ndarray:
-        masses = np.maximum(np.diff(self.law.cdf_at(self._exposure_knots)), 0.0)
-        return np.asarray((self._images_seen - self._law_start_images) * masses)
+    def _exposure_of_stage(self) -> np.ndarray:
+        masses = np.maximum(np.diff(self.stage_density.cdf_at(self._exposure_knots)), 0.0)
+        return np.asarray((self._images_seen - self._density_start_images) * masses)

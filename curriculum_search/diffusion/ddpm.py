@@ -103,8 +103,7 @@ class DDPM(Process):
         x0, eps = self._x0_and_eps(predicted, x, per_image(tables.alpha[level]), per_image(tables.sigma[level]))
         if variance is None:
             return Estimate(x0, eps)
-        fraction = 0.5 * (variance + 1.0)
-        return Estimate(x0, eps, self._log_variance(fraction, level, tables), fraction)
+        return Estimate(x0, eps, 0.5 * (variance + 1.0))
 
     def log_eps_loss_ratio(self, log_snr: Tensor) -> Tensor:
         if self.prediction == "epsilon":

@@ -34,14 +34,13 @@ class Estimate(NamedTuple):
     Args:
         x0: the clean image, [B, C, H, W], not clipped.
         eps: the noise, [B, C, H, W], with x = alpha * x0 + sigma * eps.
-        log_variance: of the step to the next cleaner timestep, [B, C, H, W]; None where it is not learned.
-        variance_fraction: where that variance lies between the posterior's (0) and beta (1), on a log scale,
-            [B, C, H, W]; it carries over to samplers that skip timesteps.  None where it is not learned.
+        variance_fraction: where the variance of the step to the next cleaner timestep lies between the posterior's (0)
+            and beta (1), on a log scale, [B, C, H, W]; it carries over to samplers that skip timesteps.  None where it
+            is not learned.
     """
 
     x0: Tensor
     eps: Tensor
-    log_variance: Tensor | None = None
     variance_fraction: Tensor | None = None
 
 
@@ -96,13 +95,9 @@ class Process(Kinded):
             labels: int64 [B], or None.
         """
 
-    def estimate(self, network: Network, x: Tensor, q: Tensor, labels: Tensor | None) -> Estimate:
-        """Clean image and noise that ``network`` sees in noisy images ``x`` [B, C, H, W] at ``q`` [B]."""
-        return self.estimate_at(network, x, self.level(q), labels)
-
     @abstractmethod
     def estimate_at(self, network: Network, x: Tensor, level: Tensor, labels: Tensor | None) -> Estimate:
-        """As `estimate`, at native levels [B]: what a sampler steps through."""
+        """Clean image and noise that ``network`` sees in noisy images ``x`` [B, C, H, W] at native levels [B]."""
 
     @abstractmethod
     def log_eps_loss_ratio(self, log_snr: Tensor) -> Tensor:

@@ -70,10 +70,10 @@ class Progress:
             return False
         return self.best is None or self.direction.sign * (value - self.best[0]) > 0
 
-    def show(self, *, force: bool = False) -> None:
+    def show(self) -> None:
         """Print the counts, if the last time is long enough ago."""
         now = time.monotonic()
-        if not force and now - self._shown < self.interval_seconds:
+        if now - self._shown < self.interval_seconds:
             return
         self._shown = now
         done = sum(self.counts.values())

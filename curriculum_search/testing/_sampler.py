@@ -17,7 +17,7 @@ _LOCAL_BATCH = 32
 
 
 def check_curriculum_sampler(factory: Callable[[str], CurriculumSampler]) -> None:
-    """Draws follow the stage's law inside what is unlocked; states restore exactly; the exposure adds up.
+    """Draws follow the stage's density inside what is unlocked; states restore exactly; the exposure adds up.
 
     Also that drawing and observing never read from the device: they are done on torch's ``meta`` device, which has no
     values to read.
@@ -35,13 +35,13 @@ def check_curriculum_sampler(factory: Callable[[str], CurriculumSampler]) -> Non
         f"history must begin with the first stage, not {sampler.history}",
     )
     images_per_step = max(1, sampler.total_images // _STEPS)
-    laws: list[PiecewiseDensity] = []
+    densities: list[PiecewiseDensity] = []
     resumed: CurriculumSampler | None = None
     for step in range(_STEPS):
         if step == _STEPS // 3:
             resumed = factory("cpu")
             resumed.load_state_dict(json.loads(json.dumps(sampler.state_dict())))
-        laws.append(sampler.law)
+        densities.append(sampler.stage_density)
         images_seen = (step + 1) * images_per_step
         stages_before = len(sampler.history)
         q, decision = _step(sampler, step, images_seen)
@@ -54,7 +54,7 @@ def check_curriculum_sampler(factory: Callable[[str], CurriculumSampler]) -> Non
         resumed is not None and resumed.state_dict() == sampler.state_dict(),
         "a restored sampler ends in another state than the one that was never stopped",
     )
-    average = PiecewiseDensity.mix(np.ones(len(laws)), laws)
+    average = PiecewiseDensity.mix(np.ones(len(densities)), densities)
     error = np.abs(sampler.exposure().cdf_at(average.knots) - average.cdf).max()
     require(error < 1e-9, f"exposure() differs from the average of what was drawn from by {error:.2g}")
     _check_reads_nothing(factory("meta"))
@@ -81,9 +81,9 @@ def _check_draw(sampler: CurriculumSampler, u: Tensor, q: Tensor, weight: Tensor
     unlocked = sampler.permutation[: sampler.stage]
     locked = values[~np.isin(clusters, unlocked)]
     require(len(locked) == 0, f"{where}: drew {locked[:3]} outside the unlocked clusters {sorted(unlocked)}")
-    require(np.all(sampler.law.pdf_at(values) > 0), f"{where}: drew where the law's density is zero")
-    error = np.abs(sampler.law.cdf_at(values) - u.double().numpy()).max()
-    require(error < 1e-3, f"{where}: draws are off the law's distribution function by {error:.2g}")
+    require(np.all(sampler.stage_density.pdf_at(values) > 0), f"{where}: drew where the stage's density is zero")
+    error = np.abs(sampler.stage_density.cdf_at(values) - u.double().numpy()).max()
+    require(error < 1e-3, f"{where}: draws are off the stage's distribution function by {error:.2g}")
     require(torch.equal(sampler.draw(u)[0], q), f"{where}: the same u gave other draws")
 
 

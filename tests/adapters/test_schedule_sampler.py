@@ -126,7 +126,7 @@ def test_with_the_same_number_of_timesteps_the_curriculum_is_the_files_own_to_th
     sampler = ScheduleSampler(path, 1000, total_images=4000)
     theirs = CurriculumFile.load(path).sampler("cpu")
     assert sampler.state_dict()["sampler"]["edges"] == theirs.edges.tolist()
-    np.testing.assert_array_equal(sampler.weights(), np.diff(theirs.law.cdf_at(np.arange(1001) / 1000)))
+    np.testing.assert_array_equal(sampler.weights(), np.diff(theirs.stage_density.cdf_at(np.arange(1001) / 1000)))
 
 
 def test_clusters_between_which_a_training_has_no_timestep_are_an_error(curriculum_file: Write) -> None:

@@ -74,10 +74,10 @@ def test_every_accumulation_and_density_makes_a_conforming_sampler(
 
 def test_each_stage_adds_the_next_noisiest_cluster() -> None:
     sampler = build()
-    assert sampler.law.cdf_at(0.75) == 0  # the noisiest quarter alone
+    assert sampler.stage_density.cdf_at(0.75) == 0  # the noisiest quarter alone
     advance(sampler, 260)
-    assert sampler.law.cdf_at(0.5) == 0
-    np.testing.assert_allclose(sampler.law.cdf_at([0.625, 0.75, 1.0]), [0.25, 0.5, 1.0])
+    assert sampler.stage_density.cdf_at(0.5) == 0
+    np.testing.assert_allclose(sampler.stage_density.cdf_at([0.625, 0.75, 1.0]), [0.25, 0.5, 1.0])
 
 
 def test_every_switch_is_recorded_with_images_stage_and_reason() -> None:
@@ -107,14 +107,14 @@ def test_what_a_pacing_remembers_is_kept_within_a_stage_and_forgotten_at_every_s
 
 def test_equal_union_density_gives_each_unlocked_cluster_the_same_share() -> None:
     sampler = advance(build(replace(FOUR, union_density="equal"), density=Beta(a=1.0, b=3.0)), 600)
-    np.testing.assert_allclose(np.diff(sampler.law.cdf_at(sampler.edges)), [0, 1 / 3, 1 / 3, 1 / 3])
+    np.testing.assert_allclose(np.diff(sampler.stage_density.cdf_at(sampler.edges)), [0, 1 / 3, 1 / 3, 1 / 3])
 
 
 def test_newest_and_replay_share_out_the_draws_as_they_say() -> None:
     newest = advance(build(replace(FOUR, accumulation=Newest())), 600)
-    np.testing.assert_allclose(np.diff(newest.law.cdf_at(newest.edges)), [0, 1, 0, 0])
+    np.testing.assert_allclose(np.diff(newest.stage_density.cdf_at(newest.edges)), [0, 1, 0, 0])
     replay = advance(build(replace(FOUR, accumulation=Replay(share=0.2))), 600)
-    np.testing.assert_allclose(np.diff(replay.law.cdf_at(replay.edges)), [0, 0.8, 0.1, 0.1])
+    np.testing.assert_allclose(np.diff(replay.stage_density.cdf_at(replay.edges)), [0, 0.8, 0.1, 0.1])
 
 
 @pytest.mark.parametrize("accumulation", [Newest(), Replay(share=0.2), Cumulative()])
@@ -129,7 +129,7 @@ def test_what_is_not_the_base_density_with_all_unlocked_ends_in_a_stage_of_ordin
     assert (sampler.stage, sampler.num_stages, sampler.unlocked_share) == (4, 5, 1.0)
     advance(sampler, 500)
     assert (sampler.stage, sampler.unlocked_share) == (5, 1.0)
-    np.testing.assert_allclose(sampler.law.cdf, Beta(a=1.0, b=3.0).piecewise(Flow()).cdf, atol=1e-12)
+    np.testing.assert_allclose(sampler.stage_density.cdf, Beta(a=1.0, b=3.0).piecewise(Flow()).cdf, atol=1e-12)
 
 
 @settings(max_examples=40, deadline=None)
@@ -211,7 +211,9 @@ def test_exposure_is_the_exact_time_average_of_what_was_drawn() -> None:
     exposure = sampler.exposure()
     np.testing.assert_allclose(np.diff(exposure.cdf_at([0.0, 0.5, 1.0])), [0.35, 0.65])
     control = build(ORDINARY, density=Histogram.of(exposure))
-    np.testing.assert_allclose(control.law.cdf_at([0.25, 0.5, 0.75]), exposure.cdf_at([0.25, 0.5, 0.75]), atol=1e-12)
+    np.testing.assert_allclose(
+        control.stage_density.cdf_at([0.25, 0.5, 0.75]), exposure.cdf_at([0.25, 0.5, 0.75]), atol=1e-12
+    )
 
 
 def test_a_density_that_follows_losses_which_never_come_is_an_error() -> None:
@@ -255,7 +257,7 @@ ORDINARY = Curriculum(num_clusters=1)
 def test_the_loss_second_moment_is_that_of_improved_diffusion() -> None:
     sampler = build(ORDINARY, density=LossSecondMoment(num_bins=4, history=2, uniform_share=0.001))
     tell(sampler, FOUR_LEVELS)
-    np.testing.assert_allclose(np.diff(sampler.law.cdf_at(np.linspace(0, 1, 5))), PROBABILITIES, atol=1e-7)
+    np.testing.assert_allclose(np.diff(sampler.stage_density.cdf_at(np.linspace(0, 1, 5))), PROBABILITIES, atol=1e-7)
     q, weight = sampler.draw(GRID)
     np.testing.assert_allclose(weight.numpy(), np.array(WEIGHTS)[(q.numpy() * 4).astype(int)], rtol=1e-6)
     assert weight.double().mean() == pytest.approx(1.0, abs=1e-3)

@@ -122,13 +122,15 @@ def test_the_bound_is_zero_for_the_true_step(prediction: str, toy_images: tuple[
 @pytest.mark.parametrize(("output", "name"), [(-1.0, "posterior_log_variance"), (1.0, "beta")])
 def test_the_variance_output_runs_from_the_posterior_to_beta(output: float, name: str) -> None:
     process = DDPM(learned_variance=True)
-    q = torch.tensor([0.0005, 0.5, 0.999])
-    estimate = process.estimate(
-        lambda x, time, labels: torch.full((3, 2, 1, 1), output), torch.zeros(3, 1, 1, 1), q, None
+    t = process.level(torch.tensor([0.0005, 0.5, 0.999]))
+    estimate = process.estimate_at(
+        lambda x, time, labels: torch.full((3, 2, 1, 1), output), torch.zeros(3, 1, 1, 1), t, None
     )
-    values = getattr(schedule_tables(betas("linear", 1000)), name)[process.level(q)]
-    expected = values.log() if name == "beta" else values
-    torch.testing.assert_close(estimate.log_variance.flatten(), expected.float())
+    tables = schedule_tables(betas("linear", 1000))
+    expected = tables.beta[t].log() if name == "beta" else tables.posterior_log_variance[t]
+    assert estimate.variance_fraction is not None
+    log_variance = process._log_variance(estimate.variance_fraction, t, process._tables(t.device))
+    torch.testing.assert_close(log_variance.flatten(), expected.float())
     torch.testing.assert_close(estimate.variance_fraction.flatten(), torch.full((3,), 0.5 * (output + 1)))
     assert estimate.x0.shape == (3, 1, 1, 1)
 

@@ -59,7 +59,7 @@ def test_the_best_network_estimates_the_same_clean_image_whatever_it_predicts(be
     x = torch.linspace(-2, 2, 12).reshape(3, 1, 2, 2)
     q = torch.tensor([0.1, 0.5, 0.9])
     found = [
-        p.estimate(best_network(p), x, q, None)
+        p.estimate_at(best_network(p), x, p.level(q), None)
         for p in (DDPM(prediction="epsilon"), DDPM(prediction="x0"), DDPM(prediction="v"))
     ]
     for other in found[1:]:
@@ -70,8 +70,8 @@ def test_the_best_network_estimates_the_same_clean_image_whatever_it_predicts(be
 def test_estimates_put_the_noisy_image_together_again(process: Process, best_network: Best) -> None:
     x = torch.linspace(-2, 2, 12).reshape(3, 1, 2, 2)
     q = torch.tensor([0.2, 0.5, 0.8])
-    estimate = process.estimate(best_network(process), x, q, None)
-    assert estimate.log_variance is None
+    estimate = process.estimate_at(best_network(process), x, process.level(q), None)
+    assert estimate.variance_fraction is None
     torch.testing.assert_close(process.add_noise(estimate.x0, q, estimate.eps), x, rtol=0, atol=2e-5)
 
 

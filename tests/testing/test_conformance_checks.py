@@ -221,7 +221,7 @@ class HidesItsSwitches(CurriculumSampler):
 
 class CountsItsDraws(CurriculumSampler):
     def exposure(self) -> PiecewiseDensity:
-        return self.law
+        return self.stage_density
 
 
 @pytest.mark.parametrize(

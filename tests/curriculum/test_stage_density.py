@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curriculum_search.curriculum import Newest, Replay
-from curriculum_search.curriculum.law import importance, stage_law
+from curriculum_search.curriculum.stage_density import importance, stage_density
 from curriculum_search.diffusion import PiecewiseDensity
 
 EDGES = np.array([0.0, 0.2, 0.5, 1.0])
@@ -11,15 +11,15 @@ SLOPING = PiecewiseDensity.from_masses([0.0, 0.1, 0.5, 1.0], [0.4, 0.4, 0.2])
 
 
 def test_a_stage_keeps_the_shape_of_the_base_density_inside_each_cluster() -> None:
-    law = stage_law(SLOPING, EDGES, np.array([2, 0]), Replay(share=0.25), "base")
-    np.testing.assert_allclose(np.diff(law.cdf_at(EDGES)), [0.75, 0.0, 0.25])
+    density = stage_density(SLOPING, EDGES, np.array([2, 0]), Replay(share=0.25), "base")
+    np.testing.assert_allclose(np.diff(density.cdf_at(EDGES)), [0.75, 0.0, 0.25])
     # Cluster 0 holds masses of 0.4 below 0.1 and 0.1 above: four fifths of it lie below 0.1.
-    np.testing.assert_allclose(law.cdf_at(0.1), 0.75 * 0.8)
+    np.testing.assert_allclose(density.cdf_at(0.1), 0.75 * 0.8)
 
 
 def test_a_cluster_without_a_share_is_not_drawn() -> None:
-    law = stage_law(SLOPING, EDGES, np.array([0, 1]), Newest(), "equal")
-    np.testing.assert_allclose(np.diff(law.cdf_at(EDGES)), [0.0, 1.0, 0.0])
+    density = stage_density(SLOPING, EDGES, np.array([0, 1]), Newest(), "equal")
+    np.testing.assert_allclose(np.diff(density.cdf_at(EDGES)), [0.0, 1.0, 0.0])
 
 
 @settings(max_examples=100, deadline=None)

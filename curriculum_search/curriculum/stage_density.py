@@ -1,5 +1,4 @@
-"""The law of a stage: from which density its noise quantiles are drawn, and what an adaptive one must be weighted
-by."""
+"""The density of a stage: what its noise quantiles are drawn from, and what an adaptive one must be weighted by."""
 
 from typing import Literal
 
@@ -11,7 +10,7 @@ from curriculum_search.diffusion.density import PiecewiseDensity
 UnionDensity = Literal["base", "equal"]
 
 
-def stage_law(
+def stage_density(
     base: PiecewiseDensity,
     edges: np.ndarray,
     unlocked: np.ndarray,
