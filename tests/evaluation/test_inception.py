@@ -114,6 +114,23 @@ def test_a_state_dict_is_loaded_by_its_published_names(filled, images, tmp_path,
     assert "a stand-in" in features.words
 
 
+def test_features_with_pytorchs_resizing_are_those_of_pytorch_fid(filled, images, tmp_path, monkeypatch, digits):
+    path = tmp_path / "weights.pth"
+    torch.save(filled.state_dict(), path)
+    monkeypatch.setitem(inception.PUBLISHED, file_sha256(path), "a stand-in")
+    sources = Sources(train=digits, reference=digits, device=torch.device("cpu"), cache_dir=tmp_path)
+    loaded = {resize: Inception(path=str(path), resize=resize).load(sources) for resize in ("pytorch", "tensorflow")}
+    with torch.no_grad():
+        features = loaded["pytorch"](images)
+    # InceptionV3 of pytorch-fid 0.3.0 in float64 with the same weights; with (x - 128) / 128 they are .3 % off.
+    expected = [2.2488386896409924, 5.5137318958403805, 0.20701622564755373, 4.599219855841519]
+    assert features[0, [1, 777, 1000, 2047]].tolist() == pytest.approx(expected, rel=1e-4)
+    assert float(features.mean()) == pytest.approx(1.552195949719529, rel=1e-4)
+    # Statistics that an earlier version cached with the other normalisation have another name.
+    assert loaded["pytorch"].checksum != f"{file_sha256(path)}-pytorch"
+    assert loaded["tensorflow"].checksum == f"{file_sha256(path)}-tensorflow"
+
+
 class LikeNvidia(nn.Module):
     """The interface of NVIDIA's TorchScript file, around a network that is quickly run."""
 
@@ -131,7 +148,8 @@ def test_nvidias_torchscript_is_recognised_and_called_as_its_metrics_do(images, 
     monkeypatch.setitem(inception.PUBLISHED, file_sha256(path), "a stand-in")
     sources = Sources(train=digits, reference=digits, device=torch.device("cpu"), cache_dir=tmp_path)
     rows, probabilities = Inception(path=str(path), resize=resize).load(sources).with_probabilities(images)
-    pixels = inception.resized(images.float(), resize)
-    torch.testing.assert_close(rows[:, :3], pixels.mean((2, 3)))
+    # The file takes (x - 128) / 128 of its input; pytorch-fid's x / 127.5 - 1 is that of x * 128 / 127.5.
+    enlarged = inception.resized(images.float(), resize) * (128 / 127.5 if resize == "pytorch" else 1)
+    torch.testing.assert_close(rows[:, :3], enlarged.mean((2, 3)))
     torch.testing.assert_close(probabilities.sum(1), torch.ones(2))
     assert Inception(resize=resize).label == ("inception" if resize == "tensorflow" else f"inception_{resize}")
