@@ -31,6 +31,11 @@ class Array(DataSource):
         if self.resolution is not None and self.resolution < 1:
             raise ValueError(f"resolution must be at least 1, not {self.resolution}")
 
+    @property
+    def where(self) -> str:
+        """The paths of the training and the reference images."""
+        return ", ".join(filter(None, (self.path, self.reference_path)))
+
     def stamp(self) -> str:
         """Sizes and times of change of the files."""
         return " ".join(file_stamp(existing(p)) for p in (self.path, self.labels_path, self.reference_path) if p)

@@ -45,6 +45,11 @@ class FileSource(DataSource):
         if not self.cache_gib >= 0:
             raise ValueError(f"cache_gib must not be negative, not {self.cache_gib}")
 
+    @property
+    def where(self) -> str:
+        """The paths of the training and the reference images."""
+        return ", ".join(filter(None, (self.path, self.reference_path)))
+
     def stamp(self) -> str:
         """What `path_stamp` says of the training and the reference images."""
         return " ".join(self.path_stamp(existing(path)) for path in (self.path, self.reference_path) if path)

@@ -141,6 +141,11 @@ class DataSource(Kinded):
 
     _loaded: ClassVar["OrderedDict[tuple[Any, ...], ImageSet]"] = OrderedDict()
 
+    @property
+    def where(self) -> str:
+        """Where the images lie, for messages: here the kind of data that come with a package."""
+        return str(getattr(self, "kind", type(self).__name__))
+
     def load(self) -> ImageSet:
         """The training images.  A process that asks again, as the next trial in a reused actor does, gets the same set.
 

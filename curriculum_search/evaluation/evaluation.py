@@ -101,8 +101,8 @@ class Evaluation(Config):
 
         Raises:
             ValueError, FileNotFoundError: the sampler does not fit the process; guidance without labels; training and
-                reference images of different shape; a reference of another dimension; labels, weights or packages that
-                an extractor lacks.
+                reference images of different shape; a reference of another dimension, or of too few images; labels,
+                weights or packages that an extractor lacks.
         """
         self.sampler.check(process)
         train, reference = source.load(), source.reference()
@@ -111,8 +111,12 @@ class Evaluation(Config):
         shapes = [(s.channels, s.resolution, s.resolution) for s in (train, reference)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"training images have shape {shapes[0]}, the reference's {shapes[1]}")
-        for evaluator in self.active(final=True):
-            evaluator.check(train, reference)
+        for part in ("evaluators", "final_evaluators"):
+            for i, evaluator in enumerate(getattr(self, part)):
+                try:
+                    evaluator.check(train, reference)
+                except (ValueError, FileNotFoundError) as error:
+                    raise type(error)(f"{part}.{i}: {error} (data: {source.where})") from error
 
     def build(
         self, *, process: Process, source: DataSource, train_set: ImageSet, device: torch.device, cache_dir: Path

@@ -51,7 +51,10 @@ def read_statistics(path: Path, extractor: str) -> tuple[NDArray[np.float64], ND
             content = {name: file[name] for name in ("mu", "sigma") if name in file.files}
     if missing := [name for name in ("mu", "sigma") if name not in content]:
         raise ValueError(f"{path} has no {' and no '.join(missing)}; a file of reference statistics has mu and sigma")
-    mean, covariance = (np.asarray(content[name], np.float64) for name in ("mu", "sigma"))
+    try:
+        mean, covariance = (np.asarray(content[name], np.float64) for name in ("mu", "sigma"))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} has mu and sigma that are not arrays of numbers: {error}") from error
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
         raise ValueError(f"{path} has mu {list(mean.shape)} and sigma {list(covariance.shape)}; needed: [d], [d, d]")
     return mean, covariance

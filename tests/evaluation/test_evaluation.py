@@ -311,6 +311,53 @@ def test_a_reference_file_that_does_not_fit_is_named(tmp_path):
         Evaluation(evaluators=(frechet,), final_evaluators=()).check(DDPM(), Digits())
 
 
+def with_(covariance, place, value):
+    covariance[place] = value
+    return covariance
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"mu": np.full(64, np.nan), "sigma": np.eye(64)}, "mean or covariance of the reference is not finite"),
+        ({"mu": np.zeros(64), "sigma": with_(np.eye(64), (3, 3), np.inf)}, "mean or covariance .* is not finite"),
+        ({"mu": np.zeros(64), "sigma": with_(np.eye(64), (3, 3), -1.0)}, r"has a negative eigenvalue \(-1\)"),
+        ({"mu": np.zeros(64), "sigma": -np.eye(64)}, r"has a negative eigenvalue \(-1\)"),
+        ({"mu": np.zeros(64), "sigma": with_(np.eye(64), (3, 5), 0.5)}, r"is not symmetric: entries differ by 0\.5"),
+        ({"mu": np.array(["a"] * 64), "sigma": np.eye(64)}, "mu and sigma that are not arrays of numbers"),
+        ({"arr_0": np.zeros((1, 8, 8, 1), np.uint8)}, "has one image, and evaluator frechet needs 2 for a covariance"),
+        ({"arr_0": np.zeros((0, 8, 8, 1), np.uint8)}, "no image in it"),
+        ({"images": np.zeros((0, 1, 8, 8), np.uint8)}, "no image in it"),
+    ],
+)
+@pytest.mark.parametrize("part", ["evaluators", "final_evaluators"])
+def test_a_reference_file_that_can_give_no_distance_is_named_with_its_field(tmp_path, content, message, part):
+    path = tmp_path / "stats.npz"
+    np.savez(path, **content)
+    frechet = Frechet(extractor=Pixels(), num_samples=500, reference_file=str(path))
+    settings = Evaluation(**{"evaluators": (), "final_evaluators": (), part: (frechet,)})
+    with pytest.raises(ValueError, match=rf"^{part}\.0: reference_file: .*stats\.npz.*{message}"):
+        settings.check(DDPM(), Digits())
+
+
+@pytest.mark.parametrize("count", [0, 2, 3])
+def test_a_reference_file_of_too_few_images_for_neighbours_is_named_with_its_field(tmp_path, count):
+    path = tmp_path / "few.npz"
+    np.savez(path, arr_0=np.zeros((count, 8, 8, 1), np.uint8))
+    evaluator = PrecisionRecall(extractor=Pixels(), reference_file=str(path))
+    with pytest.raises(ValueError, match=r"^evaluators\.0: reference_file: .*few\.npz"):
+        Evaluation(evaluators=(evaluator,), final_evaluators=()).check(DDPM(), Digits())
+
+
+def test_covariances_that_were_summed_in_float32_or_have_no_full_rank_pass_the_check(tmp_path):
+    rows = np.random.default_rng(0).normal(size=(40, 64)).astype(np.float32)
+    for i, sigma in enumerate((rows.T @ rows / 39, np.zeros((64, 64)), np.diag([1.0] * 3 + [0.0] * 61))):
+        path = tmp_path / f"{i}.npz"
+        np.savez(path, mu=rows.mean(0), sigma=sigma)
+        frechet = Frechet(extractor=Pixels(), num_samples=500, reference_file=str(path))
+        Evaluation(evaluators=(frechet,), final_evaluators=()).check(DDPM(), Digits())
+
+
 def test_missing_weights_are_found_before_anything_starts():
     evaluator = Frechet(extractor=Inception(path="nowhere.pth"), num_samples=50_000)
     with pytest.raises(FileNotFoundError, match=r"path of extractor inception: nowhere\.pth does not exist"):
