@@ -100,6 +100,7 @@ def measure_difficulty(
         runs.resume()
         if runs.pending():
             concurrency = min(cluster.capacity(base.resources).trials, len(experiments))
+            print(f"difficulty: {base.data.summary()}", flush=True)
             runs.progress.begin(concurrency)
             run_jobs(runs, resources=base.resources, concurrency=concurrency, scratch=folder / "tune")
         runs.check()

@@ -119,7 +119,8 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
         for path in (folder / _GRID, folder / _TABLE):
             space.tracker.log_artifact(STUDY, path)
         space.finish()
-    print(f"{run.checkpoint} ({name}), {state['images']:,} images seen\n")
+    print(f"{run.checkpoint} ({name}), {state['images']:,} images seen")
+    print(f"data: {experiment.data.summary()}\n")
     print(table.text())
     print(f"\nSamples: {folder / _GRID}\nMLflow:  {space.tracker.page()}", flush=True)
     return table

@@ -84,6 +84,7 @@ def _run(
         store.forget_failure(key)
         source = _OneRun(store, experiment, key)
         space.begin(name=f"train: {source.name}")
+        print(f"data: {experiment.data.summary()}", flush=True)
         try:
             if several:
                 run_jobs(source, resources=resources, concurrency=1, scratch=space.folder / "tune")

@@ -1,6 +1,7 @@
 """Image sources, the order in which images are shown, and the thread that reads ahead."""
 
 from curriculum_search.data.array import Array
+from curriculum_search.data.array_file import IMAGE_NAMES, array_file
 from curriculum_search.data.digits import Digits
 from curriculum_search.data.folder import Folder
 from curriculum_search.data.images import DataSource, ImageSet, MemoryImages, to_float, to_uint8
@@ -15,11 +16,13 @@ __all__ = [
     "DataSource",
     "Digits",
     "Folder",
+    "IMAGE_NAMES",
     "ImageSet",
     "MemoryImages",
     "Prefetcher",
     "Relief",
     "Zip",
+    "array_file",
     "rank_slice",
     "to_float",
     "to_uint8",

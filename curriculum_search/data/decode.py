@@ -4,7 +4,7 @@ import os
 import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import PurePath
@@ -14,9 +14,13 @@ from zipfile import BadZipFile
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from curriculum_search.data.images import Bytes
+from curriculum_search.data.images import Bytes, listed
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".mpo", ".pbm"),
+    *(".pgm", ".png", ".pnm", ".ppm", ".qoi", ".tga", ".tif", ".tiff", ".webp"),
+)
+FOREIGN_SUFFIXES = (".heic", ".heif", ".jxl")  # photographs that Pillow does not read
 Crop = Literal["none", "center"]
 _GREY, _COLOUR = {"1", "L", "LA"}, {"RGB", "RGBA", "P", "PA", "CMYK", "YCbCr"}
 _UNREADABLE = (OSError, SyntaxError, ValueError, RuntimeError, BadZipFile, zlib.error, Image.DecompressionBombError)
@@ -29,17 +33,92 @@ class ImageFiles(ABC):
 
     Attributes:
         where: the folder or archive, for messages.
-        names: of the images, sorted.
+        names: of the images, sorted, with / between folders.
         sizes: of the files in bytes, in the same order.
+        folders: all that there are, also without images.
+        documents: the files that EDM's dataset_tool would have written the labels to, sorted.
+        skipped: what is no image: kinds of files by how many there are.
+        fingerprint: changes when the images do.
     """
 
     where: str
     names: Sequence[str]
     sizes: Sequence[int]
+    folders: Sequence[str]
+    documents: Sequence[str]
+    skipped: Mapping[str, int]
+    fingerprint: str
 
     @abstractmethod
     def open(self, name: str) -> BinaryIO:
         """The file's bytes."""
+
+    def read(self, name: str, limit: int) -> bytes:
+        """At most `limit` bytes of a file.
+
+        Raises:
+            ValueError: naming the file.
+        """
+        try:
+            with self.open(name) as stream:
+                return stream.read(limit)
+        except _UNREADABLE as error:
+            raise ValueError(f"{self.where}: {name}: {_reason(error)}") from error
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder or archive holds, by its names.
+
+    images: names, sorted.
+    folders: names of all folders that are not hidden, sorted.
+    documents: those called like EDM's labels, whatever their case, sorted.
+    skipped: suffix of the others (or "hidden") to how many there are, the most frequent first.
+    """
+
+    images: Sequence[str]
+    folders: Sequence[str]
+    documents: Sequence[str]
+    skipped: Mapping[str, int]
+
+
+def sorted_out(where: str, names: Iterable[str], document: str) -> Listing:
+    """Tell images from labels and from the rest: by their suffix, hidden files and those of macOS archives left out.
+
+    Args:
+        where: the folder or archive, for messages.
+        names: of files, and of folders, which end in a slash.
+        document: the name of a file of labels, in small letters.
+
+    Raises:
+        ValueError: there is no image, or there are photographs that cannot be read.
+    """
+    images, documents, skipped, foreign = [], [], Counter[str](), []
+    folders = set[str]()
+    for name in sorted(names):
+        path = PurePath(name)
+        suffix, is_folder = path.suffix.lower(), name.endswith("/")
+        if any(part.startswith((".", "__MACOSX")) for part in path.parts):
+            skipped["hidden"] += not is_folder
+            continue
+        folders.update(str(parent) for parent in ((path, *path.parents) if is_folder else path.parents))
+        if is_folder:
+            continue
+        if suffix in SUFFIXES:
+            images.append(name)
+        elif path.name.lower() == document:
+            documents.append(name)
+        else:
+            skipped[suffix or "no suffix"] += 1
+            foreign += [name] if suffix in FOREIGN_SUFFIXES else []
+    if foreign:
+        raise ValueError(
+            f"{where}: {len(foreign)} images cannot be read, {foreign[0]} the first; convert them to PNG or JPEG"
+        )
+    if not images:
+        others = f"; passed over: {listed(skipped.most_common())}" if +skipped else ""
+        raise ValueError(f"{where}: no image in it ({' '.join(SUFFIXES)}){others}")
+    return Listing(images, sorted(folders - {"."}), documents, dict((+skipped).most_common()))
 
 
 @dataclass(frozen=True)
@@ -68,12 +147,6 @@ class _Header:
     @property
     def channels(self) -> int:
         return 1 if self.mode in _GREY else 3
-
-
-def is_image(path: str) -> bool:
-    """Whether a file counts as an image: by its suffix, hidden files and those of macOS archives left out."""
-    parts = PurePath(path).parts
-    return path.lower().endswith(SUFFIXES) and not any(part.startswith((".", "__MACOSX")) for part in parts)
 
 
 def first_shape(files: ImageFiles, resolution: int | None, channels: int | None, crop: Crop) -> Shape:

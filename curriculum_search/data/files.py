@@ -1,20 +1,18 @@
 """Sets of image files, wherever the files lie."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 
 from curriculum_search.data.decode import Crop, ImageFiles, Shape, check_files, decode, first_shape, num_threads
 from curriculum_search.data.images import Bytes, DataSource, ImageSet, Indices, existing
-
-EDM_LABELS = "dataset.json"
+from curriculum_search.data.labels import Labels, find_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +45,11 @@ class FileSource(DataSource):
         if not self.cache_gib >= 0:
             raise ValueError(f"cache_gib must not be negative, not {self.cache_gib}")
 
+    @property
+    def where(self) -> str:
+        """The paths of the training and the reference images."""
+        return ", ".join(filter(None, (self.path, self.reference_path)))
+
     def stamp(self) -> str:
         """What `path_stamp` says of the training and the reference images."""
         return " ".join(self.path_stamp(existing(path)) for path in (self.path, self.reference_path) if path)
@@ -55,8 +58,8 @@ class FileSource(DataSource):
         """Changes when the files under `path` do."""
         raise NotImplementedError
 
-    def open_files(self) -> tuple[ImageFiles, Indices | None, str]:
-        """The files under `path`, their labels int64 [N] or None, and a fingerprint of the files.
+    def open_files(self) -> ImageFiles:
+        """The files under `path`.
 
         Raises:
             ValueError, FileNotFoundError: naming the file and what is wrong with it.
@@ -77,12 +80,11 @@ class FileSource(DataSource):
 
     def load_images(self) -> ImageSet:
         """The images, decoded when they are read."""
-        files, labels, fingerprint = self.open_files()
+        files = self.open_files()
         shape = first_shape(files, self.resolution, self.channels, self.crop)
-        if not self.use_labels:
-            labels = None
-        digest = hashlib.sha256(f"{fingerprint} {shape}".encode())
-        digest.update(b"" if labels is None else labels.tobytes())
+        labels = find_labels(files) if self.use_labels else None
+        digest = hashlib.sha256(f"{files.fingerprint} {shape}".encode())
+        digest.update(b"" if labels is None else labels.values.tobytes())
         return FileImages(
             f"{Path(self.path).stem} {shape.resolution}x{shape.resolution}",
             files,
@@ -102,7 +104,9 @@ class FileSource(DataSource):
         return replace(self, path=self.reference_path, reference_path=None, resolution=resolution)
 
     def _check(self) -> Shape:
-        files, _, _ = self.open_files()
+        files = self.open_files()
+        if self.use_labels:
+            find_labels(files)
         return check_files(files, self.resolution, self.channels, self.crop)
 
 
@@ -114,28 +118,6 @@ def _naming(field: str) -> Iterator[None]:
         raise type(error)(f"{field}: {error}") from error
 
 
-def edm_labels(files: ImageFiles, document: bytes) -> Indices | None:
-    """The labels in a ``dataset.json`` as EDM's dataset_tool writes it, int64 [N] in the order of `files.names`.
-
-    Raises:
-        ValueError: naming an image without a label, or with one that is not a class index.
-    """
-    where = f"{files.where}: {EDM_LABELS}"
-    try:
-        pairs = json.loads(document)["labels"]
-        known: dict[str, Any] | None = None if pairs is None else {name.replace("\\", "/"): v for name, v in pairs}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f'{where} is not {{"labels": [[name, class], ...]}} or {{"labels": null}}') from error
-    if known is None:
-        return None
-    for name in files.names:
-        label = known.get(name)
-        if type(label) is not int or label < 0:
-            problem = "has no label" if label is None else f"has the label {label!r}; it must be an integer from 0"
-            raise ValueError(f"{where}: {name} {problem}")
-    return np.array([known[name] for name in files.names], np.int64)
-
-
 class FileImages(ImageSet):
     """Images that are decoded when they are read, by a pool of threads, and kept in memory as far as `cache_bytes`."""
 
@@ -144,7 +126,7 @@ class FileImages(ImageSet):
         name: str,
         files: ImageFiles,
         shape: Shape,
-        labels: Indices | None,
+        labels: Labels | None,
         *,
         fingerprint: str,
         cache_bytes: int,
@@ -154,8 +136,10 @@ class FileImages(ImageSet):
             length=len(files.names),
             channels=shape.channels,
             resolution=shape.resolution,
-            labels=labels,
+            labels=None if labels is None else labels.values,
             fingerprint=fingerprint,
+            class_names=() if labels is None else labels.names,
+            skipped=files.skipped,
         )
         self._files = files
         self._shape = shape

@@ -6,20 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-import numpy as np
-
-from curriculum_search.data.decode import SUFFIXES, ImageFiles, is_image
-from curriculum_search.data.files import EDM_LABELS, FileSource, edm_labels
-from curriculum_search.data.images import Indices, existing
+from curriculum_search.data.decode import ImageFiles, sorted_out
+from curriculum_search.data.files import FileSource
+from curriculum_search.data.images import existing
+from curriculum_search.data.labels import EDM_LABELS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Folder(FileSource):
     """A folder of images: all directly in it and without labels, or all in subfolders, one per class.
 
-    Classes are numbered in the order of their folders' names.  A ``dataset.json`` in the folder, as EDM's dataset_tool
-    writes it, gives the labels instead, and the subfolders then mean nothing.  Files whose names do not end like an
-    image's, and hidden ones, are passed over.
+    Classes are numbered in the order of their folders' names, and each needs an image.  A single folder around them
+    changes nothing.  A ``dataset.json``, as EDM's dataset_tool writes it, gives the labels instead, and the subfolders
+    then mean nothing.  Files whose names do not end like an image's, and hidden ones, are passed over.  A link to a
+    folder is followed where it leads to what is not read anyway.
     """
 
     kind: Literal["folder"] = "folder"
@@ -29,32 +29,29 @@ class Folder(FileSource):
         folders = [(e.name, e.stat().st_mtime_ns) for e in os.scandir(path) if e.is_dir()] if path.is_dir() else []
         return repr((path.stat().st_mtime_ns, sorted(folders)))
 
-    def open_files(self) -> tuple[ImageFiles, Indices | None, str]:
+    def open_files(self) -> ImageFiles:
         """The image files in and below the folder, sorted by name."""
-        files = _FolderFiles(existing(self.path))
-        labels_file = files.root / EDM_LABELS
-        labels = edm_labels(files, labels_file.read_bytes()) if labels_file.is_file() else _class_folders(files)
-        return files, labels, files.fingerprint
+        return _FolderFiles(existing(self.path))
 
 
 class _FolderFiles(ImageFiles):
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
             raise ValueError(f"{root} is not a folder")
-        found = []
-        for folder, _, names in os.walk(root, followlinks=True):
-            for name in names:
-                path = Path(folder, name)
-                relative = path.relative_to(root).as_posix()
-                if is_image(relative):
-                    stat = path.stat()
-                    found.append((relative, stat.st_size, stat.st_mtime_ns))
-        if not found:
-            raise ValueError(f"{root}: no image in it ({' '.join(SUFFIXES)})")
-        found.sort()
         self.root = root
         self.where = str(root)
-        self.names = [name for name, _, _ in found]
+        walk = _Walk(root)
+        listing = sorted_out(self.where, walk.names, EDM_LABELS)
+        found = []
+        for name in listing.images:
+            try:
+                stat = (root / name).stat()
+            except OSError as error:
+                raise ValueError(f"{root}: {name}: {error.strerror}") from error
+            found.append((name, stat.st_size, stat.st_mtime_ns))
+        self.names, self.folders, self.documents = listing.images, listing.folders, listing.documents
+        repeated = {"link to what is read anyway": walk.num_repeated} if walk.num_repeated else {}
+        self.skipped = {**listing.skipped, **repeated}
         self.sizes = [size for _, size, _ in found]
         self.fingerprint = hashlib.sha256(repr(found).encode()).hexdigest()
 
@@ -62,12 +59,42 @@ class _FolderFiles(ImageFiles):
         return open(self.root / name, "rb")
 
 
-def _class_folders(files: _FolderFiles) -> Indices | None:
-    folders = [name.split("/")[0] if "/" in name else None for name in files.names]
-    if all(folder is None for folder in folders):
-        return None
-    if None in folders:
-        stray = files.names[folders.index(None)]
-        raise ValueError(f"{files.where}: {stray} lies beside the class folders, so it has no label")
-    classes = {folder: i for i, folder in enumerate(sorted(set(folders)))}  # type: ignore[type-var]
-    return np.array([classes[folder] for folder in folders], np.int64)
+class _Walk:
+    """All files below `root`, and folders with a slash at the end, in `names`.
+
+    What lies in a folder is read once: under its own name where it has one below `root`, else under that of the first
+    link to it.  A link to a folder around `root` is never followed.  `num_repeated` links and folders lead to what is
+    read anyway.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.names: list[str] = []
+        self.num_repeated = 0
+        self._root = root
+        self._read = set[str]()
+        links = self._enter(root)
+        while links:
+            link = links.pop(0)
+            target = os.path.realpath(link)
+            if target in self._read or os.path.realpath(root).startswith(os.path.join(target, "")):
+                self.num_repeated += 1
+            else:
+                links += self._enter(link)
+
+    def _enter(self, top: Path) -> list[Path]:
+        """Take what is below `top`, and return the links to folders there, sorted."""
+        links = []
+        for folder, folders, files in os.walk(top, onerror=self._refuse):
+            if (real := os.path.realpath(folder)) in self._read:
+                self.num_repeated += 1
+                folders.clear()
+                continue
+            self._read.add(real)
+            here = Path(folder).relative_to(self._root)
+            self.names.append(f"{here.as_posix()}/")
+            self.names += [(here / name).as_posix() for name in files]
+            links += [path for name in folders if (path := Path(folder, name)).is_symlink()]
+        return sorted(links)
+
+    def _refuse(self, error: OSError) -> None:
+        raise ValueError(f"{self._root}: {error.filename}: {error.strerror}") from error

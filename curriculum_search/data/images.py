@@ -3,8 +3,9 @@
 import hashlib
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +17,8 @@ from curriculum_search.config import Kinded
 
 Bytes = NDArray[np.uint8]
 Indices = NDArray[np.int64]
+
+_MAX_CLASSES = 10  # that a summary counts one by one
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -41,10 +44,21 @@ class ImageSet(ABC):
         num_classes: number of classes, 0 when the set has no labels.
         labels: int64 [N], or None when the set has no labels.
         fingerprint: changes when the images do; the same on every machine that sees the same files.
+        class_names: where classes have names.
+        skipped: what lay beside the images and was not read: kinds of things to how many there are.
     """
 
     def __init__(
-        self, *, name: str, length: int, channels: int, resolution: int, labels: Indices | None, fingerprint: str
+        self,
+        *,
+        name: str,
+        length: int,
+        channels: int,
+        resolution: int,
+        labels: Indices | None,
+        fingerprint: str,
+        class_names: Sequence[str] = (),
+        skipped: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.name = name
         self.resolution = resolution
@@ -52,10 +66,30 @@ class ImageSet(ABC):
         self.labels = labels
         self.num_classes = 0 if labels is None else int(labels.max()) + 1
         self.fingerprint = fingerprint
+        self.class_names = tuple(class_names)
+        self.skipped = skipped
         self._length = length
 
     def __len__(self) -> int:
         return self._length
+
+    @property
+    def summary(self) -> str:
+        """What was found, in one line: images, classes and what was passed over, with counts."""
+        size = f"{self.resolution}x{self.resolution}"
+        parts = [f"{self.name}: {len(self):,} {'grey' if self.channels == 1 else 'colour'} images of {size} pixels"]
+        parts.append("no labels" if self.labels is None else self._classes(self.labels))
+        if self.skipped:
+            parts.append(f"passed over: {listed(self.skipped.items())}")
+        return "; ".join(parts)
+
+    def _classes(self, labels: Indices) -> str:
+        counts = np.bincount(labels)
+        if self.class_names and len(counts) <= _MAX_CLASSES:
+            each = listed(zip(self.class_names, counts.tolist(), strict=True))
+        else:
+            each = f"{counts.min():,} to {counts.max():,} images each"
+        return f"{len(counts):,} {'class' if len(counts) == 1 else 'classes'} ({each})"
 
     @property
     def num_bytes(self) -> int:
@@ -74,7 +108,14 @@ class ImageSet(ABC):
 class MemoryImages(ImageSet):
     """Images that lie in one array (in memory, or mapped from a file)."""
 
-    def __init__(self, name: str, images: Bytes, labels: Indices | None, fingerprint: str = "") -> None:
+    def __init__(
+        self,
+        name: str,
+        images: Bytes,
+        labels: Indices | None,
+        fingerprint: str = "",
+        skipped: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         """`images` is uint8 [N, C, H, W]; without a `fingerprint` their content is hashed."""
         super().__init__(
             name=name,
@@ -83,6 +124,7 @@ class MemoryImages(ImageSet):
             resolution=images.shape[2],
             labels=labels,
             fingerprint=fingerprint or content_hash(images, labels),
+            skipped=skipped,
         )
         self.images = images
 
@@ -98,6 +140,11 @@ class DataSource(Kinded):
     """
 
     _loaded: ClassVar["OrderedDict[tuple[Any, ...], ImageSet]"] = OrderedDict()
+
+    @property
+    def where(self) -> str:
+        """Where the images lie, for messages: here the kind of data that come with a package."""
+        return str(getattr(self, "kind", type(self).__name__))
 
     def load(self) -> ImageSet:
         """The training images.  A process that asks again, as the next trial in a reused actor does, gets the same set.
@@ -118,6 +165,11 @@ class DataSource(Kinded):
             ValueError, FileNotFoundError: naming the file and what is wrong with it.
         """
         raise NotImplementedError
+
+    def summary(self) -> str:
+        """What was found, in one line (see `ImageSet.summary`): training images, and the reference if it is others."""
+        train, reference = self.load(), self.reference()
+        return train.summary if reference is train else f"{train.summary} | reference {reference.summary}"
 
     def stamp(self) -> str:
         """Changes when the files behind the source do; empty for data that come with a package."""
@@ -141,6 +193,11 @@ class DataSource(Kinded):
             while len(self._loaded) > 2:
                 self._loaded.popitem(last=False)
         return found
+
+
+def listed(counts: Iterable[tuple[str, int]]) -> str:
+    """Numbers of things by name: ``1,200 cat, 3 dog``."""
+    return ", ".join(f"{count:,} {name}" for name, count in counts)
 
 
 def content_hash(images: Bytes, labels: Indices | None) -> str:

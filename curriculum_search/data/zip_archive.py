@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from curriculum_search.data.decode import SUFFIXES, ImageFiles, is_image
-from curriculum_search.data.files import EDM_LABELS, FileSource, edm_labels
-from curriculum_search.data.images import Indices, existing, file_stamp
+from curriculum_search.data.decode import ImageFiles, sorted_out
+from curriculum_search.data.files import FileSource
+from curriculum_search.data.images import existing, file_stamp
+from curriculum_search.data.labels import EDM_LABELS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Zip(FileSource):
-    """Images in a zip archive, with labels where its ``dataset.json`` has them (NVlabs/edm, dataset_tool.py)."""
+    """Images in a zip archive, with labels where a `Folder` has them: in what EDM's dataset_tool writes, or in classes.
+
+    A folder that everything lies in changes nothing.
+    """
 
     kind: Literal["zip"] = "zip"
 
@@ -21,11 +25,9 @@ class Zip(FileSource):
         """Size and time of change of the archive."""
         return file_stamp(path)
 
-    def open_files(self) -> tuple[ImageFiles, Indices | None, str]:
+    def open_files(self) -> ImageFiles:
         """The images in the archive, sorted by name."""
-        files = _ZipFiles(existing(self.path))
-        document = files.labels_document()
-        return files, None if document is None else edm_labels(files, document), files.fingerprint
+        return _ZipFiles(existing(self.path))
 
 
 class _ZipFiles(ImageFiles):
@@ -34,17 +36,16 @@ class _ZipFiles(ImageFiles):
             self._archive = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError) as error:
             raise ValueError(f"{path} is not a zip archive that can be read: {error}") from error
-        found = sorted((i for i in self._archive.infolist() if is_image(i.filename)), key=lambda info: info.filename)
-        if not found:
-            raise ValueError(f"{path}: no image in it ({' '.join(SUFFIXES)})")
+        # Some tools of Windows write their own separator.
+        self._entries = {info.filename.replace("\\", "/"): info for info in self._archive.infolist()}
+        listing = sorted_out(str(path), self._entries, EDM_LABELS)
+        found = [self._entries[name] for name in listing.images]
         self.where = str(path)
-        self.names = [info.filename for info in found]
+        self.names, self.folders, self.documents = listing.images, listing.folders, listing.documents
+        self.skipped = listing.skipped
         self.sizes = [info.file_size for info in found]
         content = [(info.filename, info.file_size, info.CRC) for info in found]
         self.fingerprint = hashlib.sha256(repr(content).encode()).hexdigest()
 
     def open(self, name: str) -> BinaryIO:
-        return cast(BinaryIO, self._archive.open(name))
-
-    def labels_document(self) -> bytes | None:
-        return self._archive.read(EDM_LABELS) if EDM_LABELS in self._archive.namelist() else None
+        return cast(BinaryIO, self._archive.open(self._entries[name]))

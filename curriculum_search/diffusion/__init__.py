@@ -1,6 +1,6 @@
 """Noise processes, densities of noise levels, loss weights and samplers."""
 
-from curriculum_search.diffusion.ancestral import DDIMSampler, DDPMSampler
+from curriculum_search.diffusion.ancestral import DDIMSampler, DDPMSampler, StridedDDIMSampler
 from curriculum_search.diffusion.ddpm import DDPM
 from curriculum_search.diffusion.density import (
     Beta,
@@ -45,6 +45,7 @@ __all__ = [
     "Process",
     "Sampler",
     "Speed",
+    "StridedDDIMSampler",
     "Uniform",
     "Weighting",
     "guided",

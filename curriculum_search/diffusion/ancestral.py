@@ -5,6 +5,7 @@ The coefficients of all steps are Python floats, so that nothing waits for the d
 
 import dataclasses
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Literal
 
@@ -18,8 +19,8 @@ from curriculum_search.diffusion.sampling import Sampler, filled, kind_of, requi
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DDIMSampler(Sampler):
-    """DDIM (Song et al. 2021, arXiv 2010.02502, eq. 12) on `spaced_timesteps`; the last step returns its own x_0.
+class ImplicitSampler(Sampler):
+    """DDIM (Song et al. 2021, arXiv 2010.02502, eq. 12) on some of the timesteps; the last step returns its own x_0.
 
     Args:
         num_steps: network calls.
@@ -28,7 +29,6 @@ class DDIMSampler(Sampler):
             leaves the samples unbounded.
     """
 
-    kind: Literal["ddim"] = "ddim"
     num_steps: int = 50
     eta: float = 0.0
     clip_x0: bool = True
@@ -38,8 +38,16 @@ class DDIMSampler(Sampler):
         if not 0 <= self.eta <= 1:
             raise ValueError(f"eta must be in [0, 1], not {self.eta}")
 
+    @abstractmethod
+    def timesteps(self, num_timesteps: int) -> np.ndarray:
+        """int64 [num_steps], increasing, of a process of ``num_timesteps``.
+
+        Raises:
+            ValueError: it has no such timesteps.
+        """
+
     def check(self, process: Process) -> None:
-        _discrete(self, process, self.num_steps)
+        self.timesteps(_discrete(self, process, self.num_steps).num_timesteps)
 
     @torch.no_grad()
     def sample(
@@ -51,7 +59,7 @@ class DDIMSampler(Sampler):
         generators: Sequence[torch.Generator],
     ) -> Tensor:
         ddpm = _discrete(self, process, self.num_steps)
-        timesteps = spaced_timesteps(ddpm.num_timesteps, self.num_steps)
+        timesteps = self.timesteps(ddpm.num_timesteps)
         abar = np.append(1.0, ddpm.alphas_cumprod()[timesteps])
         x = noise.float()
         for i in reversed(range(self.num_steps)):
@@ -66,6 +74,37 @@ class DDIMSampler(Sampler):
             if std > 0:
                 x = x + std * _noise(generators, x)
         return x
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DDIMSampler(ImplicitSampler):
+    """DDIM on `spaced_timesteps`, from the first to the last.  See `ImplicitSampler` for the fields."""
+
+    kind: Literal["ddim"] = "ddim"
+
+    def timesteps(self, num_timesteps: int) -> np.ndarray:
+        return spaced_timesteps(num_timesteps, self.num_steps)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StridedDDIMSampler(ImplicitSampler):
+    """DDIM on every k-th timestep from 0 on, which published results call ``ddimN``: 0, 20, .., 980 for 50 of 1,000.
+
+    Sampling starts before the noisiest timestep.  k is the smallest stride that gives ``num_steps`` timesteps, as in
+    improved-diffusion.  See `ImplicitSampler` for the fields.
+    """
+
+    kind: Literal["ddim_strided"] = "ddim_strided"
+
+    def timesteps(self, num_timesteps: int) -> np.ndarray:
+        counts = {len(range(0, num_timesteps, stride)): stride for stride in range(num_timesteps - 1, 0, -1)}
+        if self.num_steps not in counts:
+            near = sorted(sorted(counts, key=lambda count: abs(count - self.num_steps))[:2])
+            raise ValueError(
+                f"num_steps of sampler ddim_strided must come from a whole stride through {num_timesteps} timesteps, "
+                f"such as {' or '.join(map(str, near))}, not {self.num_steps}"
+            )
+        return np.arange(0, num_timesteps, counts[self.num_steps], dtype=np.int64)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

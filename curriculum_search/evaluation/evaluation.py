@@ -101,8 +101,8 @@ class Evaluation(Config):
 
         Raises:
             ValueError, FileNotFoundError: the sampler does not fit the process; guidance without labels; training and
-                reference images of different shape; a reference of another dimension; labels, weights or packages that
-                an extractor lacks.
+                reference images of different shape or classes; a reference of another dimension, or of too few images;
+                labels, weights or packages that an extractor lacks.
         """
         self.sampler.check(process)
         train, reference = source.load(), source.reference()
@@ -111,8 +111,13 @@ class Evaluation(Config):
         shapes = [(s.channels, s.resolution, s.resolution) for s in (train, reference)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"training images have shape {shapes[0]}, the reference's {shapes[1]}")
-        for evaluator in self.active(final=True):
-            evaluator.check(train, reference)
+        _check_classes(train, reference)
+        for part in ("evaluators", "final_evaluators"):
+            for i, evaluator in enumerate(getattr(self, part)):
+                try:
+                    evaluator.check(train, reference)
+                except (ValueError, FileNotFoundError) as error:
+                    raise type(error)(f"{part}.{i}: {error} (data: {source.where})") from error
 
     def build(
         self, *, process: Process, source: DataSource, train_set: ImageSet, device: torch.device, cache_dir: Path
@@ -239,6 +244,18 @@ class EvaluationRun:
                 device=self._device,
             )
         return self._banks[key]
+
+
+def _check_classes(train: ImageSet, reference: ImageSet) -> None:
+    """Raise ValueError where the reference's labels mean nothing, or something else, to a network that is trained."""
+    if reference.num_classes > train.num_classes:
+        raise ValueError(
+            f"the reference, {reference.name}, has {reference.num_classes} classes and the training images "
+            f"{train.num_classes or 'no labels'}; use_labels: false takes them from both"
+        )
+    if train.class_names and reference.class_names and train.class_names != reference.class_names:
+        ours, theirs = (", ".join(images.class_names[:4]) for images in (train, reference))
+        raise ValueError(f"the classes of the reference ({theirs}) are not those of the training images ({ours})")
 
 
 def evaluate(

@@ -2,7 +2,9 @@
 
 import itertools
 import warnings
+from abc import abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -13,7 +15,7 @@ from curriculum_search.data import ImageSet
 from curriculum_search.direction import Direction
 from curriculum_search.evaluation.evaluator import Evaluator, FeatureEvaluator, compact
 from curriculum_search.evaluation.evidence import Evidence, Form
-from curriculum_search.evaluation.frechet import frechet_distance
+from curriculum_search.evaluation.frechet import check_gaussian, frechet_distance
 from curriculum_search.evaluation.inception_score import inception_score
 from curriculum_search.evaluation.kernel import kernel_distance
 from curriculum_search.evaluation.precision_recall import precision_recall
@@ -50,13 +52,19 @@ class Frechet(FeatureEvaluator):
                 f"between models: use more than {dimension} samples (ten times as many to be safe) or fewer features",
                 stacklevel=2,
             )
-        if self.reference_file is not None:
-            path = Path(self.reference_file).expanduser()
-            if holds_statistics(path):
-                mean, _ = read_statistics(path, self.extractor.label)
-                check_dimension(path, len(mean), self.extractor.label, dimension)
-            else:
-                check_images(read_images(path), reference)
+        with _naming(self.reference_file):
+            if self.reference_file is not None and holds_statistics(path := Path(self.reference_file).expanduser()):
+                self._check_statistics(path, dimension)
+            elif len(images := compared_with(self.reference_file, reference)) < 2:
+                raise ValueError(f"{images.name} has one image, and evaluator frechet needs 2 for a covariance")
+
+    def _check_statistics(self, path: Path, dimension: int) -> None:
+        mean, covariance = read_statistics(path, self.extractor.label)
+        check_dimension(path, len(mean), self.extractor.label, dimension)
+        try:
+            check_gaussian(torch.from_numpy(mean), torch.from_numpy(covariance))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
 
     def words(self, references: References) -> str:
         return f"{super().words(references)}, against {references.words(self.extractor, self.reference_file)}"
@@ -81,8 +89,12 @@ class Neighbourhood(FeatureEvaluator):
 
     def check(self, train: ImageSet, reference: ImageSet) -> None:
         super().check(train, reference)
-        if self.reference_file is not None:
-            check_images(read_images(Path(self.reference_file).expanduser()), reference)
+        with _naming(self.reference_file):
+            self.check_count(compared_with(self.reference_file, reference))
+
+    @abstractmethod
+    def check_count(self, images: ImageSet) -> None:
+        """Raise ValueError where there are too few `images` to compare with."""
 
     def words(self, references: References) -> str:
         against = references.words(self.extractor, self.reference_file, self.num_samples)
@@ -116,14 +128,11 @@ class KernelDistance(Neighbourhood):
         name = self._name("kid")
         return name, f"{name}_spread"
 
-    def check(self, train: ImageSet, reference: ImageSet) -> None:
-        super().check(train, reference)
-        file = self.reference_file
-        available = len(reference if file is None else read_images(Path(file).expanduser()))
-        if available < self.subset_size:
+    def check_count(self, images: ImageSet) -> None:
+        if len(images) < self.subset_size:
             raise ValueError(
-                f"subset_size of evaluator kid must be at most the {available} images of the reference, "
-                f"not {self.subset_size}"
+                f"subset_size of evaluator kid must be at most the {len(images)} images of the reference, "
+                f"not {self.subset_size} ({images.name})"
             )
 
     def evaluate(self, evidence: Evidence) -> Iterator[tuple[str, float]]:
@@ -157,6 +166,13 @@ class PrecisionRecall(Neighbourhood):
     @property
     def names(self) -> tuple[str, ...]:
         return self._name("precision"), self._name("recall")
+
+    def check_count(self, images: ImageSet) -> None:
+        if len(images) <= self.num_neighbours:
+            raise ValueError(
+                f"num_neighbours of evaluator precision_recall must be less than the {len(images)} images of the "
+                f"reference, not {self.num_neighbours} ({images.name})"
+            )
 
     def evaluate(self, evidence: Evidence) -> Iterator[tuple[str, float]]:
         reference = evidence.references.rows(self.extractor, self.reference_file, self.num_samples)
@@ -237,7 +253,7 @@ class ValidationLoss(Evaluator):
         if self.num_images > len(reference):
             raise ValueError(
                 f"num_images of evaluator val_loss must be at most the {len(reference)} images of the reference, "
-                f"not {self.num_images}"
+                f"not {self.num_images} ({reference.name})"
             )
 
     def evaluate(self, evidence: Evidence) -> Iterator[tuple[str, float]]:
@@ -246,8 +262,24 @@ class ValidationLoss(Evaluator):
         yield from zip(self.names, torch.cat([losses.mean()[None], intervals]).tolist(), strict=True)
 
 
-def check_images(images: ImageSet, reference: ImageSet) -> None:
-    """Raise ValueError where a reference file's images have another shape than the data's."""
+def compared_with(file: str | None, reference: ImageSet) -> ImageSet:
+    """The images of an evaluator's own reference file, where it has one, else the data's.
+
+    Raises:
+        ValueError, FileNotFoundError: the file has none, or of another shape than the data's.
+    """
+    if file is None:
+        return reference
+    images = read_images(Path(file).expanduser())
     found, needed = ((s.channels, s.resolution, s.resolution) for s in (images, reference))
     if found != needed:
         raise ValueError(f"{images.name} has images of shape {found}, the data {needed}")
+    return images
+
+
+@contextmanager
+def _naming(reference_file: str | None) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise (error if reference_file is None else type(error)(f"reference_file: {error}")) from error

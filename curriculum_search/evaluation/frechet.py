@@ -22,6 +22,8 @@ from curriculum_search.evaluation.errors import Diverged
 
 # Eigenvalues of a reference below this share of its largest are rounding errors.
 _ROUNDING = 10 * torch.finfo(torch.float64).eps
+# Covariances summed in float32 are symmetric to within this share of their largest entry.
+_ASYMMETRY = 1e-4
 
 
 class Moments:
@@ -88,22 +90,13 @@ class Gaussian:
             count: images behind it.
 
         Raises:
-            ValueError: the shapes do not fit, something is not finite, or the matrix is no covariance.
+            ValueError: see `check_gaussian`.
         """
-        mean, covariance = (x.detach().to("cpu", torch.float64) for x in (mean, covariance))
-        if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-            raise ValueError(
-                f"a mean of shape {tuple(mean.shape)} needs a square covariance of the same size, "
-                f"not {tuple(covariance.shape)}"
-            )
-        if not (bool(torch.isfinite(mean).all()) and bool(torch.isfinite(covariance).all())):
-            raise ValueError("the mean or covariance of the reference is not finite")
-        values, vectors = torch.linalg.eigh((covariance + covariance.T) / 2)
-        largest = float(values[-1])
-        if float(values[0]) < -1e-6 * max(largest, 0.0):
-            raise ValueError(f"the covariance of the reference has a negative eigenvalue ({float(values[0]):.3g})")
+        mean, covariance = _finite(mean, covariance)
+        values, vectors = torch.linalg.eigh(covariance)
+        _check_eigenvalues(values)
         values, vectors = values.flip(0), vectors.flip(1)
-        kept = values > _ROUNDING * largest
+        kept = values > _ROUNDING * values[0]
         return cls(mean=mean, factor=vectors[:, kept] * values[kept].sqrt(), count=count)
 
     @property
@@ -114,6 +107,35 @@ class Gaussian:
     def trace(self) -> float:
         """The covariance's trace."""
         return float(self.factor.square().sum())
+
+
+def check_gaussian(mean: Tensor, covariance: Tensor) -> None:
+    """Find out whether these are a mean [d] and a covariance [d, d]: eigenvalues only, so faster than a factor.
+
+    Raises:
+        ValueError: the shapes do not fit, something is not finite, or the matrix is no covariance.
+    """
+    _check_eigenvalues(torch.linalg.eigvalsh(_finite(mean, covariance)[1]))
+
+
+def _finite(mean: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+    mean, covariance = (x.detach().to("cpu", torch.float64) for x in (mean, covariance))
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+        raise ValueError(
+            f"a mean of shape {tuple(mean.shape)} needs a square covariance of the same size, "
+            f"not {tuple(covariance.shape)}"
+        )
+    if not (bool(torch.isfinite(mean).all()) and bool(torch.isfinite(covariance).all())):
+        raise ValueError("the mean or covariance of the reference is not finite")
+    difference = float((covariance - covariance.T).abs().max())
+    if difference > _ASYMMETRY * float(covariance.abs().max()):
+        raise ValueError(f"the covariance of the reference is not symmetric: entries differ by {difference:.3g}")
+    return mean, (covariance + covariance.T) / 2
+
+
+def _check_eigenvalues(values: Tensor) -> None:
+    if float(values[0]) < -1e-6 * max(float(values[-1]), 0.0):
+        raise ValueError(f"the covariance of the reference has a negative eigenvalue ({float(values[0]):.3g})")
 
 
 def frechet_distance(reference: Gaussian, mean: Tensor, covariance: Tensor, count: int | None = None) -> float:

@@ -9,13 +9,16 @@ def inception_score(probabilities: Tensor, *, num_splits: int = 10) -> tuple[flo
 
     Args:
         probabilities: p(y|x) of each sample, [n, classes], rows summing to 1.
-        num_splits: parts, each with its own p(y); the published protocol is 10 parts of 5,000.
+        num_splits: parts, each with its own p(y); the published protocol is 10 parts of 5,000.  Where n is no multiple
+            of it, part i ends before sample (i + 1) n // num_splits, as in the published code.
 
     Returns:
         Between 1 (all samples look alike) and the number of classes.
     """
     scores = []
-    for part in probabilities.to(torch.float64).tensor_split(num_splits):
+    rows = probabilities.to(torch.float64)
+    for i in range(num_splits):
+        part = rows[i * len(rows) // num_splits : (i + 1) * len(rows) // num_splits]
         marginal = part.mean(0, keepdim=True)
         divergence = torch.special.xlogy(part, part).sum(1) - torch.special.xlogy(part, marginal).sum(1)
         scores.append(divergence.mean().exp())

@@ -110,7 +110,10 @@ class References:
         if file is not None and self._has_statistics(file):
             mean, covariance = read_statistics(Path(file).expanduser(), extractor.label)
             check_dimension(Path(file), len(mean), extractor.label, self.features[extractor].dimension)
-            return Gaussian.from_covariance(torch.from_numpy(mean), torch.from_numpy(covariance))
+            try:
+                return Gaussian.from_covariance(torch.from_numpy(mean), torch.from_numpy(covariance))
+            except ValueError as error:
+                raise ValueError(f"{file}: {error}") from error
         images = self._image_set(file)
         moments = Moments(self.features[extractor].dimension, self._device)
         for rows in self._extract(extractor, images, np.arange(len(images))):

@@ -1,7 +1,8 @@
 """Reading reference statistics and images from the files that people already have.  No file ever runs code.
 
 Known are: EDM's ``.npz`` and those of pytorch-fid and clean-fid (``mu``, ``sigma``), ADM's ``.npz`` (``mu``, ``sigma``,
-and the images themselves as ``arr_0``), and EDM2's ``.pkl`` (``fid`` and ``fd_dinov2``, each with ``mu``, ``sigma``).
+and the images themselves as ``arr_0``, for which the other names of data of kind array do as well), and EDM2's ``.pkl``
+(``fid`` and ``fd_dinov2``, each with ``mu``, ``sigma``).
 """
 
 import io
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from curriculum_search.data import MemoryImages
+from curriculum_search.data import IMAGE_NAMES, MemoryImages, array_file
 from curriculum_search.evaluation.cache import file_sha256
 
 _NO_IMAGES = "{} holds statistics, not images, and only a Frechet distance can be taken from those"
@@ -29,7 +30,7 @@ def holds_statistics(path: Path) -> bool:
     if path.suffix == ".pkl":
         return True
     with _npz(path) as file:
-        return "mu" in file.files or "arr_0" not in file.files
+        return "mu" in file.files or not any(name in file.files for name in IMAGE_NAMES)
 
 
 def read_statistics(path: Path, extractor: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -50,14 +51,17 @@ def read_statistics(path: Path, extractor: str) -> tuple[NDArray[np.float64], ND
             content = {name: file[name] for name in ("mu", "sigma") if name in file.files}
     if missing := [name for name in ("mu", "sigma") if name not in content]:
         raise ValueError(f"{path} has no {' and no '.join(missing)}; a file of reference statistics has mu and sigma")
-    mean, covariance = (np.asarray(content[name], np.float64) for name in ("mu", "sigma"))
+    try:
+        mean, covariance = (np.asarray(content[name], np.float64) for name in ("mu", "sigma"))
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path} has mu and sigma that are not arrays of numbers: {error}") from error
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
         raise ValueError(f"{path} has mu {list(mean.shape)} and sigma {list(covariance.shape)}; needed: [d], [d, d]")
     return mean, covariance
 
 
 def read_images(path: Path) -> MemoryImages:
-    """The images in ADM's ``.npz``: ``arr_0``, uint8 [N, H, W, C].
+    """The images in an ``.npz``, under the names and in the shapes that data of kind array have.
 
     Raises:
         ValueError: there are none, or they have another type or shape.
@@ -65,13 +69,10 @@ def read_images(path: Path) -> MemoryImages:
     if path.suffix == ".pkl":
         raise ValueError(_NO_IMAGES.format(path))
     with _npz(path) as file:
-        if "arr_0" not in file.files:
+        if not any(name in file.files for name in IMAGE_NAMES):
             raise ValueError(_NO_IMAGES.format(path))
-        images = file["arr_0"]
-    square = images.ndim == 4 and images.shape[1] == images.shape[2] and images.shape[3] in (1, 3)
-    if images.dtype != np.uint8 or not square:
-        raise ValueError(f"arr_0 of {path} must be uint8 [N, R, R, 1 or 3], not {images.dtype} {list(images.shape)}")
-    return MemoryImages(path.name, images.transpose(0, 3, 1, 2), None, fingerprint=file_sha256(path)[:16])
+    with array_file(path) as arrays:
+        return MemoryImages(path.name, arrays.images(), None, fingerprint=file_sha256(path)[:16])
 
 
 def _npz(path: Path) -> Any:
@@ -82,7 +83,7 @@ def _npz(path: Path) -> Any:
             raise
         raise ValueError(f"{path} is no readable .npz file of arrays: {error}") from error
     if not isinstance(file, np.lib.npyio.NpzFile):
-        raise ValueError(f"{path} is a single array; a reference file is an .npz with mu and sigma, or arr_0")
+        raise ValueError(f"{path} is a single array; a reference file is an .npz with mu and sigma, or images")
     return file
 
 

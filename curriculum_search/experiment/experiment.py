@@ -53,6 +53,8 @@ class Experiment(Config):
     plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed must be at least 0, not {self.seed}")
         self.check_workers(self.resources.workers)
 
     def check_workers(self, workers: int) -> None:

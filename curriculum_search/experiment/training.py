@@ -66,6 +66,8 @@ class Training(Config):
             raise ValueError(f"microbatch_size must be at least 1, not {self.microbatch_size}")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be in [0, 1), not {list(self.betas)}")
         if self.max_grad_norm is not None and self.max_grad_norm <= 0:
             raise ValueError(f"max_grad_norm must be above 0 or null, not {self.max_grad_norm}")
         for name in ("label_dropout", "weight_decay", "ema_rampup_share"):

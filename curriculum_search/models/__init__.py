@@ -1,7 +1,8 @@
-"""Network architectures."""
+"""Network architectures, and weights of other programs."""
 
 from curriculum_search.models.base import Model
 from curriculum_search.models.dit import DiT
+from curriculum_search.models.foreign import dit_weights, what_it_is
 from curriculum_search.models.unet import UNet
 
-__all__ = ["DiT", "Model", "UNet"]
+__all__ = ["DiT", "Model", "UNet", "dit_weights", "what_it_is"]

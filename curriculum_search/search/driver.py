@@ -165,6 +165,7 @@ def run_phase(phase: Phase, cluster: Cluster) -> None:
             concurrency = find_capacity(cluster, phase.file, phase.size)[1]
             ledger.set_concurrency(phase.size, concurrency)
             phase.count()
+            print(f"{phase.name}: {ledger.design.experiment(phase.size).data.summary()}", flush=True)
             phase.progress.begin(concurrency)
             run_jobs(
                 phase,

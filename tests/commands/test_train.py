@@ -197,11 +197,11 @@ def test_a_killed_run_goes_on_and_a_second_command_is_kept_out(workplace: Workpl
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "\ninterrupted; the same command goes on from here\n")
-    assert [line.split(":")[0] for line in out.splitlines()] == ["80 images", "160 images"]
+    assert [line.split(":")[0] for line in out.splitlines()] == ["data", "80 images", "160 images"]
     workplace.hold_after(None)
     status, out, err = workplace.call("train", experiment)
     assert (status, err) == (0, "")
-    assert [line.split(":")[0] for line in out.splitlines()[:2]] == ["240 images", "320 images"]
+    assert [line.split(":")[0] for line in out.splitlines()[:3]] == ["data", "240 images", "320 images"]
     assert len(workplace.witnessed()) == 4 + 1
     ((key, _),) = runs(workplace).items()
     log = (workplace.results / "train" / "runs" / key / "log.jsonl").read_text().splitlines()

@@ -33,6 +33,47 @@ def test_npz_files_are_read_in_either_layout_under_the_usual_names(
     assert (image_set.num_classes, image_set.channels, image_set.resolution, len(image_set)) == (3, 3, 8, 6)
 
 
+@pytest.mark.parametrize("images", ["images", "image", "arr_0", "x"])
+@pytest.mark.parametrize("labels", ["labels", "label", "y", "arr_1", "targets", "target", "classes"])
+def test_labels_are_found_under_any_usual_name_beside_images_under_any(
+    tmp_path: Path, images: str, labels: str
+) -> None:
+    image_set = Array(path=save(tmp_path / "a.npz", **{images: IMAGES, labels: LABELS})).load()
+    assert image_set.labels is not None
+    assert image_set.labels.tolist() == LABELS.tolist()
+    assert image_set.summary == "a 8x8: 6 colour images of 8x8 pixels; 3 classes (1 to 3 images each)"
+
+
+def test_what_is_not_read_of_a_file_is_named(tmp_path: Path) -> None:
+    arrays = {"images": IMAGES, "labels": LABELS, "names": np.array(["a", "b"]), "boxes": np.zeros((6, 4))}
+    path = save(tmp_path / "a.npz", **arrays)
+    assert Array(path=path).load().summary.endswith("; passed over: 1 array names, 1 array boxes")
+    unlabelled = Array(path=path, use_labels=False).load().summary
+    assert unlabelled.endswith("; no labels; passed over: 1 array labels, 1 array names, 1 array boxes")
+    objects = save(tmp_path / "b.npz", images=IMAGES, names=np.array([None, "b"], dtype=object))
+    assert Array(path=objects).load().summary.endswith("; no labels; passed over: 1 array names")
+
+
+@pytest.mark.parametrize("arrays", [{"labels": LABELS}, {"y": LABELS, "split": LABELS}, {"anything": LABELS}])
+def test_a_file_of_labels_has_them_under_a_usual_name_or_alone(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    images = save(tmp_path / "images.npz", images=IMAGES, labels=LABELS * 0)
+    source = Array(path=images, labels_path=save(tmp_path / "labels.npz", **arrays))
+    source.check()
+    labels = source.load().labels
+    assert labels is not None
+    assert labels.tolist() == LABELS.tolist()
+
+
+def test_a_file_of_labels_that_are_not_clear_or_do_not_fit_is_named(tmp_path: Path) -> None:
+    images = save(tmp_path / "images.npz", images=IMAGES)
+    two = save(tmp_path / "two.npz", fine=LABELS, coarse=LABELS)
+    with pytest.raises(ValueError, match=r"two\.npz: no array named labels, label, .*, only fine, coarse"):
+        Array(path=images, labels_path=two).check()
+    short = save(tmp_path / "short.npz", labels=LABELS[:4])
+    with pytest.raises(ValueError, match=r"short\.npz: labels must be \[6\]"):
+        Array(path=images, labels_path=short).check()
+
+
 def test_grey_images_need_no_axis_for_channels_and_labels_can_be_left_out(tmp_path: Path) -> None:
     path = save(tmp_path / "a.npz", images=IMAGES[:, 0], labels=LABELS)
     image_set = Array(path=path, use_labels=False).load()
@@ -88,8 +129,22 @@ def test_a_file_that_changes_is_read_again(tmp_path: Path) -> None:
             r"images must be \[N, H, W, C\] or \[N, C, H, W\] with C 1 or 3, not \[6, 2, 8, 8\]",
         ),
         ({"images": IMAGES[..., :6]}, "images must be square, not 8x6"),
+        (
+            {"images": np.zeros((4, 16, 24, 3), np.uint8)},
+            r"images must be square, not 16x24, as those of \[4, 16, 24, 3\]",
+        ),
+        (
+            {"images": np.zeros((4, 3, 24, 16), np.uint8)},
+            r"images must be square, not 24x16, as those of \[4, 3, 24, 16\]",
+        ),
+        ({"images": np.zeros((4, 16, 24, 1), np.uint8)}, "images must be square, not 16x24"),
+        ({"images": np.zeros((4, 16, 24), np.uint8)}, "images must be square, not 16x24"),
         ({"images": IMAGES[:0]}, "no image in it"),
-        ({"pictures": IMAGES}, "no array named images or arr_0, only pictures"),
+        ({"images": IMAGES, "arr_0": IMAGES}, "arrays images or arr_0: it is not clear which is meant"),
+        ({"images": IMAGES, "labels": LABELS, "y": LABELS}, "arrays labels or y: it is not clear which is meant"),
+        ({"images": IMAGES, "fine_labels": LABELS}, "array fine_labels has a whole number for each image and could be"),
+        ({"images": IMAGES, "cls": LABELS[:, None]}, "array cls has a whole number for each image and could be labels"),
+        ({"pictures": IMAGES}, "no array named images, image, arr_0 or x, only pictures"),
         ({"images": IMAGES, "labels": LABELS[:5]}, r"labels must be \[6\], one for each image, not \[5\]"),
         ({"images": IMAGES, "labels": LABELS / 2}, "labels must be integers, not float64"),
         ({"images": IMAGES, "labels": LABELS - 1}, "labels must not be negative: image 1 has -1"),

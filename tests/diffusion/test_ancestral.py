@@ -7,7 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from curriculum_search.diffusion import DDPM, EDM, DDIMSampler, DDPMSampler, Network, Process, Sampler
+from curriculum_search.diffusion import (
+    DDPM,
+    EDM,
+    DDIMSampler,
+    DDPMSampler,
+    Network,
+    Process,
+    Sampler,
+    StridedDDIMSampler,
+)
 from curriculum_search.diffusion.ancestral import spaced_timesteps
 
 Best = Callable[[Process], Network]
@@ -62,6 +71,40 @@ def test_timesteps_are_spaced_as_published() -> None:
     assert many[:6] + many[-4:] == [0, 4, 8, 12, 16, 20, 987, 991, 995, 999]
     assert spaced_timesteps(1000, 1000).tolist() == list(range(1000))
     assert spaced_timesteps(1000, 1).tolist() == [999]
+
+
+@pytest.mark.parametrize(
+    ("num_timesteps", "num_steps", "stride"),
+    [(1000, 50, 20), (1000, 250, 4), (1000, 30, 34), (4000, 100, 40), (40, 40, 1)],
+)
+def test_strided_timesteps_are_those_of_the_published_ddim_n(num_timesteps: int, num_steps: int, stride: int) -> None:
+    found = StridedDDIMSampler(num_steps=num_steps).timesteps(num_timesteps).tolist()
+    assert found == [i * stride for i in range(num_steps)]
+    assert found[-1] < num_timesteps <= found[-1] + stride
+
+
+@pytest.mark.parametrize(("num_steps", "near"), [(300, "250 or 334"), (1, "2 or 3"), (999, "500 or 1000")])
+def test_a_number_of_steps_that_no_stride_gives_is_refused_as_in_the_published_code(num_steps: int, near: str) -> None:
+    sampler = StridedDDIMSampler(num_steps=num_steps)
+    with pytest.raises(ValueError, match=f"whole stride through 1000 timesteps, such as {near}, not {num_steps}"):
+        sampler.check(DDPM())
+
+
+def test_strided_ddim_takes_the_steps_of_diffusers_with_leading_timesteps() -> None:
+    from diffusers import DDIMScheduler
+
+    def network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+        return wavy_network(x, time, labels)[:, :2]
+
+    scheduler = DDIMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, timestep_spacing="leading")
+    scheduler.set_timesteps(50)
+    assert scheduler.timesteps.tolist()[::-1] == list(range(0, 1000, 20))
+    x = noise = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    for t in scheduler.timesteps:
+        x = scheduler.step(network(x, t.float().expand(3), None), t, x, use_clipped_model_output=True).prev_sample
+    found = StridedDDIMSampler(num_steps=50).sample(DDPM(), network, noise, None, [])
+    torch.testing.assert_close(found, x, rtol=0, atol=2e-4)
+    assert not torch.allclose(DDIMSampler(num_steps=50).sample(DDPM(), network, noise, None, []), x, rtol=0, atol=1e-2)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "x0", "v"])
@@ -125,7 +168,9 @@ def test_ddim_with_eta_1_is_ddpm_with_the_posteriors_variance() -> None:
     torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("sampler", [DDPMSampler(num_steps=6), DDIMSampler(num_steps=6, eta=0.5)])
+@pytest.mark.parametrize(
+    "sampler", [DDPMSampler(num_steps=6), DDIMSampler(num_steps=6, eta=0.5), StridedDDIMSampler(num_steps=6, eta=0.5)]
+)
 def test_a_sample_depends_on_its_own_generator_alone(sampler: Sampler, best_network: Best) -> None:
     process = DDPM()
     noise = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(0))
@@ -144,7 +189,7 @@ def test_clipped_samples_lie_in_the_range_of_images(sampler: Sampler) -> None:
     assert not images.requires_grad
 
 
-@pytest.mark.parametrize("sampler", [DDPMSampler(num_steps=50), DDIMSampler(num_steps=50)])
+@pytest.mark.parametrize("sampler", [DDPMSampler(num_steps=50), DDIMSampler(num_steps=50), StridedDDIMSampler()])
 def test_a_process_that_does_not_fit_is_refused(sampler: Sampler) -> None:
     sampler.check(DDPM())
     with pytest.raises(ValueError, match="needs process ddpm, not edm: use heun or euler"):

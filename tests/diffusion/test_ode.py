@@ -106,4 +106,4 @@ def test_impossible_fields_are_refused_by_name(kind: str, fields: dict) -> None:
 
 
 def test_every_kind_is_registered() -> None:
-    assert set(Sampler.kinds()) == {"ddim", "ddpm", "heun", "euler"}
+    assert set(Sampler.kinds()) == {"ddim", "ddim_strided", "ddpm", "heun", "euler"}

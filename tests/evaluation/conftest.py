@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from curriculum_search.data import Digits, ImageSet
 from curriculum_search.diffusion import DDPM
@@ -16,15 +16,32 @@ from curriculum_search.models import DiT
 
 torch.set_num_threads(1)
 
-Wave = Callable[..., np.ndarray]
+Numbers = Callable[..., np.ndarray]
 
 
-@pytest.fixture
-def wave() -> Wave:
-    """Numbers without pattern from a formula, so that values of other packages on them can be written down."""
+@pytest.fixture(scope="session")
+def numbers() -> Numbers:
+    """Numbers without pattern from a formula, so that values of other packages on them can be written down.
 
-    def make(*shape: int, step: float = 0.7, start: float = 0.0) -> np.ndarray:
-        return np.sin(start + step * np.arange(math.prod(shape), dtype=np.float64) ** 1.1).reshape(shape)
+    float64 in [-1, 1), multiples of 2^-23, from integers alone (the mixing function of splitmix64): the same, bit for
+    bit, on every processor.  Sines and powers are not, since NumPy has kernels for them that differ in the last bit.
+    """
+
+    def make(*shape: int, stream: int = 0) -> np.ndarray:
+        bits = np.arange(math.prod(shape), dtype=np.uint64) + np.uint64((stream << 32) + 1)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            bits = (bits ^ bits >> np.uint64(shift)) * np.uint64(factor)
+        return ((bits >> np.uint64(40)).astype(np.float64) / 2**23 - 1).reshape(shape)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def pixels(numbers: Numbers) -> Callable[..., Tensor]:
+    """A picture without pattern, uint8 [C, H, W], from the shape (H, W, C); the same on every processor."""
+
+    def make(*shape: int, stream: int = 0) -> Tensor:
+        return torch.from_numpy(np.floor((numbers(*shape, stream=stream) + 1) * 128)).to(torch.uint8).permute(2, 0, 1)
 
     return make
 

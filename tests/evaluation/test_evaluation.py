@@ -1,5 +1,4 @@
 import dataclasses
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -9,7 +8,7 @@ import pytest
 import torch
 
 from curriculum_search.data import Digits, MemoryImages, to_uint8
-from curriculum_search.diffusion import DDPM, EDM, DDIMSampler, HeunSampler
+from curriculum_search.diffusion import DDPM, DDIMSampler
 from curriculum_search.evaluation import (
     Classifier,
     DinoV2,
@@ -253,107 +252,6 @@ def test_an_evaluator_that_breaks_its_promise_is_named(settings, digits, cache_d
     run = own.build(process=DDPM(), source=Digits(), train_set=digits, device=CPU, cache_dir=cache_dir)
     with pytest.raises(RuntimeError, match=r"promised .'other',. and yielded .'mean_feature',."):
         run.metrics(network, final=False)
-
-
-# --- mistakes ---
-
-
-def test_the_defaults_pass_the_check_without_a_warning():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        Evaluation().check(DDPM(), Digits())
-
-
-def test_a_sampler_that_does_not_fit_the_process_is_named():
-    with pytest.raises(ValueError, match="ddim needs process ddpm, not edm"):
-        Evaluation().check(EDM(), Digits())
-    with pytest.raises(ValueError, match="heun needs process edm or flow, not ddpm"):
-        Evaluation(sampler=HeunSampler()).check(DDPM(), Digits())
-
-
-def test_guidance_and_a_classifier_need_labels():
-    plain = Evaluation(evaluators=(ValidationLoss(),), final_evaluators=())
-    unlabelled = Digits(use_labels=False)
-    plain.check(DDPM(), unlabelled)
-    with pytest.raises(ValueError, match=r"guidance_scale must be 1, not 2.0: digits 8x8 has no labels"):
-        dataclasses.replace(plain, guidance_scale=2.0).check(DDPM(), unlabelled)
-    with pytest.raises(ValueError, match="classifier learns from labels, and digits 8x8 has none: use another"):
-        Evaluation().check(DDPM(), unlabelled)
-
-
-def test_a_reference_of_another_resolution_is_named(digits):
-    large = Digits(resolution=16).load()
-    with pytest.raises(ValueError, match=r"training images have shape \(1, 8, 8\), the reference's \(1, 16, 16\)"):
-        Evaluation().check(DDPM(), Sources(digits, large))
-
-
-def test_a_reference_file_that_does_not_fit_is_named(tmp_path):
-    path = tmp_path / "stats.npz"
-
-    def check(evaluator, **content):
-        np.savez(path, **content)
-        Evaluation(evaluators=(evaluator,), final_evaluators=()).check(DDPM(), Digits())
-
-    frechet = Frechet(extractor=Pixels(), num_samples=500, reference_file=str(path))
-    check(frechet, mu=np.zeros(64), sigma=np.eye(64))
-    with pytest.raises(ValueError, match="statistics of 2048 features; extractor pca64 has 64"):
-        check(frechet, mu=np.zeros(2048), sigma=np.eye(2048))
-    images = np.zeros((4, 32, 32, 3), np.uint8)
-    for evaluator in (frechet, PrecisionRecall(extractor=Pixels(), reference_file=str(path))):
-        with pytest.raises(ValueError, match=r"images of shape \(3, 32, 32\), the data \(1, 8, 8\)"):
-            check(evaluator, arr_0=images)
-    with pytest.raises(ValueError, match="at most the 4 images of the reference, not 500"):
-        check(KernelDistance(extractor=Pixels(), reference_file=str(path)), arr_0=images[:, :8, :8, :1])
-    with pytest.raises(ValueError, match="statistics, not images"):
-        check(KernelDistance(extractor=Pixels(), reference_file=str(path)), mu=np.zeros(64), sigma=np.eye(64))
-    path.unlink()
-    with pytest.raises(FileNotFoundError, match=r"stats\.npz"):
-        Evaluation(evaluators=(frechet,), final_evaluators=()).check(DDPM(), Digits())
-
-
-def test_missing_weights_are_found_before_anything_starts():
-    evaluator = Frechet(extractor=Inception(path="nowhere.pth"), num_samples=50_000)
-    with pytest.raises(FileNotFoundError, match=r"path of extractor inception: nowhere\.pth does not exist"):
-        Evaluation(final_evaluators=(evaluator,)).check(DDPM(), Digits())
-
-
-def test_fewer_samples_than_features_warn_with_what_that_does():
-    few = Evaluation(evaluators=(Frechet(extractor=Pixels(), num_samples=64),), final_evaluators=())
-    with pytest.warns(UserWarning, match="fd_pca64_64: 64 samples do not fill 64 dimensions.*larger than it is"):
-        few.check(DDPM(), Digits())
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: Evaluation(batch_size=0), "batch_size must be at least 1, not 0"),
-        (lambda: Evaluation(seed=4096), r"seed of an evaluation must be in 0\.\.4095, not 4096"),
-        (lambda: Evaluation(final_evaluators=(ValidationLoss(),)), "yield val_loss, .* more than once"),
-        (lambda: Frechet(num_samples=1), "num_samples must be in 2"),
-        (lambda: KernelDistance(num_samples=100), r"subset_size must be in 2..num_samples \(100\), not 500"),
-        (lambda: KernelDistance(num_subsets=0), "num_subsets must be at least 1, not 0"),
-        (lambda: PrecisionRecall(num_neighbours=0), "num_neighbours must be in 1"),
-        (lambda: InceptionScore(num_splits=0), "num_splits must be in 1"),
-        (lambda: ValidationLoss(num_levels=15), r"num_levels must be a multiple of num_intervals \(10\), not 15"),
-        (lambda: Classifier(num_features=0), "num_features of extractor classifier must be at least 1, not 0"),
-    ],
-)
-def test_settings_out_of_range_are_named(make, message):
-    with pytest.raises(ValueError, match=message):
-        make()
-
-
-@pytest.mark.parametrize(
-    ("evaluator", "message"),
-    [
-        (InceptionScore(extractor=Pixels()), "must tell classes, and pca64 does not"),
-        (ValidationLoss(num_images=1_798), "at most the 1797 images of the reference, not 1798"),
-        (KernelDistance(num_samples=2_000, subset_size=1_900), "at most the 1797 images of the reference, not 1900"),
-    ],
-)
-def test_evaluators_that_do_not_fit_the_data_are_named(evaluator, message):
-    with pytest.raises(ValueError, match=message):
-        Evaluation(evaluators=(evaluator,), final_evaluators=()).check(DDPM(), Digits())
 
 
 # --- the table of jobs/evaluate.py ---

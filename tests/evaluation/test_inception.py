@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -16,8 +15,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 
 
 @pytest.fixture
-def filled(wave):
-    """The network with weights from a formula, as given to torch-fidelity too."""
+def filled(numbers):
+    """The network with weights from a formula, as given to torch-fidelity and pytorch-fid too."""
     with torch.device("meta"):
         network = InceptionNetwork()
     network = network.to_empty(device="cpu").eval().requires_grad_(False)
@@ -25,22 +24,22 @@ def filled(wave):
         if not value.is_floating_point():
             value.zero_()
             continue
-        numbers = torch.from_numpy(wave(*value.shape, step=0.7 + 0.001 * i, start=float(i)))
+        weights = torch.from_numpy(numbers(*value.shape, stream=i))
         if name.endswith("running_var"):
-            numbers = 1 + 0.5 * numbers
+            weights = 1 + weights / 2
         elif name.endswith("bn.weight"):
-            numbers = 1 + 0.2 * numbers
+            weights = 1 + weights / 4
         elif value.ndim == 1:
-            numbers = 0.1 * numbers
+            weights = weights / 8
         else:
-            numbers = numbers * 1.7 * math.sqrt(2 / value[0].numel())
-        value.copy_(numbers)
+            weights = weights * 1.75 * math.sqrt(2 / value[0].numel())
+        value.copy_(weights)
     return network
 
 
 @pytest.fixture
-def images(wave):
-    image = torch.from_numpy((np.abs(wave(9, 9, 3, step=0.37)) * 255).astype(np.uint8)).permute(2, 0, 1)
+def images(pixels):
+    image = pixels(9, 9, 3)
     return torch.stack([image, 255 - image])
 
 
@@ -69,33 +68,32 @@ def test_names_and_shapes_are_those_of_the_published_state_dict():
     assert {name: shapes.get(name) for name in expected} == expected
 
 
-def test_features_and_probabilities_agree_with_torch_fidelity(filled, wave):
-    image = torch.from_numpy((np.abs(wave(299, 299, 3, step=0.37)) * 255).astype(np.uint8)).permute(2, 0, 1)[None]
+def test_features_and_probabilities_agree_with_torch_fidelity(filled, pixels):
+    image = pixels(299, 299, 3, stream=1000)[None]
     network = filled.double()
     features = network((image.double() - 128) / 128)
     # FeatureExtractorInceptionV3 of torch-fidelity 0.4.0 in float64 with the same weights.
-    expected = [28.66086054354485, 16.948284341998047, 16.218874079277175, 17.70234935881167]
-    assert features[0, [0, 777, 1000, 2047]].tolist() == pytest.approx(expected, rel=1e-9)
-    assert float(features.mean()) == pytest.approx(16.791863766478187, rel=1e-9)
+    expected = [5.165382279851883, 15.451285475906793, 0.7686754646113536, 10.433479741618815]
+    assert features[0, [1, 777, 1000, 2047]].tolist() == pytest.approx(expected, rel=1e-9)
+    assert float(features.mean()) == pytest.approx(4.129659195645726, rel=1e-9)
     p = network.probabilities(features)
     assert [float(p.max()), float((p * p.log()).sum())] == pytest.approx(
-        [0.9784965591941958, -0.11344639353636388], rel=1e-7
+        [0.6048656569133055, -1.206862560269495], rel=1e-7
     )
 
 
-def test_resizing_agrees_with_torch_fidelity_and_clean_fid(images, wave):
-    def points(pixels: Tensor) -> list[float]:
-        return [float(pixels[0, c, y, x]) for y, x, c in ((0, 0, 0), (150, 37, 1), (298, 298, 2), (60, 250, 0))]
+def test_resizing_agrees_with_torch_fidelity_and_clean_fid(images, pixels):
+    def points(resized: Tensor) -> list[float]:
+        return [float(resized[0, c, y, x]) for y, x, c in ((20, 60, 0), (150, 37, 1), (298, 298, 2), (60, 250, 0))]
 
     # interpolate_bilinear_2d_like_tensorflow1x of torch-fidelity 0.4.0.
     tensorflow = inception.resized(images.float(), "tensorflow")
-    assert points(tensorflow) == pytest.approx([0.0, 135.69443, 225.0, 184.09604], abs=2e-3)
+    assert points(tensorflow) == pytest.approx([125.787056, 176.919907, 120.0, 176.693802], abs=2e-3)
     # make_resizer("PIL", False, "bicubic", (299, 299)) of clean-fid 0.1.35, enlarging and shrinking.
     clean = inception.resized(images.float(), "clean")
-    assert points(clean) == pytest.approx([0.0, 159.14621, 227.05956, 228.12204], abs=2e-3)
-    large = torch.from_numpy((np.abs(wave(640, 640, 3, step=0.013)) * 255).astype(np.uint8)).permute(2, 0, 1)[None]
-    shrunk = inception.resized(large.float(), "clean")
-    assert points(shrunk) == pytest.approx([47.791107, 200.82913, 181.42189, 131.53798], abs=2e-2)
+    assert points(clean) == pytest.approx([141.281845, 229.576401, 109.936043, 113.945526], abs=2e-3)
+    shrunk = inception.resized(pixels(640, 640, 3, stream=1)[None].float(), "clean")
+    assert points(shrunk) == pytest.approx([138.076157, 128.396622, 154.174866, 154.478333], abs=2e-2)
 
 
 def test_a_state_dict_is_loaded_by_its_published_names(filled, images, tmp_path, monkeypatch, digits):
@@ -109,11 +107,28 @@ def test_a_state_dict_is_loaded_by_its_published_names(filled, images, tmp_path,
     with torch.no_grad():
         rows, probabilities = features.with_probabilities(images)
         grey = features(images[:, :1])
-    pixels = inception.resized(images.float(), "tensorflow")
-    torch.testing.assert_close(rows, filled((pixels - 128) / 128))
+    enlarged = inception.resized(images.float(), "tensorflow")
+    torch.testing.assert_close(rows, filled((enlarged - 128) / 128))
     assert rows.shape == grey.shape == (2, features.dimension)
     assert probabilities.shape == (2, features.num_classes)
     assert "a stand-in" in features.words
+
+
+def test_features_with_pytorchs_resizing_are_those_of_pytorch_fid(filled, images, tmp_path, monkeypatch, digits):
+    path = tmp_path / "weights.pth"
+    torch.save(filled.state_dict(), path)
+    monkeypatch.setitem(inception.PUBLISHED, file_sha256(path), "a stand-in")
+    sources = Sources(train=digits, reference=digits, device=torch.device("cpu"), cache_dir=tmp_path)
+    loaded = {resize: Inception(path=str(path), resize=resize).load(sources) for resize in ("pytorch", "tensorflow")}
+    with torch.no_grad():
+        features = loaded["pytorch"](images)
+    # InceptionV3 of pytorch-fid 0.3.0 in float64 with the same weights; with (x - 128) / 128 they are .3 % off.
+    expected = [2.2488386896409924, 5.5137318958403805, 0.20701622564755373, 4.599219855841519]
+    assert features[0, [1, 777, 1000, 2047]].tolist() == pytest.approx(expected, rel=1e-4)
+    assert float(features.mean()) == pytest.approx(1.552195949719529, rel=1e-4)
+    # Statistics that an earlier version cached with the other normalisation have another name.
+    assert loaded["pytorch"].checksum != f"{file_sha256(path)}-pytorch"
+    assert loaded["tensorflow"].checksum == f"{file_sha256(path)}-tensorflow"
 
 
 class LikeNvidia(nn.Module):
@@ -133,7 +148,8 @@ def test_nvidias_torchscript_is_recognised_and_called_as_its_metrics_do(images, 
     monkeypatch.setitem(inception.PUBLISHED, file_sha256(path), "a stand-in")
     sources = Sources(train=digits, reference=digits, device=torch.device("cpu"), cache_dir=tmp_path)
     rows, probabilities = Inception(path=str(path), resize=resize).load(sources).with_probabilities(images)
-    pixels = inception.resized(images.float(), resize)
-    torch.testing.assert_close(rows[:, :3], pixels.mean((2, 3)))
+    # The file takes (x - 128) / 128 of its input; pytorch-fid's x / 127.5 - 1 is that of x * 128 / 127.5.
+    enlarged = inception.resized(images.float(), resize) * (128 / 127.5 if resize == "pytorch" else 1)
+    torch.testing.assert_close(rows[:, :3], enlarged.mean((2, 3)))
     torch.testing.assert_close(probabilities.sum(1), torch.ones(2))
     assert Inception(resize=resize).label == ("inception" if resize == "tensorflow" else f"inception_{resize}")

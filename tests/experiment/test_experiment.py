@@ -2,16 +2,31 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from curriculum_search.curriculum import Curriculum, EasyToHard, Linear, NoOrder, Plateau
 from curriculum_search.data import Array, Digits
-from curriculum_search.diffusion import EDM
+from curriculum_search.diffusion import EDM, DDIMSampler
+from curriculum_search.evaluation import (
+    Classifier,
+    EfficientNetLite0,
+    Evaluation,
+    Evaluator,
+    Frechet,
+    KernelDistance,
+    Pixels,
+    PrecisionRecall,
+)
 from curriculum_search.experiment import Cadence, Experiment, Resources, Training
+from curriculum_search.models import DiT
+from curriculum_search.training import PlainSession, train
 
 BASE = Experiment()
 
@@ -70,6 +85,71 @@ def test_the_identity_is_the_same_in_every_process() -> None:
 def test_what_cannot_be_trained_is_found_before(experiment: Experiment, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         experiment.check()
+
+
+def images_file(path: Path, count: int) -> Array:
+    images = np.random.default_rng(0).integers(0, 256, (count, 1, 8, 8), dtype=np.uint8)
+    np.savez(path, images=images, labels=np.arange(count) % 2)
+    return Array(path=str(path))
+
+
+@pytest.mark.parametrize(
+    ("count", "evaluator", "message"),
+    [
+        (1, Frechet(extractor=Pixels()), "extractor pixels needs at least 2 images .*few 8x8 has one"),
+        (
+            1,
+            Frechet(extractor=EfficientNetLite0(), num_samples=2_000),
+            "few 8x8 has one image, and evaluator frechet needs 2",
+        ),
+        (4, Frechet(), "extractor classifier holds out every 10th labelled image, and few 8x8 has only 4"),
+        (9, Frechet(), "extractor classifier holds out every 10th labelled image, and few 8x8 has only 9"),
+        (2, PrecisionRecall(extractor=Pixels()), "num_neighbours .* less than the 2 images of the reference, not 3"),
+        (3, PrecisionRecall(extractor=Pixels()), "num_neighbours .* less than the 3 images of the reference, not 3"),
+    ],
+)
+@pytest.mark.parametrize("part", ["evaluators", "final_evaluators"])
+def test_too_few_images_for_a_metric_are_found_before_with_field_and_file(
+    tmp_path: Path, count: int, evaluator: Evaluator, message: str, part: str
+) -> None:
+    path = tmp_path / "few.npz"
+    parts: dict[str, Any] = {"evaluators": (), "final_evaluators": (), part: (evaluator,)}
+    experiment = replace(BASE, data=images_file(path, count), evaluation=Evaluation(**parts))
+    with pytest.raises(ValueError, match=rf"^evaluation: {part}\.0: .*{message}.*\(data: {path}\)$"):
+        experiment.check()
+
+
+@pytest.mark.parametrize(
+    ("count", "evaluator"),
+    [
+        (2, Frechet(extractor=Pixels(num_components=4), num_samples=8)),
+        (2, KernelDistance(extractor=Pixels(num_components=4), num_samples=8, subset_size=2)),
+        (4, PrecisionRecall(extractor=Pixels(num_components=4), num_samples=8)),
+        (10, Frechet(extractor=Classifier(num_features=4, training_images=256), num_samples=8)),
+    ],
+)
+def test_the_fewest_images_that_pass_the_check_are_enough_to_train(
+    tmp_path: Path, count: int, evaluator: Evaluator
+) -> None:
+    experiment = replace(
+        BASE,
+        data=images_file(tmp_path / "few.npz", count),
+        model=DiT(patch_size=4, hidden_size=16, depth=1, num_heads=2),
+        training=Training(total_images=32, batch_size=16, num_evaluations=1),
+        evaluation=Evaluation(
+            evaluators=(evaluator,), final_evaluators=(), sampler=DDIMSampler(num_steps=2), batch_size=8
+        ),
+    )
+    experiment.check()
+    session = PlainSession(run_dir=tmp_path, device=torch.device("cpu"))
+    train(experiment, session, tmp_path / "cache")
+    assert all(np.isfinite(value) for value in session.reports[-1].metrics.values())
+
+
+@pytest.mark.parametrize("make", [lambda: Experiment(seed=-1), lambda: Classifier(seed=-1)])
+def test_a_negative_seed_is_refused_by_name(make: Callable[[], object]) -> None:
+    with pytest.raises(ValueError, match=r"seed .*must be .*, not -1"):
+        make()
 
 
 def test_workers_have_to_share_each_batch() -> None:

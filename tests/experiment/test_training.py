@@ -37,8 +37,10 @@ def test_the_learning_rate_rises_then_stays_or_falls_to_zero() -> None:
         ({"label_dropout": 1.5}, r"label_dropout must be in \[0, 1\], not 1.5"),
         ({"microbatch_size": 0}, "microbatch_size must be at least 1"),
         ({"num_evaluations": 0}, "num_evaluations must be at least 1"),
+        ({"betas": (0.9, 1.0)}, r"betas must be in \[0, 1\), not \[0\.9, 1\.0\]"),
+        ({"betas": (-0.1, 0.99)}, r"betas must be in \[0, 1\)"),
     ],
 )
-def test_settings_that_cannot_be_are_named(fields: dict[str, float], message: str) -> None:
+def test_settings_that_cannot_be_are_named(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Training(**fields)  # type: ignore[arg-type]

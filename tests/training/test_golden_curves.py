@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
 from curriculum_search.curriculum import Curriculum, Linear, Plateau, RandomOrder, Replay, Root
 from curriculum_search.diffusion import (
@@ -116,10 +117,51 @@ def probe() -> str:
         torch.linalg.eigvalsh((a @ a.T).double()),
         torch.nn.functional.scaled_dot_product_attention(a[None, None], b[None, None], a[None, None]),
     ]
+    for batch_size in (8, 16, 160):  # of training, of samples, of the validation loss
+        values += _transformer_step(batch_size, generator)
+    values += _functions()
     digest = hashlib.sha256(torch.__version__.encode())
     for value in values:
         digest.update(value.numpy().tobytes())
     return digest.hexdigest()
+
+
+def _transformer_step(batch_size: int, generator: torch.Generator) -> list[torch.Tensor]:
+    """The output and the gradients of a block as large as the runs', made of functions of PyTorch alone.
+
+    Its libraries pick kernels by processor and by shape: convolutions are oneDNN's, products of matrices MKL's.
+    """
+    shapes = {
+        "patch": (32, 1, 4, 4),
+        "qkv": (96, 32),
+        "up": (128, 32),
+        "down": (32, 128),
+        "last": (16, 32),
+        "bias": (32,),
+    }
+    weights = {name: torch.randn(shape, generator=generator) / 8 for name, shape in shapes.items()}
+    for weight in weights.values():
+        weight.requires_grad_()
+    images = torch.randn(batch_size, 1, 8, 8, generator=generator)
+    tokens = F.conv2d(images, weights["patch"], weights["bias"], stride=4).flatten(2).transpose(1, 2)
+    q, k, v = F.linear(F.layer_norm(tokens, (32,)), weights["qkv"]).view(batch_size, 4, 3, 2, 16).permute(2, 0, 3, 1, 4)
+    tokens = tokens + F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch_size, 4, 32)
+    tokens = tokens + F.linear(
+        F.gelu(F.linear(F.silu(tokens), weights["up"]), approximate="tanh"), weights["down"], weights["bias"]
+    )
+    output = F.linear(tokens, weights["last"])
+    return [output.detach(), *torch.autograd.grad(output.square().mean(), list(weights.values()))]
+
+
+def _functions() -> list[torch.Tensor]:
+    """Functions of one number, as NumPy, PyTorch and the C library have them."""
+    x = np.arange(1, 2_000) / 2_000
+    arrays = [np.exp(-9 * x), np.log(x), np.log1p(-x), np.cos(9 * x), x**2.2, np.logaddexp(0, 9 * x - 4), np.tanh(x)]
+    arrays += [np.array([f(value) for value in x]) for f in (math.exp, math.log, math.sin, math.expm1, math.sqrt)]
+    values = [torch.from_numpy(array) for array in arrays]
+    for z in (torch.from_numpy(x), torch.from_numpy(x).float()):
+        values += [z.exp(), z.log(), z.log1p(), z.cos(), z.sigmoid(), torch.erfc(z), torch.special.ndtri(z)]
+    return values
 
 
 def curve(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:

@@ -44,6 +44,8 @@ class Classifier(Extractor):
         for name in ("num_features", "training_images"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} of extractor classifier must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"seed of extractor classifier must be in 0..{2**63 - 1}, not {self.seed}")
 
     @property
     def label(self) -> str:
@@ -57,10 +59,16 @@ class Classifier(Extractor):
         return self.num_features
 
     def check(self, train: ImageSet, reference: ImageSet) -> None:
-        if train.num_classes < 2:
+        num_classes = 0 if train.labels is None else len(np.unique(train.labels))
+        if num_classes < 2:
             raise ValueError(
                 f"extractor classifier learns from labels, and {train.name} has "
-                f"{'none' if train.num_classes == 0 else 'one class'}: use another extractor, such as pixels"
+                f"{'none' if num_classes == 0 else 'one class'}: use another extractor, such as pixels"
+            )
+        if len(train) < _HELD_OUT:
+            raise ValueError(
+                f"extractor classifier holds out every {_HELD_OUT}th labelled image, and {train.name} has only "
+                f"{len(train)}: use another extractor, such as pixels"
             )
 
     def load(self, sources: Sources) -> Features:

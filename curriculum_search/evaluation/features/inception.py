@@ -33,8 +33,9 @@ class Inception(Extractor):
     Attributes:
         path: one of the two published files; None downloads the state dict once, where there is a network.
         resize: how images get to 299 pixels, which changes the distance.  "tensorflow" as the original code, ADM, EDM
-            and StyleGAN do; "pytorch" as pytorch-fid does; "clean" as clean-fid does.  Statistics from a file must have
-            been made in the same way.
+            and StyleGAN do; "pytorch" as pytorch-fid does, which also maps 0..255 to -1..1 by x / 127.5 - 1 where the
+            others have (x - 128) / 128; "clean" as clean-fid does.  Statistics from a file must have been made in the
+            same way.
     """
 
     kind: Literal["inception"] = "inception"
@@ -74,7 +75,8 @@ class _InceptionFeatures(Features):
     num_classes = NUM_OUTPUTS
 
     def __init__(self, network: Any, resize: str, checksum: str) -> None:
-        self.checksum = f"{checksum}-{resize}"
+        # What is cached under the name "pytorch" was made with (x - 128) / 128.
+        self.checksum = f"{checksum}-{resize}{' x / 127.5 - 1' if resize == 'pytorch' else ''}"
         self.words = f"Inception {PUBLISHED[checksum]}, SHA-256 {checksum[:12]}, resized as in {resize}"
         self._network = network
         self._resize = resize
@@ -90,8 +92,9 @@ class _InceptionFeatures(Features):
         return features, self._network(pixels, no_output_bias=True)
 
     def _input(self, images: Tensor) -> Tensor:
-        """Float images [B, 3, 299, 299] in 0..255."""
-        return resized(as_rgb(images).to(torch.float32), self._resize)
+        """Float images [B, 3, 299, 299] in 0..255, for a network that takes (x - 128) / 128 of them."""
+        pixels = resized(as_rgb(images).to(torch.float32), self._resize)
+        return pixels * (128 / 127.5) if self._resize == "pytorch" else pixels
 
     def _features(self, pixels: Tensor) -> Tensor:
         if isinstance(self._network, InceptionNetwork):

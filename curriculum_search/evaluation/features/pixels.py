@@ -50,6 +50,8 @@ class Pixels(Extractor):
                 f"num_components of extractor pixels must be at most the {values} values of an image, "
                 f"not {self.num_components}"
             )
+        if len(reference) < 2:
+            raise ValueError(f"extractor pixels needs at least 2 images to compare with, and {reference.name} has one")
 
     def load(self, sources: Sources) -> Features:
         self.check(sources.train, sources.reference)

@@ -1,0 +1,238 @@
+"""Labels of image files: found where the usual tools put them, and nothing that could be meant in two ways."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from curriculum_search.data import Folder, ImageSet, Zip
+
+RNG = np.random.default_rng(0)
+Content = dict[str, str | None]  # name to text, None for an image
+Make = Callable[[Path, Content], Folder | Zip]
+
+
+def picture() -> Image.Image:
+    return Image.fromarray(RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8))
+
+
+def folder(root: Path, content: Content) -> Folder:
+    root = root / "set"
+    root.mkdir()
+    for name, text in content.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("/"):
+            path.mkdir(exist_ok=True)
+        elif text is None:
+            picture().save(path, format="PNG")
+        else:
+            path.write_text(text)
+    return Folder(path=str(root))
+
+
+def archive(root: Path, content: Content) -> Zip:
+    with zipfile.ZipFile(root / "set.zip", "w") as target:
+        for name, text in content.items():
+            if name.endswith("/"):
+                target.mkdir(name)
+            elif text is None:
+                with target.open(name, "w") as stream:
+                    picture().save(stream, format="PNG")
+            else:
+                target.writestr(name, text)
+    return Zip(path=str(root / "set.zip"))
+
+
+def loaded(source: Folder | Zip) -> ImageSet:
+    source.check()
+    return source.load()
+
+
+def labels_of(source: Folder | Zip) -> list[int] | None:
+    labels = loaded(source).labels
+    return None if labels is None else labels.tolist()
+
+
+def document(**labels: int) -> str:
+    return json.dumps({"labels": [[f"{name}.png", label] for name, label in labels.items()]})
+
+
+@pytest.fixture(params=[folder, archive])
+def make(request: pytest.FixtureRequest) -> Make:
+    found: Make = request.param
+    return found
+
+
+@pytest.mark.parametrize("base", ["", "set/", "outer/inner/"])
+@pytest.mark.parametrize("name", ["dataset.json", "Dataset.json", "DATASET.JSON"])
+def test_the_document_of_labels_is_found_in_any_folder_and_case(
+    tmp_path: Path, make: Make, base: str, name: str
+) -> None:
+    source = make(tmp_path, {f"{base}a.png": None, f"{base}b.png": None, f"{base}{name}": document(a=3, b=1)})
+    assert labels_of(source) == [3, 1]
+
+
+def test_class_folders_are_labels_in_folders_and_archives(tmp_path: Path, make: Make) -> None:
+    source = make(tmp_path, {"dog/0.png": None, "cat/0.png": None, "cat/deep/1.png": None, "eel/0.png": None})
+    assert labels_of(source) == [0, 0, 1, 2]
+    assert loaded(source).class_names == ("cat", "dog", "eel")
+
+
+@pytest.mark.parametrize("base", ["set", "a/b", "train"])
+def test_a_single_folder_around_class_folders_is_no_class(tmp_path: Path, make: Make, base: str) -> None:
+    assert labels_of(make(tmp_path, {f"{base}/cat/0.png": None, f"{base}/dog/0.png": None})) == [0, 1]
+
+
+def test_a_single_class_folder_is_one_class(tmp_path: Path, make: Make) -> None:
+    assert labels_of(make(tmp_path, {"cat/0.png": None, "cat/1.png": None})) == [0, 0]
+
+
+def test_folders_in_an_archive_from_windows_are_folders(tmp_path: Path) -> None:
+    source = archive(tmp_path, {"cat/0.png": None, "dog/0.png": None})
+    raw = Path(source.path).read_bytes().replace(b"cat/0.png", b"cat\\0.png").replace(b"dog/0.png", b"dog\\0.png")
+    Path(source.path).write_bytes(raw)
+    assert labels_of(source) == [0, 1]
+
+
+@pytest.mark.parametrize("suffix", ["jfif", "jpe", "JFIF", "pnm", "tga", "jp2"])
+def test_a_class_whose_images_have_a_rarer_suffix_is_read(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    picture().save(tmp_path / "a" / "0.png")
+    kind = {"pnm": "PPM", "tga": "TGA", "jp2": "JPEG2000"}.get(suffix, "JPEG")
+    picture().save(tmp_path / "b" / f"0.{suffix}", format=kind)
+    assert labels_of(Folder(path=str(tmp_path))) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"a/0.png": None, "b/": None, "c/0.png": None},
+            "no image in class folder b; take it out, or use_labels: false",
+        ),
+        ({"a/0.png": None, "b/notes.txt": "", "c/0.png": None}, "no image in class folder b"),
+        ({"set/a/0.png": None, "set/b/": None}, "set/: no image in class folder b"),
+        ({"0.png": None, "a/0.png": None}, r"0\.png lies beside the class folders"),
+        ({"train/a/0.png": None, "val/a/0.png": None}, "train and val look like parts of a data set, not classes"),
+        ({"train/0.png": None, "Test/0.png": None}, "Test and train look like parts of a data set"),
+        (
+            {"0.png": None, "dataset.json": document(), "old/Dataset.json": document()},
+            r"dataset\.json and old/Dataset\.json could both be the labels",
+        ),
+        (
+            {"00000/img00000000.png": None, "00001/img00001000.png": None},
+            r"numbered as EDM's dataset_tool does it, and the dataset\.json that it writes is missing",
+        ),
+        (
+            {"set/a.png": None, "b.png": None, "set/dataset.json": document(a=0)},
+            r"set/dataset\.json: b\.png has no label",
+        ),
+        ({"a.png": None, "dataset.json": "[" * 100_000}, r"dataset\.json is not \{"),
+        ({"a.png": None, "b.heic": ""}, r"1 images cannot be read, b\.heic the first; convert them"),
+        ({"b.txt": "", ".a.png": ""}, r"no image in it .*; passed over: 1 hidden, 1 \.txt"),
+    ],
+)
+def test_what_could_be_meant_in_two_ways_or_would_be_lost_is_an_error(
+    tmp_path: Path, make: Make, content: Content, message: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"^path: .*set.*{message}"):
+        make(tmp_path, content).check()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"a/0.png": None, "b/": None}, {"0.png": None, "a/1.png": None}, {"train/0.png": None, "val/0.png": None}],
+)
+def test_without_labels_folders_mean_nothing(tmp_path: Path, make: Make, content: Content) -> None:
+    source = make(tmp_path, content)
+    unlabelled = type(source)(path=source.path, use_labels=False)
+    assert labels_of(unlabelled) is None
+
+
+def test_an_archives_labels_that_unpack_to_more_than_labels_can_are_refused_unread(tmp_path: Path) -> None:
+    bomb = '{"labels": [' + " " * 30_000_000 + "]}"
+    with zipfile.ZipFile(tmp_path / "set.zip", "w", zipfile.ZIP_DEFLATED) as target:
+        with target.open("a.png", "w") as stream:
+            picture().save(stream, format="PNG")
+        target.writestr("dataset.json", bomb)
+    assert (tmp_path / "set.zip").stat().st_size < 50_000
+    with pytest.raises(
+        ValueError, match=r"set\.zip: dataset\.json is larger than the 1\.0 MiB that labels of 1 images"
+    ):
+        Zip(path=str(tmp_path / "set.zip")).check()
+
+
+def test_labels_that_cannot_be_unpacked_are_named(tmp_path: Path) -> None:
+    source = archive(tmp_path, {"a.png": None, "dataset.json": document(a=0)})
+    raw = Path(source.path).read_bytes()
+    Path(source.path).write_bytes(raw.replace(b'{"labels": [["a.png"', b'{"labels": [["b.png"', 1))
+    with pytest.raises(ValueError, match=r"set\.zip: dataset\.json: Bad CRC-32"):
+        source.check()
+
+
+def test_a_link_to_what_is_read_anyway_is_not_followed(tmp_path: Path) -> None:
+    source = folder(tmp_path, {"a/0.png": None, "b/0.png": None})
+    root = Path(source.path)
+    (root / "a" / "up").symlink_to("..")
+    (root / "b" / "far").symlink_to(tmp_path)
+    (root / "c").symlink_to("a")
+    assert labels_of(source) == [0, 1]
+    expected = "2 colour images of 8x8 pixels; 2 classes (1 a, 1 b); passed over: 3 link to what is read anyway"
+    assert loaded(source).summary == f"set 8x8: {expected}"
+
+
+def test_a_link_to_a_folder_elsewhere_is_followed_once(tmp_path: Path) -> None:
+    (tmp_path / "store" / "loop").mkdir(parents=True)
+    picture().save(tmp_path / "store" / "0.png")
+    (tmp_path / "store" / "loop" / "back").symlink_to(tmp_path / "store")
+    source = folder(tmp_path, {"a/0.png": None})
+    for name in ("b", "c"):
+        (Path(source.path) / name).symlink_to(tmp_path / "store")
+    image_set = loaded(source)
+    assert (len(image_set), image_set.class_names) == (2, ("a", "b"))
+    assert image_set.skipped == {"link to what is read anyway": 2}
+
+
+def test_a_link_to_an_image_that_is_gone_is_named(tmp_path: Path) -> None:
+    source = folder(tmp_path, {"0.png": None})
+    (Path(source.path) / "1.png").symlink_to("nowhere.png")
+    with pytest.raises(ValueError, match=r"set: 1\.png: No such file"):
+        source.check()
+
+
+def test_the_summary_has_images_classes_and_what_was_passed_over_with_counts(tmp_path: Path, make: Make) -> None:
+    source = make(
+        tmp_path,
+        {
+            "cat/0.png": None,
+            "cat/1.png": None,
+            "dog/0.png": None,
+            "dog/a.txt": "",
+            "b.csv": "",
+            "c.csv": "",
+            ".x.png": "",
+        },
+    )
+    expected = "set 8x8: 3 colour images of 8x8 pixels; 2 classes (2 cat, 1 dog); passed over: 2 .csv, 1 hidden, 1 .txt"
+    assert source.summary() == expected
+    other = type(source)(path=source.path, use_labels=False, channels=1)
+    assert other.summary().startswith("set 8x8: 3 grey images of 8x8 pixels; no labels; passed over: ")
+
+
+def test_the_summary_of_a_source_tells_the_reference_where_it_is_other_images(tmp_path: Path) -> None:
+    source = folder(tmp_path, {"a/0.png": None, "b/0.png": None})
+    both = Folder(path=f"{source.path}", reference_path=f"{source.path}/a")
+    train = "set 8x8: 2 colour images of 8x8 pixels; 2 classes (1 a, 1 b)"
+    assert source.summary() == train
+    assert both.summary() == f"{train} | reference a 8x8: 1 colour images of 8x8 pixels; no labels"
+
+
+def test_the_summary_of_many_classes_gives_the_smallest_and_the_largest(tmp_path: Path) -> None:
+    source = folder(tmp_path, {f"{i:02d}/{k}.png": None for i in range(11) for k in range(1 + i % 2)})
+    assert "; 11 classes (1 to 2 images each)" in source.summary()
