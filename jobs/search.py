@@ -6,6 +6,7 @@ train, how long that takes and what it costs beside the study's limits; for that
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 from curriculum_search.cli import cache_root, results_root, run_command
@@ -24,8 +25,11 @@ def main() -> None:
     parser.add_argument("--plan", action="store_true", help="show what would be trained, and train nothing")
     arguments = parser.parse_intermixed_args()
     file = load_study(arguments.study, parse_overrides(arguments.overrides))
-    command = show_plan if arguments.plan else run_study
-    command(file, root=results_root(arguments.results), cache_dir=cache_root())
+    root, cache_dir = results_root(arguments.results), cache_root()
+    if arguments.plan:
+        show_plan(file, root=root, cache_dir=cache_dir)
+    elif run_study(file, root=root, cache_dir=cache_dir).failures:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

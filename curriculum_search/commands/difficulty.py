@@ -21,9 +21,10 @@ from curriculum_search.direction import Direction
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
 from curriculum_search.report import difficulty as difficulty_figure
+from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
-from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
+from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
 from curriculum_search.runs.progress import Progress
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
@@ -102,7 +103,7 @@ def measure_difficulty(
             concurrency = min(cluster.capacity(base.resources).trials, len(experiments))
             print(f"difficulty: {base.data.summary()}", flush=True)
             runs.progress.begin(concurrency)
-            run_jobs(runs, resources=base.resources, concurrency=concurrency, scratch=folder / "tune")
+            run_jobs(runs, resources=base.resources, limit=None, scratch=folder / "tune")
         runs.check()
         points = [runs.points(i, metric) for i, metric in enumerate(convergence.metrics(base))]
         converged = convergence.measure(base, points, axes)
@@ -114,7 +115,7 @@ def measure_difficulty(
     return result
 
 
-class IntervalRuns:
+class IntervalRuns(JobSource):
     """A source of jobs: the runs of a convergence study that have not ended.
 
     Args:
@@ -164,8 +165,20 @@ class IntervalRuns:
         """Write the result down."""
         self.progress.ended(self.names[job.key], self.store.ended(job.key, outcome))
 
-    def tick(self) -> None:
+    def restarted(self, job: Job, reason: str) -> None:
+        """Say it, and count it in MLflow."""
+        self.store.restarted(job.key, reason)
+        self.progress.say(f"{self.names[job.key]} broke off and is started again: {reason}")
+
+    def noticed(self, line: str) -> None:
+        """Say it."""
+        self.progress.say(line)
+
+    def tick(self, capacity: Capacity) -> None:
         """Show where the study is."""
+        self.progress.capacity = capacity
+        for line in self.store.silent():
+            self.progress.say(line)
         self.progress.show()
 
     def points(self, i: int, metric: str) -> list[tuple[int, float]]:
@@ -180,7 +193,7 @@ class IntervalRuns:
         """
         for key, name in self.names.items():
             result = self.store.result(key)
-            if result is None or result.status is Status.FAILED:
+            if result is None or result.status.is_failure:
                 folder = self.store.folder(key).path
                 raise UserError(f"the model of {name} failed ({folder}); the same command tries it again")
             if result.status is not Status.FINISHED:

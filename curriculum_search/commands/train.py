@@ -13,7 +13,7 @@ from curriculum_search.loading import UserError
 from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.folder import RunFolder
-from curriculum_search.runs.job import Exhausted, Job, Outcome, RunError, Status
+from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, RunError, Status
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import make_tracker, workspace
@@ -48,8 +48,11 @@ def train_single(
         raise UserError(f"{where}: {error}") from error
     key = experiment.identity()
     run_dir = root / _FOLDER / "runs" / key
-    result, tracker = RunFolder(run_dir).read_result(), make_tracker(run_dir, root=root, name=key)
-    if result is None or result.status is Status.FAILED:
+    folder = RunFolder(run_dir)
+    if problem := folder.check_data(experiment):
+        raise UserError(f"{where}: data: {problem}")
+    result, tracker = folder.read_result(), make_tracker(run_dir, root=root, name=key)
+    if result is None or result.status.is_failure:
         result, tracker = _run(experiment, key, plugins, root=root, cache_dir=cache_dir)
     print(f"{result.status.value} after {result.images:,} images: {result.reason}".rstrip(": "))
     for metric, value in result.metrics.items():
@@ -82,23 +85,24 @@ def _run(
         if several:
             cluster.capacity(resources)
         store.forget_failure(key)
+        store.folder(key).write_data(experiment)
         source = _OneRun(store, experiment, key)
         space.begin(name=f"train: {source.name}")
         print(f"data: {experiment.data.summary()}", flush=True)
         try:
             if several:
-                run_jobs(source, resources=resources, concurrency=1, scratch=space.folder / "tune")
+                run_jobs(source, resources=resources, limit=1, scratch=space.folder / "tune")
             else:
                 _train_here(source)
         finally:
             result = store.result(key)
             if result is not None:  # It has ended, whatever interrupts the command now.
-                space.finish("FAILED" if result.status is Status.FAILED else "FINISHED")
+                space.finish("FAILED" if result.status.is_failure else "FINISHED")
     assert result is not None
     return result, space.tracker
 
 
-class _OneRun:
+class _OneRun(JobSource):
     """A source of one job."""
 
     def __init__(self, store: RunStore, experiment: Experiment, key: str) -> None:
@@ -130,8 +134,9 @@ class _OneRun:
     def ended(self, job: Job, outcome: Outcome) -> None:
         self.store.ended(job.key, outcome)
 
-    def tick(self) -> None:
-        """A line per report is enough."""
+    def restarted(self, job: Job, reason: str) -> None:
+        self.store.restarted(job.key, reason)
+        super().restarted(job, reason)
 
 
 def _train_here(source: _OneRun) -> None:

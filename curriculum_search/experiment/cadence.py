@@ -1,4 +1,4 @@
-"""How often a run says how it is doing, and how often it is saved."""
+"""How often a run says how it is doing, how often it is saved, and how long it may be silent."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ STATUS_STEPS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Cadence(Config):
-    """Two of the three clocks of a run; the third, of evaluations, is `Training.num_evaluations`.
+    """The clocks of a run, but for that of evaluations, which is `Training.num_evaluations`.
 
     None of it changes what is trained: a run that is resumed from any of its checkpoints is the undisturbed run.
 
@@ -23,19 +23,25 @@ class Cadence(Config):
         checkpoint_minutes: minutes of wall time since the last checkpoint after which there is another, whatever it
             was written for; None: none.  With one worker the clock is looked at after every step, with several where
             they meet in any case: at status points, and at least every 50 steps.
+        silence_minutes: minutes without a status or an evaluation after which a run on a cluster is taken to hang: its
+            stacks are written to its folder, and it is ended and counted as failed; None: never.  An evaluation has to
+            come to its end within it.
     """
 
     status_images: int | None = None
     checkpoint_images: int | None = None
     checkpoint_minutes: float | None = 10.0
+    silence_minutes: float | None = 180.0
 
     def __post_init__(self) -> None:
         for name in ("status_images", "checkpoint_images"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1 or null, not {value}")
-        if self.checkpoint_minutes is not None and self.checkpoint_minutes <= 0:
-            raise ValueError(f"checkpoint_minutes must be above 0 or null, not {self.checkpoint_minutes}")
+        for name in ("checkpoint_minutes", "silence_minutes"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be above 0 or null, not {value}")
 
     def status_is_due(self, images_seen: int, batch_size: int) -> bool:
         """Whether the step that ends at `images_seen` ends at a status point."""

@@ -1,33 +1,27 @@
 """The Ray cluster that runs are trained on: found or started when the first job is there, and left as it was found."""
 
 import logging
-import math
 import os
 import re
 import signal
 import socket
+import threading
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Self
 
 import ray
 
 from curriculum_search.experiment import Resources
 from curriculum_search.loading import UserError
+from curriculum_search.runs.capacity import Capacity, check_capacity
+from curriculum_search.runs.job import one_line
 
 _CONNECT_SECONDS = 5.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Capacity:
-    """What the cluster can run at once of trials of one size."""
-
-    trials: int
-    nodes: int
-    cpus: float
-    gpus: float
 
 
 class Cluster:
@@ -45,6 +39,7 @@ class Cluster:
     def __init__(self, *, dashboard: bool) -> None:
         self._dashboard = dashboard
         self._connected = False
+        self._released = threading.Event()
 
     def capacity(self, resources: Resources) -> Capacity:
         """What the cluster can run at once of runs with `resources`; connects, the first time.
@@ -56,12 +51,35 @@ class Cluster:
             # Ray warns of a change to come in the handling of GPUs on CPU-only actors; no trial of ours depends on it.
             os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
             warnings.filterwarnings("ignore", module=r"ray\..*")
-            on_terminate = signal.getsignal(signal.SIGTERM)
             _check_address()
-            ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=self._dashboard)
-            signal.signal(signal.SIGTERM, on_terminate)  # Ray sets one that exits as if all were well.
-            self._connected = True
+            with _signals_kept():
+                self._connect()
         return check_capacity(resources)
+
+    def _connect(self) -> None:
+        """Start Ray or join it, in a thread: in the main one it would set a handler of SIGTERM of its own.
+
+        The thread stays, for what Ray starts ends with the thread that has started it.
+        """
+        logging.getLogger("ray._private.worker").setLevel(logging.ERROR)  # which it says
+        started: Future[None] = Future()
+
+        def hold() -> None:
+            try:
+                ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=self._dashboard)
+            except BaseException as error:
+                started.set_exception(error)
+            else:
+                started.set_result(None)
+                self._released.wait()
+
+        threading.Thread(target=hold, name="ray", daemon=True).start()
+        try:
+            started.result()
+        except Exception as error:  # Whatever it is: nothing has started that it could be told from.
+            hint = "set RAY_TMPDIR to a shorter folder" if "AF_UNIX" in str(error) else "see Ray's documentation"
+            raise UserError(f"Ray cannot be started or joined: {one_line(error)}; {hint}") from error
+        self._connected = True
 
     def __enter__(self) -> Self:
         return self
@@ -71,18 +89,50 @@ class Cluster:
     ) -> None:
         if self._connected:
             ray.shutdown()
+            self._released.set()
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Obey SIGINT and SIGTERM only after the block: in the middle of Ray's start they would be lost, or leave half of
+    it behind."""
+    if threading.current_thread() is not threading.main_thread():  # Nobody else is sent a signal.
+        yield
+        return
+    kept: list[int] = []
+
+    def keep(number: int, frame: FrameType | None) -> None:
+        kept.append(number)
+
+    handlers = {number: signal.signal(number, keep) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if kept:
+        signal.raise_signal(kept[0])
 
 
 def _check_address() -> None:
     """Whether somebody answers at the address that Ray is going to take; Ray itself tries for minutes.
 
     Raises:
-        UserError: nobody does.
+        UserError: nobody does, or it is none that a driver can join.
     """
     address, remedy = os.environ.get("RAY_ADDRESS", ""), "unset RAY_ADDRESS"
-    if not address:
-        file = Path(os.environ.get("RAY_TMPDIR", "/tmp")) / "ray" / "ray_current_cluster"  # written by `ray start`
+    if address.startswith(("http://", "https://", "ray://")):
+        raise UserError(
+            f"RAY_ADDRESS is {address}, which a driver cannot join: submit the command with ray job submit --address "
+            f"{address.replace('ray://', 'http://')}, or give the address HOST:6379 of a cluster that this machine is "
+            f"a node of, or {remedy}"
+        )
+    if address in ("", "auto"):
+        # As Ray has it: written there by `ray start`.
+        file = Path(os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or "/tmp") / "ray" / "ray_current_cluster"
         if not file.exists():
+            if address:
+                raise UserError(f"RAY_ADDRESS is auto, and no cluster was started here ({file}); start it, or {remedy}")
             return
         address, remedy = file.read_text().strip(), f"remove {file}"
     if match := re.search(r"([^/:]+):(\d+)$", address):
@@ -93,37 +143,3 @@ def _check_address() -> None:
                 f"no Ray cluster answers at {address} ({error}); start it, or {remedy} to have one started on this "
                 f"machine"
             ) from error
-
-
-def check_capacity(resources: Resources) -> Capacity:
-    """How many such trials the connected cluster runs at once.
-
-    Raises:
-        UserError: not one; Ray would wait for ever without a word.
-    """
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-    cpus, gpus = (sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU"))
-
-    def fits(node: dict[str, float]) -> int:
-        by_cpu = math.floor(node.get("CPU", 0.0) / resources.cpus_per_worker + 1e-9)
-        if not resources.gpus_per_worker:
-            return by_cpu
-        return min(by_cpu, _gpu_slots(node.get("GPU", 0.0), resources.gpus_per_worker))
-
-    slots = sum(map(fits, nodes))
-    if slots < resources.workers:
-        asked = f"{resources.cpus_per_worker} CPUs"
-        if resources.gpus_per_worker:
-            asked += f" and {resources.gpus_per_worker:g} GPUs"
-        raise UserError(
-            f"base.resources: a trial asks for {resources.workers} workers with {asked} each, and this cluster "
-            f"({len(nodes)} nodes, {cpus:g} CPUs, {gpus:g} GPUs) has room for {slots} of them; "
-            f"lower workers, cpus_per_worker or gpus_per_worker, or add nodes"
-        )
-    return Capacity(trials=slots // resources.workers, nodes=len(nodes), cpus=cpus, gpus=gpus)
-
-
-def _gpu_slots(gpus: float, per_worker: float) -> int:
-    if per_worker >= 1:
-        return math.floor(gpus / per_worker + 1e-9)
-    return math.floor(gpus) * math.floor(1 / per_worker + 1e-9)

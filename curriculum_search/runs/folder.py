@@ -6,6 +6,7 @@ runs/<identity>/experiment.json    the resolved config, and beside it the plug-i
                 samples.png        generated images at the end
                 result.json        written last: how it ended
                 error.txt          of a run that failed: where
+                data.json          of a run on its own: which images it was trained on
                 adopted            of a run that another study has trained: an empty file
 """
 
@@ -52,6 +53,11 @@ class RunFolder:
         return self.path / "error.txt"
 
     @property
+    def data(self) -> Path:
+        """Which images a run on its own was trained on."""
+        return self.path / "data.json"
+
+    @property
     def adopted(self) -> bool:
         """Whether another study has trained the run."""
         return self._adopted.exists()
@@ -82,6 +88,27 @@ class RunFolder:
         except (FileNotFoundError, ValueError):
             return {}
         return plain
+
+    def check_data(self, experiment: Experiment) -> str:
+        """What is wrong with the images of an experiment, if the run was trained on others; nothing is known of a run
+        that says nothing of them."""
+        images = experiment.data.load()
+        try:
+            known = json.loads(self.data.read_text())
+        except (FileNotFoundError, ValueError):
+            return ""
+        if known["fingerprint"] == images.fingerprint:
+            return ""
+        return (
+            f"the images are not those that the run in {self.path} was trained on ({known['summary']}; now "
+            f"{images.summary}); bring them back, or remove that folder to train the run again"
+        )
+
+    def write_data(self, experiment: Experiment) -> None:
+        """Write down which images a run is trained on."""
+        images = experiment.data.load()
+        with replacing(self.data) as partial:
+            partial.write_text(json.dumps({"fingerprint": images.fingerprint, "summary": images.summary}))
 
     def write_report(self, report: Report) -> None:
         """Add a report to the log."""

@@ -1,14 +1,17 @@
 """What is handed out and what comes back: a job is one training run, an outcome is how it ended."""
 
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import define_plugins, validated
+from curriculum_search.runs.capacity import Capacity
+from curriculum_search.runs.watch import ProcessId
 from curriculum_search.training import Report, StatusReport
 
 
@@ -23,6 +26,7 @@ class Job:
         cache_dir: where reference statistics are kept between runs.
         plugins: name to source text of the files that define kinds of the user's own.
         working_dir: the command's current folder, which relative paths in the experiment start at.
+        driver: the process that hands it out, whose death ends the run; None: nobody to be watched.
     """
 
     key: str
@@ -31,6 +35,7 @@ class Job:
     cache_dir: Path
     plugins: Mapping[str, str]
     working_dir: Path
+    driver: ProcessId | None = None
 
     def __repr__(self) -> str:
         return f"Job({self.key})"
@@ -53,12 +58,19 @@ class Status(Enum):
     STOPPED: the stopping rule ended it early.
     DIVERGED: a loss, weight or image was not finite.
     FAILED: an error that a restart did not mend.
+    LOST: its processes or nodes died time and again, which is not its fault; the next command goes on with it.
     """
 
     FINISHED = "finished"
     STOPPED = "stopped"
     DIVERGED = "diverged"
     FAILED = "failed"
+    LOST = "lost"
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether the run may come to another end when it is tried again."""
+        return self in (Status.FAILED, Status.LOST)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,20 +128,31 @@ class Exhausted(Enum):
     DONE = "done"
 
 
-class JobSource(Protocol):
+class JobSource(ABC):
     """Hands out jobs and hears how they go; every method is called in the driver, one call at a time."""
 
+    @abstractmethod
     def next(self) -> Job | Exhausted:
         """The next job to start, now that there is room for it."""
 
+    @abstractmethod
     def reported(self, job: Job, report: Report) -> bool:
         """Take what a run says at an evaluation; True stops the run."""
 
-    def progressed(self, job: Job, status: StatusReport) -> None:
-        """Take how a run is doing between two evaluations."""
-
+    @abstractmethod
     def ended(self, job: Job, outcome: Outcome) -> None:
         """Take how a run ended."""
 
-    def tick(self) -> None:
-        """Called now and then while jobs run, for showing progress."""
+    def progressed(self, job: Job, status: StatusReport) -> None:  # noqa: B027
+        """Take how a run is doing between two evaluations; by default nothing."""
+
+    def restarted(self, job: Job, reason: str) -> None:
+        """Take that a run has broken off and is started again; by default only said."""
+        self.noticed(f"{job.key} broke off and is started again: {reason}")
+
+    def noticed(self, line: str) -> None:
+        """Take what there is to say of the cluster; by default only said."""
+        print(line, flush=True)
+
+    def tick(self, capacity: Capacity) -> None:  # noqa: B027
+        """Called about once a second while jobs run, with what the cluster has room for now; by default nothing."""

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from curriculum_search.direction import Direction
+from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import LiveRun
@@ -37,6 +38,7 @@ class Progress:
         self.live = live
         self.total = 0  #: runs that the phase is expected to have; the phase keeps it up to date
         self.concurrency = 1
+        self.capacity: Capacity | None = None  #: what the cluster has room for now
         self.objective = objective
         self.direction = direction
         self.interval_seconds = interval_seconds
@@ -48,14 +50,18 @@ class Progress:
     def begin(self, concurrency: int) -> None:
         """The phase begins, with so many runs at once."""
         self.concurrency = concurrency
-        _print(f"{self.phase}: {self.total} runs, {concurrency} at a time")
+        self.say(f"{self.total} runs, {concurrency} at a time")
+
+    def say(self, line: str) -> None:
+        """Print a line under the phase's name."""
+        print(f"{self.phase}: {line}", file=sys.stdout, flush=True)
 
     def ended(self, name: str, result: RunResult) -> None:
         """A run has ended."""
         self.counts[result.status] += 1
         self._seconds.append(result.seconds)
         value = result.metrics.get(self.objective)
-        line = f"{self.phase}: {name} {result.status.value} at {result.images:,} images, {result.seconds:.0f} s"
+        line = f"{name} {result.status.value} at {result.images:,} images, {result.seconds:.0f} s"
         if value is not None:
             line += f", {self.objective} {value:.4g}"
         if result.status is Status.FINISHED and value is not None and self._is_best(value):
@@ -63,7 +69,12 @@ class Progress:
             line += " (best so far)"
         if result.reason:
             line += f": {result.reason}"
-        _print(line)
+        self.say(line)
+
+    @property
+    def failures(self) -> int:
+        """Runs that may come to another end when they are tried again."""
+        return sum(count for status, count in self.counts.items() if status.is_failure)
 
     def _is_best(self, value: float) -> bool:
         if self.direction is None:
@@ -80,12 +91,17 @@ class Progress:
         parts = [f"{done} of {self.total} runs done"]
         parts += [f"{self.counts[s]} {s.value}" for s in Status if s is not Status.FINISHED and self.counts[s]]
         running = [f"{run.name} {100 * run.share:.0f}%" for run in self.live.values()]
-        parts.append(f"{len(running)} running" + (f" ({', '.join(running[:4])})" if running else ""))
+        waiting = max(len(running) - self.capacity.trials, 0) if self.capacity else 0
+        named = f" ({', '.join(running[:4])})" if running else ""
+        parts.append(f"{len(running) - waiting} running{named}")
+        if waiting and self.capacity:
+            workers = f"{self.capacity.slots} of {self.capacity.workers * len(running)} workers"
+            parts.append(f"{waiting} waiting: the cluster has room for {workers}")
         if self.best:
             parts.append(f"best {self.best[0]:.4g} ({self.best[1]})")
         if (left := self.seconds_left()) is not None:
             parts.append(f"about {_duration(left)} left")
-        _print(f"{self.phase}: " + ", ".join(parts))
+        self.say(", ".join(parts))
 
     def seconds_left(self) -> float | None:
         """The expected time to the end of the phase, from the runs that have ended; None before the first."""
@@ -102,7 +118,3 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = seconds / 60
     return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"
-
-
-def _print(line: str) -> None:
-    print(line, file=sys.stdout, flush=True)

@@ -16,8 +16,13 @@ from curriculum_search.experiment import Experiment
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Job, Outcome, Status
 from curriculum_search.runs.result import Curve, RunResult
+from curriculum_search.runs.watch import STACKS
 from curriculum_search.tracking import Tracker
 from curriculum_search.training import Report, StatusReport
+
+#: A silence is worth a line when it is so many times the longest before it, and so many seconds at least: a little more
+#: than the worker's own, which has left its stacks by then (`watch`).
+_SILENT_FACTOR, _SILENT_SECONDS = 12.0, 150.0
 
 
 @dataclass(kw_only=True)
@@ -45,7 +50,7 @@ class RunRecord:
     @property
     def settled(self) -> bool:
         """Whether it has ended for good: a run that an error ended is tried again."""
-        return self.status not in (None, Status.FAILED)
+        return self.status is not None and not self.status.is_failure
 
 
 @dataclass(kw_only=True)
@@ -61,6 +66,10 @@ class LiveRun:
         images_before: images that it had seen then.
         first_report: when it reported first since then, and images seen; None before that.
         status_images: images at its last status.
+        heard: when it last said something, by the store's clock; or began.
+        longest: its longest silence so far, in seconds.
+        restarts: how often it has broken off and been started again.
+        called_silent: whether its present silence has been remarked on.
     """
 
     record: RunRecord
@@ -71,11 +80,21 @@ class LiveRun:
     images_before: int
     first_report: tuple[float, int] | None = None
     status_images: int = 0
+    heard: float
+    longest: float = 0.0
+    restarts: int = 0
+    called_silent: bool = False
 
     @property
     def images(self) -> int:
         """Images at its last evaluation."""
         return self.record.images
+
+    def hear(self, now: float) -> None:
+        """Take that it has said something."""
+        if self.first_report is not None:  # what comes before is starting up
+            self.longest = max(self.longest, now - self.heard)
+        self.heard, self.called_silent = now, False
 
     @property
     def share(self) -> float:
@@ -155,9 +174,9 @@ class RunStore:
         return self._curves[key]
 
     def forget_failure(self, key: str) -> None:
-        """Have another go, from its checkpoint, at a run that an error ended: that is not the fault of its config."""
+        """Have another go, from its checkpoint, at a run that has failed or was lost."""
         result = self.result(key)
-        if result is not None and result.status is Status.FAILED:
+        if result is not None and result.status.is_failure:
             self.folder(key).remove_result()
             del self._results[key]
             self.records[key].status = None
@@ -176,6 +195,7 @@ class RunStore:
             total_images=experiment.training.total_images,
             number=self.begun,
             began=self.clock(),
+            heard=self.clock(),
             images_before=record.images,
         )
         self.tracker.start_run(key, name=name, params=tracked_params(experiment), tags=tags)
@@ -191,6 +211,7 @@ class RunStore:
 
     def reported(self, key: str, report: Report) -> bool:
         """Write a report to the run's log and to MLflow; False if it had been reported before."""
+        self.live[key].hear(self.clock())
         if not self.curve(key).add(report):
             return False
         self.folder(key).write_report(report)
@@ -203,12 +224,34 @@ class RunStore:
     def progressed(self, key: str, status: StatusReport) -> None:
         """Write a status to the run's log and to MLflow, unless a run that was interrupted says it again."""
         curve = self.curve(key)
+        self.live[key].hear(self.clock())
         self.live[key].status_images = status.images
         if status.images > curve.status_images:
             curve.status_images = status.images
             self.folder(key).write_status(status)
             metrics = {f"status/{name}": float(value) for name, value in asdict(status).items() if name != "images"}
             self.tracker.log_metrics(key, status.images, metrics)
+
+    def restarted(self, key: str, reason: str) -> None:
+        """Take that a run has broken off and is started again."""
+        run = self.live[key]
+        run.restarts += 1
+        run.heard, run.called_silent = self.clock(), False
+        self.tracker.set_tags(key, {"restarts": str(run.restarts), "restarted_after": reason})
+
+    def silent(self) -> list[str]:
+        """What to say of each run that has said nothing for far longer than it, or any other, ever did; once."""
+        now, lines = self.clock(), []
+        usual = max((run.longest for run in self.live.values()), default=0.0)
+        for key, run in self.live.items():
+            silence = now - run.heard
+            if run.called_silent or silence < max(_SILENT_FACTOR * usual, _SILENT_SECONDS):
+                continue
+            run.called_silent = True
+            words = f"{run.name} has said nothing for {silence / 60:.0f} min, after {run.images:,} images"
+            stacks = self.folder(key).path / STACKS
+            lines.append(f"{words}; {stacks} has where it stands" if stacks.exists() else words)
+        return lines
 
     def ended(self, key: str, outcome: Outcome) -> RunResult:
         """Write how a run ended."""

@@ -12,8 +12,10 @@ from ray import tune
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.tune.integration.ray_train import TuneReportCallback
 
+from curriculum_search import distributed
 from curriculum_search.evaluation import Diverged
 from curriculum_search.runs.job import Job, RunError
+from curriculum_search.runs.watch import Watch, watching
 from curriculum_search.training import PlainSession, Report, StatusReport, default_device, train
 
 REPORT = "report"
@@ -50,7 +52,7 @@ def run_group_trial(config: dict[str, Any]) -> None:
             name=config["job"]["key"],
             storage_path=str(config["job"]["run_dir"] / "ray_train"),
             callbacks=[TuneReportCallback()],  # type: ignore[no-untyped-call, list-item]
-            failure_config=FailureConfig(max_failures=0),  # it is Tune that restarts a trial
+            failure_config=FailureConfig(max_failures=0),  # it is the driver that starts it again
         ),
     )
     trainer.fit()
@@ -64,19 +66,26 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
     """Train a job, given as `Job.encode` writes it, in this process."""
 
     class RaySession(PlainSession):
+        watch: Watch
+
         def report(self, report: Report) -> None:
             # As text: Tune would take a mapping apart, and copy it several times.
             send({"images": report.images, REPORT: report.to_json()})
+            self.watch.said()
 
         def status(self, status: StatusReport) -> None:
             send({"images": status.images, STATUS: status.to_json()})
+            self.watch.said()
 
     if fields["working_dir"].is_dir():  # Ray starts a worker elsewhere.
         os.chdir(fields["working_dir"])
     try:
         job = Job.decode(fields)
         job.run_dir.mkdir(parents=True, exist_ok=True)
-        train(job.experiment, RaySession(run_dir=job.run_dir, device=device), job.cache_dir)
+        session = RaySession(run_dir=job.run_dir, device=device)
+        limit = job.experiment.cadence.silence_minutes
+        with watching(job.run_dir, rank=distributed.rank(), driver=job.driver, limit_minutes=limit) as session.watch:
+            train(job.experiment, session, job.cache_dir)
     except Diverged as error:
         send({"images": 0, DIVERGED: str(error)})
     except Exception as error:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from curriculum_search.atomic import replacing
 from curriculum_search.loading import UserError
-from curriculum_search.runs.cluster import Capacity, Cluster
+from curriculum_search.runs.capacity import Capacity
+from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
-from curriculum_search.runs.job import Status
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
 from curriculum_search.search.budget import check_limits
@@ -72,10 +72,16 @@ def check_same_study(folder: Path, file: StudyFile) -> None:
     """Whether a study of this name, if there is one, is the same study.
 
     Raises:
-        UserError: its earlier trials had another base, space or objective.
+        UserError: its earlier trials had another base, space or objective, or other images.
     """
     known = folder / FINGERPRINT
-    if known.exists() and (changed := file.differences(known.read_text())):
+    changed = file.differences(known.read_text()) if known.exists() else []
+    if changed == ["data"]:
+        raise UserError(
+            f"{file.path}: base.data: the images are not those that the runs in {folder} were trained on; there are "
+            f"now {file.base.data.summary()}; bring them back, or give the study another name"
+        )
+    if changed:
         raise UserError(
             f"{file.path}: study.name: {file.study.name!r} has runs in {folder} with another {', '.join(changed)}; "
             f"give the changed study another name, or change it back"
@@ -170,8 +176,8 @@ def run_phase(phase: Phase, cluster: Cluster) -> None:
             run_jobs(
                 phase,
                 resources=ledger.design.experiment(phase.size).resources,
-                concurrency=concurrency,
+                limit=phase.file.study.max_concurrent_trials,
                 scratch=phase.store.root / "tune",
             )
-    if not phase.progress.counts[Status.FAILED]:  # A failed run is tried again by the next command.
+    if not phase.progress.failures:  # which the next command tries again
         ledger.close(phase.name)

@@ -211,7 +211,7 @@ class Ledger:
             # Its process had to be started for it, so it counts from its first report on, if that is not its last.
             first, images = run.first_report
             since, before = (first, images) if images < run.total_images else (since, before)
-        if status is not Status.FAILED and run.images > before:
+        if not status.is_failure and run.images > before:
             seconds, seen = self._spent.ended.get(self._own(size), (0.0, 0))
             self._spent.ended[self._own(size)] = (seconds + now - since, seen + run.images - before)
 

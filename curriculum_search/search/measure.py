@@ -12,11 +12,11 @@ from pathlib import Path
 from curriculum_search.experiment import Experiment, Training
 from curriculum_search.loading import UserError
 from curriculum_search.runs.executor import run_jobs
-from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
+from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
 from curriculum_search.search.arms import NO_CURRICULUM, baseline
 from curriculum_search.search.design import Size
 from curriculum_search.search.study import StudyFile
-from curriculum_search.training import Report, StatusReport
+from curriculum_search.training import Report
 
 _STEPS = 20  # between two evaluations
 _MOST_AT_ONCE = 8
@@ -66,7 +66,7 @@ def measure(file: StudyFile, size: Size, *, concurrency: int, root: Path, cache_
     experiment = file.experiment(baseline(NO_CURRICULUM, file.base), file.study.seed, small=size == "small")
     with _temporary(root) as folder:
         steps = _FewSteps(file, experiment, folder, cache_dir, min(concurrency, _MOST_AT_ONCE))
-        run_jobs(steps, resources=experiment.resources, concurrency=concurrency, scratch=folder / "tune")
+        run_jobs(steps, resources=experiment.resources, limit=concurrency, scratch=folder / "tune")
     return steps.measured()
 
 
@@ -87,7 +87,7 @@ class _Timed:
         return self.reports[i][1].metrics["train_seconds"] - earlier
 
 
-class _FewSteps:
+class _FewSteps(JobSource):
     """A source of jobs: runs of three evaluations, and, if starting was slow beside them, shorter ones after them."""
 
     def __init__(self, file: StudyFile, experiment: Experiment, folder: Path, cache_dir: Path, at_once: int) -> None:
@@ -131,16 +131,10 @@ class _FewSteps:
             timed.reports.append((time.monotonic(), report))
         return False
 
-    def progressed(self, job: Job, status: StatusReport) -> None:
-        """Nothing to learn from it."""
-
     def ended(self, job: Job, outcome: Outcome) -> None:
         self.running -= 1
         if outcome.status is not Status.FINISHED:
             self.problem = self.problem or f"{outcome.status.value}: {outcome.reason}"
-
-    def tick(self) -> None:
-        """Nothing to show."""
 
     def measured(self) -> Measured:
         """What the runs so far say.

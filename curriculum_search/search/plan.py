@@ -9,7 +9,8 @@ from rich import box
 from rich.table import Table
 
 from curriculum_search.cli import show
-from curriculum_search.runs.cluster import Capacity, Cluster
+from curriculum_search.runs.capacity import Capacity
+from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.workspace import make_tracker
 from curriculum_search.search.arms import Run
 from curriculum_search.search.budget import Limits, check_limits

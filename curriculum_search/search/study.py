@@ -235,14 +235,15 @@ class StudyFile:
         return self.run(Arm(name="space", role="searched", values=params), self.study.seed, small=True)
 
     def fingerprint(self) -> str:
-        """What must stay as it is when a study goes on, as JSON: base and proxy (but for their resources), space,
-        objectives and seeds."""
+        """What must stay as it is when a study goes on, as JSON: base and proxy (but for their resources), the images
+        that are there, space, objectives and seeds."""
         sizes = {"base": self.base.to_dict(), "study.proxy": self.small.to_dict()}
         for size in sizes.values():
             del size["resources"], size["cadence"], size["plugins"]
         return json.dumps(
             sizes
             | {
+                "data": [size.data.load().fingerprint for size in (self.base, self.small)],
                 "space": self.space.to_dict()["parameters"],
                 "study.objective": self.study.objective,
                 "study.secondary_objectives": self.study.secondary_objectives,
@@ -253,9 +254,12 @@ class StudyFile:
         )
 
     def differences(self, fingerprint: str) -> list[str]:
-        """The parts in which another fingerprint differs from this study's."""
+        """The parts in which another fingerprint differs from this study's.
+
+        Of the images nothing is known from a fingerprint of before they were part of it.
+        """
         mine, other = json.loads(self.fingerprint()), json.loads(fingerprint)
-        parts = [part for part in mine if mine[part] != other.get(part)]
+        parts = [part for part in mine if mine[part] != other.get(part) and (part != "data" or part in other)]
         return [part for part in parts if part != "study.proxy" or "base" not in parts]
 
     def write_resolved(self, folder: Path) -> Path:

@@ -14,9 +14,11 @@ from support.workplace import Workplace
 
 from curriculum_search.experiment import Experiment, Resources
 from curriculum_search.loading import UserError, validated
-from curriculum_search.runs.cluster import Capacity, check_capacity
-from curriculum_search.runs.executor import _failed, run_jobs
+from curriculum_search.runs import restarts
+from curriculum_search.runs.capacity import Capacity, check_capacity
+from curriculum_search.runs.executor import _broken, run_jobs
 from curriculum_search.runs.job import Job, Outcome, RunError, Status, one_line
+from curriculum_search.runs.restarts import Break
 from curriculum_search.training import PlainSession, Report, train
 
 #: A plug-in: an evaluator that raises an error of its own, which does not survive pickling, from another; or dies.
@@ -84,6 +86,9 @@ def ends(
 ) -> tuple[Jobs, dict[str, Job]]:
     """Jobs, each of which comes to another end, run in one go."""
     connect_two_cpus()
+    monkeypatch = pytest.MonkeyPatch()
+    monkeypatch.setattr(restarts, "_FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(restarts, "_MOST_DEATHS", 2)
     jobs = {
         "good": make_job("good"),
         "killed": make_job("killed", "base.training.total_images=640", "base.cadence.status_images=48"),
@@ -97,7 +102,8 @@ def ends(
         witness_log(jobs[name]).with_name(f"{name}.log{suffix}").touch()
     source = Jobs(list(jobs.values()), stop_at={"stopped": 160})
     scratch = jobs["good"].run_dir.parents[1] / "tune"
-    run_jobs(source, resources=Resources(), concurrency=2, scratch=scratch)
+    run_jobs(source, resources=Resources(), limit=2, scratch=scratch)
+    monkeypatch.undo()
     return source, jobs
 
 
@@ -167,21 +173,26 @@ def test_an_error_of_a_plugins_own_class_is_told_in_one_line_and_traced_to_its_f
 
 
 def test_a_job_whose_process_dies_each_time_is_told_so(ends: tuple[Jobs, dict[str, Job]]) -> None:
-    outcome = ends[0].outcomes["deadly"]
-    assert outcome.status is Status.FAILED
+    source, _ = ends
+    outcome = source.outcomes["deadly"]
+    assert outcome.status is Status.LOST
     assert outcome.reason.startswith("its process died: Worker unexpectedly exits")
+    assert len(source.restarts["deadly"]) == 2
     assert outcome.reason.endswith("It may have been out of memory.")
     assert "\n" not in outcome.reason
     assert "The actor died unexpectedly" in outcome.trace
 
 
-def test_of_several_workers_the_one_that_raised_is_told_not_the_one_that_went_down_with_it() -> None:
+def test_of_several_workers_the_one_that_raised_is_told_not_the_one_that_went_down_with_it(
+    make_job: Callable[..., Job],
+) -> None:
     raised = RunError("OSError: disk full", "Traceback ...")
     lost = WorkerHealthCheckFailedError("A worker health check failed.", ActorDiedError())
     group = WorkerGroupError("two workers failed", {0: lost, 1: raised})
     failure = RayTaskError("train", "Traceback of Ray", group).as_instanceof_cause()
     sent = ray.cloudpickle.loads(ray.cloudpickle.dumps(failure))
-    assert _failed(sent) == Outcome(status=Status.FAILED, reason="OSError: disk full", trace="Traceback ...")
+    outcome = Outcome(status=Status.FAILED, reason="OSError: disk full", trace="Traceback ...")
+    assert _broken(sent, make_job("group")) == (Break.ERROR, outcome)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +221,7 @@ def test_what_the_source_raises_ends_the_run_and_is_raised(make_job: Callable[..
 
     job = make_job("unheard")
     with pytest.raises(OSError, match="no space left on device"):
-        run_jobs(Failing([job]), resources=Resources(), concurrency=1, scratch=job.run_dir.parents[1] / "tune2")
+        run_jobs(Failing([job]), resources=Resources(), limit=1, scratch=job.run_dir.parents[1] / "tune2")
 
 
 def test_runs_that_are_under_way_when_the_source_raises_have_not_ended(
@@ -227,13 +238,13 @@ def test_runs_that_are_under_way_when_the_source_raises_have_not_ended(
 
     source = Failing([held, make_job("unwritten")])
     with pytest.raises(OSError, match="no space left on device"):
-        run_jobs(source, resources=Resources(), concurrency=2, scratch=held.run_dir.parents[1] / "tune3")
+        run_jobs(source, resources=Resources(), limit=2, scratch=held.run_dir.parents[1] / "tune3")
     hold.unlink()
     assert source.outcomes == {}
 
 
 def test_a_cluster_has_room_for_as_many_trials_as_fit_whole(two_cpus: None) -> None:
-    assert check_capacity(Resources()) == Capacity(trials=2, nodes=1, cpus=2.0, gpus=0.0)
+    assert check_capacity(Resources()) == Capacity(trials=2, slots=2, workers=1, nodes=1, cpus=2.0, gpus=0.0)
     assert check_capacity(Resources(cpus_per_worker=2)).trials == 1
     assert check_capacity(Resources(workers=2)).trials == 1
 
@@ -252,6 +263,6 @@ def test_a_trial_larger_than_the_cluster_is_refused_with_what_there_is(
     with pytest.raises(UserError) as caught:
         check_capacity(resources)
     assert str(caught.value) == (
-        f"base.resources: a trial asks for {asked}, and this cluster (1 nodes, 2 CPUs, 0 GPUs) has room for "
+        f"base.resources: a trial asks for {asked}, and this cluster (1 node, 2 CPUs, 0 GPUs) has room for "
         f"{slots} of them; lower workers, cpus_per_worker or gpus_per_worker, or add nodes"
     )

@@ -25,7 +25,7 @@ def make(total: int, live: dict[str, LiveRun] | None = None) -> Progress:
 
 def running(name: str, images: int) -> LiveRun:
     record = RunRecord(key=name, seed=0, gpus=0.0, adopted=False, images=images, status=None, seconds=0.0)
-    return LiveRun(record=record, name=name, total_images=1000, number=1, began=0.0, images_before=0)
+    return LiveRun(record=record, name=name, total_images=1000, number=1, began=0.0, heard=0.0, images_before=0)
 
 
 def result(

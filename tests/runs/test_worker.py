@@ -16,7 +16,7 @@ from support.workplace import Workplace, wait_for
 
 from curriculum_search.experiment import Experiment, Resources
 from curriculum_search.loading import validated
-from curriculum_search.runs.cluster import Capacity, check_capacity
+from curriculum_search.runs.capacity import Capacity, check_capacity
 from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.job import Outcome, Status
 from curriculum_search.runs.worker import REPORT, STATUS, run_trial
@@ -78,12 +78,12 @@ def trained(make_workplace: Callable[[], Workplace], two_nodes: None) -> tuple[J
     settings = ("base.resources.workers=2", "base.training.microbatch_size=4", "base.cadence.status_images=48")
     file = workplace.load(workplace.watched(), *settings)
     source = Jobs([base_job(workplace, file, key) for key in ("stopped", "whole")], stop_at={"stopped": 0})
-    run_jobs(source, resources=TWO, concurrency=1, scratch=workplace.folder / "tune")
+    run_jobs(source, resources=TWO, limit=None, scratch=workplace.folder / "tune")
     return source, workplace, file.base
 
 
 def test_two_nodes_have_room_for_one_trial_of_two_workers(two_nodes: None) -> None:
-    assert check_capacity(TWO) == Capacity(trials=1, nodes=2, cpus=2.0, gpus=0.0)
+    assert check_capacity(TWO) == Capacity(trials=1, slots=2, workers=2, nodes=2, cpus=2.0, gpus=0.0)
 
 
 def test_the_workers_are_on_different_nodes(trained: tuple[Jobs, Any, Experiment]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from support.workplace import Workplace
 
-from curriculum_search.runs.cluster import Capacity
+from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import RunResult
@@ -37,7 +37,9 @@ def one_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cluster with room for two runs, on which a full run of 320 images takes a second and starting one nothing."""
     measured = Measured(first_start=9.0, start=0.0, per_image=0.9 / 320, evaluation=0.0, final=0.1)
     monkeypatch.setattr(plan, "measure", lambda *_, **__: measured)
-    monkeypatch.setattr(plan, "find_capacity", lambda *_: (Capacity(trials=2, nodes=1, cpus=2, gpus=0), 2))
+    monkeypatch.setattr(
+        plan, "find_capacity", lambda *_: (Capacity(trials=2, slots=2, workers=1, nodes=1, cpus=2, gpus=0), 2)
+    )
 
 
 def test_a_plan_is_made_from_a_few_measured_steps_and_leaves_nothing(workplace: Workplace, two_cpus: None) -> None:

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from curriculum_search.experiment import Experiment
-from curriculum_search.runs.job import Exhausted, Job, Outcome
+from curriculum_search.runs.capacity import Capacity
+from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome
 from curriculum_search.search.study import StudyFile
 from curriculum_search.training import Report, StatusReport
 from support.workplace import Workplace
 
 
-class Jobs:
+class Jobs(JobSource):
     """A source of jobs that keeps what it is told, and stops a job at its first report at or after so many images.
 
     Args:
@@ -23,6 +24,8 @@ class Jobs:
         self.reports: dict[str, list[Report]] = {}
         self.statuses: dict[str, list[StatusReport]] = {}
         self.outcomes: dict[str, Outcome] = {}
+        self.restarts: dict[str, list[str]] = {}
+        self.lines: list[str] = []
         self.ticks = 0
 
     def next(self) -> Job | Exhausted:
@@ -38,7 +41,13 @@ class Jobs:
     def ended(self, job: Job, outcome: Outcome) -> None:
         self.outcomes[job.key] = outcome
 
-    def tick(self) -> None:
+    def restarted(self, job: Job, reason: str) -> None:
+        self.restarts.setdefault(job.key, []).append(reason)
+
+    def noticed(self, line: str) -> None:
+        self.lines.append(line)
+
+    def tick(self, capacity: Capacity) -> None:
         self.ticks += 1
 
 

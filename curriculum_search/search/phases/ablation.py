@@ -217,6 +217,10 @@ class AblationPhase(Phase):
     def settle(self, run: Run, result: RunResult) -> None:
         """Nothing waits for it."""
 
+    def ended_runs(self) -> list[tuple[Run, RunResult]]:
+        """Every run of this phase's own that has ended, with its result."""
+        return [(run, result) for run in self._wanted if (result := self.result(run)) is not None]
+
     def path(self) -> list[StepResult]:
         """What each step came to, beside the one before it."""
         ends = [self._ends(step) for step in self.steps]
@@ -238,7 +242,7 @@ class AblationPhase(Phase):
 
     def _is_missing(self, run: Run) -> bool:
         result = self.result(run)
-        return result is None or result.status is Status.FAILED
+        return result is None or result.status.is_failure
 
     def _ends(self, step: Step) -> list[float | None]:
         """The objective of each run that has ended; None where it did not see all its images."""

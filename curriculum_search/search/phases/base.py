@@ -1,10 +1,11 @@
 """What the phases of a study share: they hand out runs, keep to the budget, and show how it goes."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from curriculum_search.loading import UserError
-from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
+from curriculum_search.runs.capacity import Capacity
+from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome
 from curriculum_search.runs.progress import Progress
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
@@ -38,7 +39,7 @@ class Candidate:
         return self.run.arm
 
 
-class Phase(ABC):
+class Phase(JobSource):
     """A source of jobs.  Made, it only knows what there is; `resume` makes it ready to hand out what is left.
 
     Args:
@@ -109,6 +110,15 @@ class Phase(ABC):
         """Write the status down."""
         self.store.progressed(job.key, status)
 
+    def restarted(self, job: Job, reason: str) -> None:
+        """Say it, and count it in MLflow."""
+        self.store.restarted(job.key, reason)
+        self.progress.say(f"{self.store.live[job.key].name} broke off and is started again: {reason}")
+
+    def noticed(self, line: str) -> None:
+        """Say it."""
+        self.progress.say(line)
+
     def judge(self, run: Run, report: Report, *, fresh: bool) -> bool:
         """Whether a report ends the run early; `fresh` tells whether it is heard for the first time."""
         return False
@@ -125,7 +135,7 @@ class Phase(ABC):
         self.progress.ended(live.name, result)
         for run in (self._handed_out[job.key], *self._followers.pop(job.key, ())):
             self.settle(run, result)
-        failures = self.progress.counts[Status.FAILED]
+        failures = self.progress.failures
         if not self.has_worked and failures >= max(_MOST_FAILURES, self.progress.concurrency):
             raise UserError(
                 f"{self.file.path}: the first {failures} runs of the {self.name} all failed, the last of them with "
@@ -135,10 +145,15 @@ class Phase(ABC):
     @property
     def has_worked(self) -> bool:
         """Whether a run of this command has come to an end that is not a failure."""
-        return any(count for status, count in self.progress.counts.items() if status is not Status.FAILED)
+        return sum(self.progress.counts.values()) > self.progress.failures
 
-    def tick(self) -> None:
+    def tick(self, capacity: Capacity) -> None:
         """Show where the study is, and write down what it has cost."""
+        most = self.file.study.max_concurrent_trials
+        self.progress.capacity = capacity
+        self.progress.concurrency = max(min(capacity.trials, most or capacity.trials), 1)
+        for line in self.store.silent():
+            self.progress.say(line)
         self.ledger.tick()
         self.count()
         self.progress.show()

@@ -154,7 +154,7 @@ class ConfirmationPhase(Phase):
             name: {
                 seed: result.metrics[metric] if result.status is Status.FINISHED else float("nan")
                 for seed, result in self.results(name).items()
-                if result.status is not Status.FAILED
+                if not result.status.is_failure
             }
             for name in self.arms
         }
@@ -167,7 +167,7 @@ class ConfirmationPhase(Phase):
         if self.plan.max_seeds < (most := self.file.study.confirmation.max_seeds):
             words.append(f"The study's budget was enough for {self.plan.max_seeds} of {most} seeds.")
         for name in self.arms:
-            if failed := sum(result.status is Status.FAILED for result in self.results(name).values()):
+            if failed := sum(result.status.is_failure for result in self.results(name).values()):
                 runs = "A run" if failed == 1 else f"{failed} runs"
                 words.append(f"{runs} of {name} failed, and what needs them is missing; the same command tries again.")
         return words
@@ -221,7 +221,7 @@ class ConfirmationPhase(Phase):
             (name, seed)
             for name in self.arms
             for seed, result in self.results(name).items()
-            if result.status is Status.FAILED
+            if result.status.is_failure
         ]
         asked = allocate(
             self.plan,

@@ -93,6 +93,8 @@ class SearchPhase(Phase):
         As long as whatever is run fails, that is not told: the next command has another go.
         """
         ready = [(run.arm, run.trial)] if run.trial is not None else []
+        if result.status is Status.LOST:  # The next command goes on with the trial.
+            return
         if result.status is Status.FAILED and not self.has_worked:
             self._doubtful += ready
             return
@@ -158,6 +160,8 @@ class SearchPhase(Phase):
             return
         runs = self.runs_of(arm, number)
         results = [result for run in runs if (result := self.result(run)) is not None]
+        if any(result.status is Status.LOST for result in results):
+            return
         spoilt = next((result for result in results if result.status is not Status.FINISHED), None)
         if spoilt is not None:
             self._queue = [run for run in self._queue if run.trial != number]
@@ -170,7 +174,7 @@ class SearchPhase(Phase):
             values = self._values(runs, results)
             if values is not None:
                 self.searcher.tell_complete(number, values)
-            elif any(self.result(run) is None for run in self._ordinary):
+            elif any(result is None or result.status is Status.LOST for result in map(self.result, self._ordinary)):
                 self._waiting.append((arm, number))
             else:
                 self.searcher.tell_fail(number, f"{IMAGES_TO_BASELINE} has no value: {NO_CURRICULUM} did not finish")

@@ -57,6 +57,7 @@ class StudyResult:
         sentence: the verdict in words.
         best_path: the exported experiment.
         curriculum_path: the exported curriculum.
+        failures: what to say of the runs that failed or were lost; empty if there are none.
     """
 
     best: Experiment
@@ -66,6 +67,7 @@ class StudyResult:
     sentence: str
     best_path: Path
     curriculum_path: Path
+    failures: str
 
     def tracked_metrics(self, objective: str) -> dict[str, float]:
         """What stands for the study in MLflow's table."""
@@ -130,6 +132,8 @@ def publish(
     print(f"Curriculum:   {curriculum_path} (for other training code)")
     print(f"Figures:      {report}")
     print(f"MLflow:       {store.tracker.page()}", flush=True)
+    if failures := _failures(search, confirmation, ablation):
+        print(failures, flush=True)
     return StudyResult(
         best=run.experiment,
         arm=run.arm.name,
@@ -138,7 +142,24 @@ def publish(
         sentence=sentence,
         best_path=best_path,
         curriculum_path=curriculum_path,
+        failures=failures,
     )
+
+
+def _failures(search: SearchPhase, confirmation: ConfirmationPhase, ablation: AblationPhase) -> str:
+    """What to say of the runs that failed or were lost, each with its reason."""
+    runs = [(f"{run.arm.name}, seed {run.experiment.seed}", result) for run, result in search.ended_runs()]
+    runs += [(f"{a}, seed {s}", r) for a in confirmation.arms for s, r in confirmation.results(a).items()]
+    runs += [(f"{run.arm.name}, seed {run.experiment.seed}", result) for run, result in ablation.ended_runs()]
+    lines = []
+    for status, words in (
+        (Status.FAILED, "failed (trials of the search stay so; all else the same command tries again)"),
+        (Status.LOST, "lost, as processes or nodes died time and again: the same command goes on with them"),
+    ):
+        found = [f"  {name}: {result.reason}" for name, result in runs if result.status is status]
+        if found:
+            lines += [f"{len(found)} run{'s' * (len(found) != 1)} {words}", *found[:_LISTED]]
+    return "\n".join(lines)
 
 
 def _verdict(file: StudyFile, confirmation: ConfirmationPhase) -> Verdict | None:
