@@ -37,7 +37,6 @@ BATCH, STEPS = 50, 40  # of loops/common.py
 
 @pytest.fixture(autouse=True)
 def _a_script_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(HERE))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
@@ -46,7 +45,7 @@ def _a_script_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def loop(name: str) -> Any:
-    return importlib.import_module(f"loops.{name}")
+    return importlib.import_module(f"adapters.loops.{name}")
 
 
 def searched(process: Process, *, density: Density | None = None, **fields: Any) -> None:
@@ -204,6 +203,6 @@ def test_edm_s_snapshots_are_read_where_this_package_is_not(kept_in_the_loss: bo
         data = pickle.loads(snapshot.read_bytes())
         data["loss_fn"].curriculum = run.curriculum
         snapshot.write_bytes(pickle.dumps(data))
-    command = [sys.executable, "-c", READ_A_SNAPSHOT, str(HERE), str(snapshot)]
+    command = [sys.executable, "-c", READ_A_SNAPSHOT, str(HERE.parent), str(snapshot)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr) == (f"0.5 {250 if kept_in_the_loss else None}\n", "")

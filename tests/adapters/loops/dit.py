@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from loops.common import BATCH, Loader, Network, Run, mean_flat, square_error
+from adapters.loops.common import BATCH, Loader, Network, Run, mean_flat, square_error
 from torch import Tensor
 
 from curriculum_search.adapters import ScheduleSampler

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from loops.common import BATCH, STEPS, Loader, Network, Run
-from loops.edm_loss import EDMLoss
+from adapters.loops.common import BATCH, STEPS, Loader, Network, Run
+from adapters.loops.edm_loss import EDMLoss
 
 from curriculum_search.adapters import EDMSigmas
 

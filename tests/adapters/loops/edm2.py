@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from loops.common import BATCH, STEPS, Loader, Run
-from loops.edm import Recording
+from adapters.loops.common import BATCH, STEPS, Loader, Run
+from adapters.loops.edm import Recording
 from torch import Tensor
 
 from curriculum_search.adapters import EDMSigmas

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch as th
 import torch.distributed as dist
-from loops.common import BATCH, STEPS, Loader, Network, Run, mean_flat, square_error
+from adapters.loops.common import BATCH, STEPS, Loader, Network, Run, mean_flat, square_error
 from torch import Tensor
 
 from curriculum_search.adapters import ScheduleSampler

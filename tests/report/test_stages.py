@@ -1,4 +1,4 @@
-"""The figures of what was unlocked and of difficulty."""
+"""The figures of what was unlocked."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 
-from curriculum_search.report import StageHistory, difficulty, unlocked, unlocked_levels
+from curriculum_search.report import StageHistory, unlocked, unlocked_levels
 
 EASY = StageHistory(
     total_images=1000, edges=[0.0, 0.2, 0.6, 1.0], permutation=[2, 1, 0], switches=[(0, 1), (300, 2), (500, 3)]
@@ -67,19 +67,3 @@ def test_runs_that_never_began_are_left_out() -> None:
     failed = StageHistory(total_images=1000, edges=[0.0, 1.0], permutation=[0], switches=[])
     assert len(unlocked({"a": [failed], "b": [EASY, failed]}).axes[0].lines) == 1
     assert not unlocked_levels({"a": failed}).axes[0].collections
-
-
-def test_difficulty_shows_each_intervals_loss_and_each_study_over_q(tmp_path: Path) -> None:
-    figure = difficulty(
-        {"convergence": ([0.0, 0.5, 1.0], [1.6, 0.4]), "entropy": ([0.0, 0.25, 1.0], [3.4, 0.2])},
-        losses={(0.0, 0.5): [(0, 1.0), (100, 0.8)], (0.5, 1.0): [(0, 1.0), (100, 0.05)]},
-        title="digits",
-    )
-    left, right = figure.axes[:2]
-    assert [line.get_ydata().tolist() for line in left.lines] == [[1.0, 0.8], [1.0, 0.05]]
-    assert left.get_yscale() == "log"
-    steps = [patch.get_data() for patch in right.patches]
-    assert [list(values) for values, _, _ in steps] == [[1.6, 0.4], [3.4, 0.2]]
-    assert [list(edges) for _, edges, _ in steps] == [[0.0, 0.5, 1.0], [0.0, 0.25, 1.0]]
-    figure.savefig(tmp_path / "figure.png")
-    assert (tmp_path / "figure.png").stat().st_size > 10_000
