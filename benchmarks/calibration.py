@@ -152,13 +152,15 @@ FOUND = {
 def simulate(job: tuple[World, int, int]) -> np.ndarray:
     world, studies, seed = job
     rng = np.random.default_rng(seed)
-    return np.array([world.study(rng) for _ in range(studies)], dtype=float).mean(axis=0)
+    return np.asarray(np.array([world.study(rng) for _ in range(studies)], dtype=float).mean(axis=0))
 
 
 def run(pool: ProcessPoolExecutor, world: World, studies: int) -> np.ndarray:
     """Means over `studies` studies of what `World.study` returns."""
     parts = 8
-    return np.mean([*pool.map(simulate, [(world, studies // parts, seed) for seed in range(parts)])], axis=0)
+    return np.asarray(
+        np.mean([*pool.map(simulate, [(world, studies // parts, seed) for seed in range(parts)])], axis=0)
+    )
 
 
 def main() -> None:
