@@ -48,6 +48,9 @@ class LossAwareSampler(ABC):
     @abstractmethod
     def update_with_all_losses(self, ts: list[int], losses: list[float]) -> None: ...
 
+    @abstractmethod
+    def update_with_local_losses(self, local_ts: torch.Tensor, local_losses: torch.Tensor) -> None: ...
+
 
 def published_loop(schedule_sampler: Any, steps: int, loss: Callable[[torch.Tensor], torch.Tensor]) -> None:
     """The parts of guided-diffusion's TrainLoop.forward_backward that touch its schedule sampler."""

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 import scipy.stats
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from curriculum_search.adapters import CurriculumAdapter, ScheduleSampler
 from curriculum_search.curriculum import Curriculum, Linear, Plateau, Reason, UniformPartition
@@ -172,14 +173,15 @@ def test_any_codebase_gets_levels_as_it_counts_them(name: str) -> None:
     curriculum = draws[0][0]
     assert curriculum.total_images == curriculum.images_seen == STEPS * BATCH
     levels = torch.stack([level for _, level in draws])
-    to_axis = {
+    axes: dict[str, Callable[[Tensor], Tensor]] = {
         "repa": lambda t: t,  # the share of noise
         "lightning_dit": lambda t: torch.logit(1 - t),  # data at 1
         "flow_matching": lambda t: torch.logit(1 - t),  # the logit of the share of noise is ln sigma
         "k_diffusion": torch.log,
-    }[name]
-    noise = to_axis(levels)
-    threshold = to_axis({"repa": 0.75, "k_diffusion": EDM().level(torch.tensor(0.75))}.get(name, 0.25) * torch.ones(()))
+    }
+    edges = {"repa": torch.tensor(0.75), "k_diffusion": EDM().level(torch.tensor(0.75))}
+    noise = axes[name](levels)
+    threshold = axes[name](edges.get(name, torch.tensor(0.25)))
     assert noise[:5].min() >= threshold - 1e-5
     assert scipy.stats.kstest(noise[20:].flatten().numpy(), ordinary.cdf).pvalue > 1e-3
 

@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import numpy as np
+from matplotlib.patches import StepPatch
+
 from curriculum_search.report import difficulty
 
 
@@ -12,9 +15,9 @@ def test_difficulty_shows_each_intervals_loss_and_each_study_over_q(tmp_path: Pa
         title="digits",
     )
     left, right = figure.axes[:2]
-    assert [line.get_ydata().tolist() for line in left.lines] == [[1.0, 0.8], [1.0, 0.05]]
+    assert [np.asarray(line.get_ydata()).tolist() for line in left.lines] == [[1.0, 0.8], [1.0, 0.05]]
     assert left.get_yscale() == "log"
-    steps = [patch.get_data() for patch in right.patches]
+    steps = [patch.get_data() for patch in right.patches if isinstance(patch, StepPatch)]
     assert [list(values) for values, _, _ in steps] == [[1.6, 0.4], [3.4, 0.2]]
     assert [list(edges) for _, edges, _ in steps] == [[0.0, 0.5, 1.0], [0.0, 0.25, 1.0]]
     figure.savefig(tmp_path / "figure.png")

@@ -19,13 +19,15 @@ NONE = StageHistory(total_images=1000, edges=[0.0, 1.0], permutation=[0], switch
 def test_the_share_of_unlocked_clusters_steps_up_at_every_switch() -> None:
     figure = unlocked({"none": [NONE], "easy": [EASY, STOPPED]}, baseline="none")
     (axes,) = figure.axes
-    none, easy, stopped, cross = (line.get_xydata().tolist() for line in axes.lines)
+    none, easy, stopped, cross = (np.asarray(line.get_xydata()).tolist() for line in axes.lines)
     assert none == [[0, 100], [1000, 100]]
     assert easy == [[0, pytest.approx(100 / 3)], [300, pytest.approx(200 / 3)], [500, 100], [1000, 100]]
     assert stopped == [[0, 50], [400, 50]]
     assert cross == [[400, 50]]
     assert {line.get_drawstyle() for line in axes.lines[:3]} == {"steps-post"}
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["none", "easy (2)"]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["none", "easy (2)"]
 
 
 @pytest.mark.parametrize("num_arms", [2, 3, 5])
@@ -33,10 +35,12 @@ def test_arms_that_lie_on_each_other_can_all_be_seen(num_arms: int) -> None:
     figure = unlocked({f"arm {i}": [EASY] for i in range(num_arms)})
     (axes,) = figure.axes
     wanted = [to_rgba(line.get_color()) for line in axes.lines]
-    axes.get_legend().remove()
+    legend = axes.get_legend()
+    assert legend is not None
+    legend.remove()
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba()).reshape(-1, 4) / 255
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba()).reshape(-1, 4) / 255  # type: ignore[no-untyped-call]
     seen = [int((np.abs(pixels - colour).max(axis=1) < 0.02).sum()) for colour in wanted]
     assert min(seen) > 0.5 * max(seen) > 0
 

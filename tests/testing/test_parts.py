@@ -23,7 +23,8 @@ from curriculum_search.testing import check_accumulation, check_order, check_pac
 
 
 def partition(edges: Callable[..., np.ndarray]) -> Partition:
-    return member(Partition, edges=lambda self, process, density, num_clusters: edges(num_clusters))
+    made: Partition = member(Partition, edges=lambda self, process, density, num_clusters: edges(num_clusters))
+    return made
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def stage_after(seen: Observation, stage: int) -> Decision:
             "from stage 1 to 2 for reason None",
         ),
         (lambda seen: stage_after(seen, seen.num_stages + 1), r"from stage \d+ of \d+ to"),
-        (lambda seen: Decision(seen.stage, memory={"at": np.float32(0.1)}), "not JSON serializable|cannot save"),
+        (lambda seen: Decision(seen.stage, memory={"at": np.float32(0.1)}), "not JSON serializable|cannot save"),  # type: ignore[dict-item]
     ],
 )
 def test_wrong_decisions_are_found(decide: Callable[[Observation], Decision], message: str) -> None:

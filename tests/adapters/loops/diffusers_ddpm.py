@@ -38,7 +38,7 @@ def train(*, stop: int, resume: bool) -> Run:
         curriculum.observe(losses)
         loss = (losses * curriculum.importance).mean()
         # [/README]
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         run.record(timesteps, loss, losses)

@@ -59,7 +59,7 @@ def train(*, stop: int, resume: bool) -> Run:
         loss = loss * curriculum.importance.to(loss.device)
         # [/README]
         loss = loss.mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         run.record(sigmas, loss, losses)

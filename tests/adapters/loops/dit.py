@@ -51,7 +51,7 @@ def train(*, stop: int, resume: bool) -> Run:
         loss = (loss_dict["loss"] * weights).mean()
         # [/README]
         opt.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         opt.step()
         run.record(t, loss, loss_dict["loss"])
         train_steps += 1
