@@ -38,3 +38,18 @@ def test_levels_of_another_process_are_an_error(
 def test_timesteps_have_adapters_of_their_own(curriculum_file: Write) -> None:
     with pytest.raises(ValueError, match="Levels is for continuous levels; for the timesteps of ddpm there is"):
         Levels(curriculum_file(DDPM()), "ddpm", total_images=4000)
+
+
+@pytest.mark.parametrize("process", [Flow(), EDM()])
+def test_levels_are_the_processs_own_unless_a_codebase_has_a_convention(
+    process: EDM | Flow, curriculum_file: Write
+) -> None:
+    path, kind = curriculum_file(process), process.kind
+    levels = []
+    for convention in (None, lambda q: q, lambda q: 1000 * (1 - q)):
+        torch.manual_seed(0)
+        levels.append(Levels(path, kind, level=convention, total_images=4000).levels(50, "cpu"))
+    own, q, reversed_thousandths = levels
+    assert q.min() >= 0.75  # the noisiest quarter is unlocked
+    assert torch.equal(own, process.level(q))
+    assert torch.equal(reversed_thousandths, 1000 * (1 - q))

@@ -11,8 +11,9 @@ import torch
 from support.curricula import Write
 
 from curriculum_search.adapters import DiffusersTimesteps, ScheduleSampler
-from curriculum_search.curriculum import Curriculum, CurriculumFile, LogSnrPartition
-from curriculum_search.diffusion import DDPM, Beta
+from curriculum_search.adapters._timesteps import on_grid
+from curriculum_search.curriculum import Curriculum, CurriculumFile, LogSnrPartition, UniformPartition
+from curriculum_search.diffusion import DDPM, Beta, Uniform
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images of total_images have been drawn")
 
@@ -71,3 +72,10 @@ def test_a_schedule_that_is_not_the_curriculums_is_said(num_timesteps: int, curr
 def test_what_has_no_number_of_timesteps_is_an_error_that_says_where_it_is_looked_for(curriculum_file: Write) -> None:
     with pytest.raises(ValueError, match=r"what has it as config\.num_train_timesteps, is needed; object has none"):
         DiffusersTimesteps(curriculum_file(DDPM()), object(), total_images=4000)
+
+
+def test_edges_on_a_grid_are_rounded_to_the_border_next_to_them() -> None:
+    file = Curriculum(num_clusters=4, partition=UniformPartition()).resolve(DDPM(), Uniform(), 4000, 100)
+    assert on_grid(np.array([0.0, 2.4, 4.6, 7.0, 10.0]), 10, file) == (0.0, 0.2, 0.5, 0.7, 1.0)
+    with pytest.raises(ValueError, match=r"cluster of q from 0\.25 to 0\.5 \(2 of its 4 clusters have none\)"):
+        on_grid(np.array([0.0, 2.4, 2.1, 9.6, 10.0]), 10, file)

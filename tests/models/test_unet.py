@@ -99,7 +99,3 @@ def test_impossible_fields_are_refused_by_name(fields: dict[str, Any], field: st
 def test_a_resolution_that_cannot_be_halved_often_enough_is_refused() -> None:
     with pytest.raises(ValueError, match="block_channels with 4 levels needs a resolution divisible by 8, not 12"):
         UNet().build(channels=1, out_channels=1, resolution=12, num_classes=0)
-
-
-def test_every_kind_is_registered() -> None:
-    assert set(Model.kinds()) == {"dit", "unet"}

@@ -22,3 +22,11 @@ def test_difficulty_shows_each_intervals_loss_and_each_study_over_q(tmp_path: Pa
     assert [list(edges) for _, edges, _ in steps] == [[0.0, 0.5, 1.0], [0.0, 0.25, 1.0]]
     figure.savefig(tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+def test_before_anything_was_measured_there_is_a_figure_without_lines(tmp_path: Path) -> None:
+    figure = difficulty({}, losses={})
+    left, right = figure.axes[:2]
+    assert not left.lines
+    assert not right.patches
+    figure.savefig(tmp_path / "figure.png")
