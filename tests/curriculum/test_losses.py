@@ -88,6 +88,26 @@ def test_a_trace_saved_in_the_middle_of_a_window_or_a_step_goes_on_as_if_never_s
     assert [step(resumed, n) for n in range(stop, 20)] == [step(whole, n) for n in range(stop, 20)]
 
 
+def restored(trace: LossTrace, window_steps: int) -> LossTrace:
+    again = LossTrace(window_steps)
+    again.load_state_dict(json.loads(json.dumps(trace.state_dict())))
+    return again
+
+
+def test_silence_before_a_state_was_saved_counts_after_it_is_restored() -> None:
+    trace = LossTrace(window_steps=3)
+    trace.end_step(10)
+    trace.end_step(20)
+    with pytest.raises(ValueError, match="none of the last 3 steps had one"):
+        restored(trace, 3).end_step(30)
+
+
+def test_a_loss_of_the_step_in_which_a_state_was_saved_is_heard_when_the_step_ends() -> None:
+    trace = LossTrace(window_steps=1)
+    add(trace, 7.0)
+    assert restored(trace, 1).end_step(10) == ((10, 7.0),)
+
+
 def history(window_steps: int = 1) -> LossHistory:
     return LossHistory(num_bins=2, length=3, window_steps=window_steps)
 
