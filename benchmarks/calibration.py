@@ -165,7 +165,7 @@ def run(pool: ProcessPoolExecutor, world: World, studies: int) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument("--studies", type=int, default=2000, help="for each line, at least 32")
     studies = parser.parse_args().studies
     start = time.perf_counter()
     with ProcessPoolExecutor(os.cpu_count()) as pool:
