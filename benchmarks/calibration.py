@@ -152,18 +152,20 @@ FOUND = {
 def simulate(job: tuple[World, int, int]) -> np.ndarray:
     world, studies, seed = job
     rng = np.random.default_rng(seed)
-    return np.array([world.study(rng) for _ in range(studies)], dtype=float).mean(axis=0)
+    return np.asarray(np.array([world.study(rng) for _ in range(studies)], dtype=float).mean(axis=0))
 
 
 def run(pool: ProcessPoolExecutor, world: World, studies: int) -> np.ndarray:
     """Means over `studies` studies of what `World.study` returns."""
     parts = 8
-    return np.mean([*pool.map(simulate, [(world, studies // parts, seed) for seed in range(parts)])], axis=0)
+    return np.asarray(
+        np.mean([*pool.map(simulate, [(world, studies // parts, seed) for seed in range(parts)])], axis=0)
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument("--studies", type=int, default=2000, help="for each line, at least 32")
     studies = parser.parse_args().studies
     start = time.perf_counter()
     with ProcessPoolExecutor(os.cpu_count()) as pool:

@@ -41,7 +41,8 @@ def study(job: tuple[int, float, int, bool]) -> tuple[bool, bool]:
         return 9 + curvature * (setting - 0.6) ** 2 + rng.standard_normal(runs)
 
     tries: Counter[str] = Counter()
-    ordinary, curricula = [(float(end(BASE, 1)[0]), BASE)], []
+    ordinary = [(float(end(BASE, 1)[0]), BASE)]
+    curricula: list[tuple[float, float]] = []
     for _ in range(trials):
         owed = tries[REFERENCE] < max(tries[order] for order in ORDERS)
         order = REFERENCE if owed else str(rng.choice([REFERENCE, *ORDERS]))

@@ -118,7 +118,7 @@ def main() -> None:
     known = {_key(run): run for run in Table.read(arguments.table).runs} if arguments.table.exists() else {}
 
     def path(number: int, divisor: int, seed: int) -> Path:
-        return arguments.work / f"{number:04d}-{divisor}-{seed}.json"
+        return Path(arguments.work) / f"{number:04d}-{divisor}-{seed}.json"
 
     def result(number: int, divisor: int, seed: int) -> Run | None:
         if (found := known.get((json.dumps(params[number], sort_keys=True), total // divisor, seed))) is not None:

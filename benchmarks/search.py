@@ -24,11 +24,12 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -93,17 +94,17 @@ class OptunaTPE:
             return trial.suggest_int(path, values[0], values[-1])
         return trial.suggest_float(path, values[0], values[-1], log=values[-1] >= 9 * values[0])
 
-    def _unlike(self, wanted: dict[str, object], config: object) -> float:
+    def _unlike(self, wanted: Mapping[str, Any], config: Mapping[str, Any]) -> float:
         total = 0.0
-        for path in set(wanted) | set(config):  # type: ignore[call-overload]
-            a, b = wanted.get(path), config.get(path)  # type: ignore[attr-defined]
+        for path in {*wanted, *config}:
+            a, b = wanted.get(path), config.get(path)
             low, high = self.ranges[path][0], self.ranges[path][-1]
             if isinstance(a, str) or isinstance(b, str) or a is None or b is None:
                 total += a != b
             elif high >= 9 * low:
-                total += abs(math.log(a / b) / math.log(high / low))  # type: ignore[operator]
+                total += abs(math.log(a / b) / math.log(high / low))
             else:
-                total += abs((a - b) / (high - low))  # type: ignore[operator]
+                total += abs((a - b) / (high - low))
         return total
 
 

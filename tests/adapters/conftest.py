@@ -1,9 +1,9 @@
 """A curriculum.json file per process, as a user has one."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.curricula import Write
 
 from curriculum_search.curriculum import Curriculum, Linear, UniformPartition
 from curriculum_search.diffusion import Density, Process, Uniform
@@ -12,7 +12,7 @@ TOTAL_IMAGES = 4000
 
 
 @pytest.fixture
-def curriculum_file(tmp_path: Path) -> Callable[..., str]:
+def curriculum_file(tmp_path: Path) -> Write:
     """Write the file of a curriculum of four clusters, easy to hard over the first half of 4,000 images."""
 
     def write(process: Process, *, density: Density | None = None, curriculum: Curriculum | None = None) -> str:

@@ -1,20 +1,17 @@
-import types
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
-import scipy.stats
 import torch
+from support.curricula import Write
 
 from curriculum_search.adapters import ScheduleSampler
-from curriculum_search.curriculum import Curriculum, CurriculumFile, LogSnrPartition, Plateau, Reason
+from curriculum_search.curriculum import Curriculum, Plateau, Reason
 from curriculum_search.diffusion import DDPM, EDM, Beta, LossSecondMoment
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images of total_images have been drawn")
-Write = Callable[..., str]
 
 
 def test_timesteps_are_those_of_the_stage_and_in_the_end_those_of_ordinary_training(curriculum_file: Write) -> None:
@@ -50,6 +47,9 @@ def test_weights_are_the_probabilities_of_the_timesteps(curriculum_file: Write) 
 class LossAwareSampler(ABC):
     @abstractmethod
     def update_with_all_losses(self, ts: list[int], losses: list[float]) -> None: ...
+
+    @abstractmethod
+    def update_with_local_losses(self, local_ts: torch.Tensor, local_losses: torch.Tensor) -> None: ...
 
 
 def published_loop(schedule_sampler: Any, steps: int, loss: Callable[[torch.Tensor], torch.Tensor]) -> None:
@@ -99,54 +99,3 @@ def test_losses_shape_the_loss_second_moment_as_published(curriculum_file: Write
 def test_a_curriculum_over_sigmas_is_an_error(curriculum_file: Write) -> None:
     with pytest.raises(ValueError, match="ScheduleSampler needs a curriculum over the levels of ddpm, not edm"):
         ScheduleSampler(curriculum_file(EDM()), 1000, total_images=4000)
-
-
-@pytest.mark.parametrize("num_timesteps", [4000, 1500, 999, 250, 40])
-def test_a_training_with_another_number_of_timesteps_draws_the_same_shares_of_them(
-    num_timesteps: int, curriculum_file: Write
-) -> None:
-    torch.manual_seed(0)
-    diffusion = types.SimpleNamespace(num_timesteps=num_timesteps)
-    sampler = ScheduleSampler(curriculum_file(DDPM(num_timesteps=1000)), diffusion, total_images=800_000)
-    for stage, share in enumerate((0.75, 0.5, 0.25, 0.0), start=1):
-        lowest = round(share * num_timesteps)
-        timesteps, _ = sampler.sample(100_001, "cpu")
-        assert sampler.stage == stage
-        counts = np.bincount(timesteps.numpy(), minlength=num_timesteps)
-        assert (len(counts), counts[:lowest].sum()) == (num_timesteps, 0)
-        unlocked = num_timesteps - lowest
-        assert scipy.stats.chisquare(counts[lowest:]).pvalue > 1e-3
-        np.testing.assert_allclose(sampler.weights()[lowest:], 1 / unlocked, rtol=1e-9)
-
-
-def test_with_the_same_number_of_timesteps_the_curriculum_is_the_files_own_to_the_last_digit(
-    curriculum_file: Write,
-) -> None:
-    path = curriculum_file(DDPM(), density=Beta(a=2.0, b=3.0), curriculum=Curriculum(num_clusters=20))
-    sampler = ScheduleSampler(path, 1000, total_images=4000)
-    theirs = CurriculumFile.load(path).sampler("cpu")
-    assert sampler.state_dict()["sampler"]["edges"] == theirs.edges.tolist()
-    np.testing.assert_array_equal(sampler.weights(), np.diff(theirs.stage_density.cdf_at(np.arange(1001) / 1000)))
-
-
-def test_clusters_between_which_a_training_has_no_timestep_are_an_error(curriculum_file: Write) -> None:
-    narrow = curriculum_file(DDPM(), curriculum=Curriculum(num_clusters=20, partition=LogSnrPartition()))
-    message = r"this training has 30 timesteps, and none of them in the curriculum's cluster of q from 0 to 0\.015 "
-    with pytest.raises(ValueError, match=message + r"\(1 of its 20 clusters have none\).* process\.num_timesteps=30"):
-        ScheduleSampler(narrow, 30, total_images=4000)
-
-
-@pytest.mark.parametrize("num_timesteps", [500, 1000, 4000])
-def test_a_schedule_that_is_not_the_curriculums_is_said(num_timesteps: int, curriculum_file: Write) -> None:
-    path = curriculum_file(DDPM(schedule="cosine"))
-
-    def make(schedule: Literal["linear", "cosine"]) -> None:
-        alphas_cumprod = DDPM(schedule=schedule, num_timesteps=num_timesteps).alphas_cumprod().astype(np.float32)
-        diffusion = types.SimpleNamespace(num_timesteps=num_timesteps, alphas_cumprod=alphas_cumprod)
-        ScheduleSampler(path, diffusion, total_images=4000)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        make("cosine")
-    with pytest.warns(UserWarning, match=r"noise schedule is not the one that the curriculum was made for \(cosine\)"):
-        make("linear")

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 import scipy.stats
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from curriculum_search.adapters import CurriculumAdapter, ScheduleSampler
 from curriculum_search.curriculum import Curriculum, Linear, Plateau, Reason, UniformPartition
@@ -37,7 +38,6 @@ BATCH, STEPS = 50, 40  # of loops/common.py
 
 @pytest.fixture(autouse=True)
 def _a_script_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.syspath_prepend(str(HERE))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1)
@@ -46,7 +46,7 @@ def _a_script_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def loop(name: str) -> Any:
-    return importlib.import_module(f"loops.{name}")
+    return importlib.import_module(f"adapters.loops.{name}")
 
 
 def searched(process: Process, *, density: Density | None = None, **fields: Any) -> None:
@@ -173,14 +173,15 @@ def test_any_codebase_gets_levels_as_it_counts_them(name: str) -> None:
     curriculum = draws[0][0]
     assert curriculum.total_images == curriculum.images_seen == STEPS * BATCH
     levels = torch.stack([level for _, level in draws])
-    to_axis = {
+    axes: dict[str, Callable[[Tensor], Tensor]] = {
         "repa": lambda t: t,  # the share of noise
         "lightning_dit": lambda t: torch.logit(1 - t),  # data at 1
         "flow_matching": lambda t: torch.logit(1 - t),  # the logit of the share of noise is ln sigma
         "k_diffusion": torch.log,
-    }[name]
-    noise = to_axis(levels)
-    threshold = to_axis({"repa": 0.75, "k_diffusion": EDM().level(torch.tensor(0.75))}.get(name, 0.25) * torch.ones(()))
+    }
+    edges = {"repa": torch.tensor(0.75), "k_diffusion": EDM().level(torch.tensor(0.75))}
+    noise = axes[name](levels)
+    threshold = axes[name](edges.get(name, torch.tensor(0.25)))
     assert noise[:5].min() >= threshold - 1e-5
     assert scipy.stats.kstest(noise[20:].flatten().numpy(), ordinary.cdf).pvalue > 1e-3
 
@@ -204,6 +205,6 @@ def test_edm_s_snapshots_are_read_where_this_package_is_not(kept_in_the_loss: bo
         data = pickle.loads(snapshot.read_bytes())
         data["loss_fn"].curriculum = run.curriculum
         snapshot.write_bytes(pickle.dumps(data))
-    command = [sys.executable, "-c", READ_A_SNAPSHOT, str(HERE), str(snapshot)]
+    command = [sys.executable, "-c", READ_A_SNAPSHOT, str(HERE.parent), str(snapshot)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.stdout, done.stderr) == (f"0.5 {250 if kept_in_the_loss else None}\n", "")

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -89,7 +90,7 @@ def test_of_a_single_cluster_at_a_time_the_density_in_the_union_makes_no_differe
     union_density=st.sampled_from(["base", "equal"]),
     pacing=st.sampled_from([Pacing.from_dict({"kind": kind}) for kind in sorted(Pacing.kinds())]),
 )
-def test_the_canonical_form_of_a_canonical_form_is_itself(**fields: object) -> None:
+def test_the_canonical_form_of_a_canonical_form_is_itself(**fields: Any) -> None:
     canonical = Curriculum(**fields).canonical()
     assert canonical.canonical() == canonical
 
@@ -101,7 +102,7 @@ def test_the_canonical_form_of_a_canonical_form_is_itself(**fields: object) -> N
         ({"union_density": "even"}, "union_density must be one of base, equal, not 'even'"),
     ],
 )
-def test_values_without_meaning_are_errors_that_say_what_is_allowed(fields: dict[str, object], message: str) -> None:
+def test_values_without_meaning_are_errors_that_say_what_is_allowed(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Curriculum(**fields)
 

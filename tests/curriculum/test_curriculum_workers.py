@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from curriculum_search.adapters import ScheduleSampler
 from curriculum_search.curriculum import Curriculum, CurriculumSampler, Plateau
@@ -78,7 +78,7 @@ def test_two_workers_decide_alike_and_as_one_with_all_the_losses(tmp_path: Path)
     total, batch = STEPS * LOCAL_BATCH * WORKERS, LOCAL_BATCH * WORKERS
     make("raw").resolve(DDPM(), Uniform(), total, batch).save(tmp_path / "curriculum.json")
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    mp.spawn(worker, args=(str(tmp_path),), nprocs=WORKERS)
+    spawn(worker, args=(str(tmp_path),), nprocs=WORKERS)  # type: ignore[no-untyped-call]
     first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(WORKERS))
     # Compared as text, because a loss that an adaptive density has not seen yet is NaN and equals nothing.
     assert json.dumps(first) == json.dumps(second)

@@ -1,6 +1,6 @@
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -25,8 +25,8 @@ from curriculum_search.testing import check_pacing
 
 # (pacing, share of the budget spent, fraction unlocked), worked out by hand from the published formulas:
 # Wu, Dyer & Neyshabur 2021, table 2, with a = 1/2 and b = 1/5; Hacohen & Weinshall 2019, section 3.
-WU = {"end_share": 0.5, "start_unlocked": 0.2}
-PUBLISHED = [
+WU: dict[str, Any] = {"end_share": 0.5, "start_unlocked": 0.2}
+PUBLISHED: list[tuple[FixedPacing, float, float]] = [
     (Linear(**WU), 0.0, 0.2),
     (Linear(**WU), 0.25, 0.6),
     (Linear(**WU), 0.75, 1.0),

@@ -1,4 +1,5 @@
 import itertools
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -16,8 +17,10 @@ from curriculum_search.curriculum.partition import k_medians
 from curriculum_search.diffusion import DDPM, EDM, Beta, Density, Flow, Histogram, Process, Uniform
 from curriculum_search.testing import check_partition
 
+Schedule = Literal["linear", "cosine"]
+
 # Right edges t (inclusive) that the project's notes on the method give, for T = 1000.
-PUBLISHED = {
+PUBLISHED: dict[tuple[Schedule, int], list[int]] = {
     ("linear", 5): [152, 392, 622, 821, 999],
     ("linear", 10): [44, 127, 240, 366, 489, 606, 713, 814, 909, 999],
     ("linear", 20): [13, 38, 73, 118, 170, 229, 290, 354, 417, 479, 540, 599, 655, 708, 760, 811, 860, 907, 953, 999],
@@ -41,7 +44,9 @@ def test_every_kind_passes_the_conformance_check(kind: str, difficulty_path: str
 
 
 @pytest.mark.parametrize(("schedule", "num_clusters"), PUBLISHED)
-def test_log_snr_edges_are_the_known_ones_to_five_timesteps_and_cost_no_more(schedule: str, num_clusters: int) -> None:
+def test_log_snr_edges_are_the_known_ones_to_five_timesteps_and_cost_no_more(
+    schedule: Schedule, num_clusters: int
+) -> None:
     process = DDPM(schedule=schedule)
     known = np.array(PUBLISHED[schedule, num_clusters])
     edges = edges_of(LogSnrPartition(), process, num_clusters)
@@ -159,6 +164,6 @@ def test_edges_increase_and_span_the_unit_interval(
         ({"min_cluster_share": 0.2, "max_cluster_share": 0.1}, r"min_cluster_share must be at most"),
     ],
 )
-def test_impossible_bounds_are_errors(fields: dict[str, float], message: str) -> None:
+def test_impossible_bounds_are_errors(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         LogSnrPartition(**fields)

@@ -1,5 +1,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from curriculum_search.curriculum import (
     Switch,
     UniformPartition,
 )
+from curriculum_search.curriculum.plateau import Gate
 from curriculum_search.diffusion import Flow, Uniform
 from curriculum_search.testing import check_pacing
 
@@ -64,7 +66,7 @@ def improving_at(steps: set[int]) -> Iterator[float]:
 
 
 @pytest.mark.parametrize("gate", ["raw", "smoothed", "bank"])
-def test_every_gate_passes_the_conformance_check(gate: str) -> None:
+def test_every_gate_passes_the_conformance_check(gate: Gate) -> None:
     check_pacing(Plateau(gate=gate))
 
 
@@ -86,7 +88,7 @@ def test_the_loss_of_every_step_is_judged_though_it_is_read_once_per_window() ->
 
 
 def test_what_a_window_holds_of_a_stage_that_has_ended_is_not_told_to_the_next() -> None:
-    told = []
+    told: list[tuple[int, int]] = []
 
     class Spy(Plateau):
         def decide(self, seen: Observation) -> Decision:
@@ -140,7 +142,7 @@ def test_on_a_raw_loss_without_trend_the_gate_fires_after_a_median_of_five_third
 
 
 @pytest.mark.parametrize(("gate", "reasons"), [("raw", {Reason.PLATEAU}), ("smoothed", {Reason.STAGE_LIMIT})])
-def test_smoothing_sees_a_trend_that_noise_hides(gate: str, reasons: set[Reason]) -> None:
+def test_smoothing_sees_a_trend_that_noise_hides(gate: Gate, reasons: set[Reason]) -> None:
     random = np.random.default_rng(1)
     noisy_trend = (10.0 - 0.006 * step + random.standard_normal() for step in range(STEPS))
     pacing = Plateau(
@@ -182,7 +184,8 @@ def test_the_bank_is_averaged_over_the_levels_in_training() -> None:
     sampler = curriculum.build(Flow(), Uniform(), STEPS * BATCH, BATCH, "cpu")
     for step in range(1, 101):
         locked = torch.full((20,), 100.0 - step, dtype=torch.float64)
-        sampler.update(step * BATCH, lambda locked=locked: torch.cat([locked, torch.ones(10, dtype=torch.float64)]))
+        bank = torch.cat([locked, torch.ones(10, dtype=torch.float64)])
+        sampler.update(step * BATCH, partial(torch.clone, bank))
     assert [switch.images for switch in sampler.history] == [0, 60 * BATCH]
 
 

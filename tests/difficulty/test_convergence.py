@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from curriculum_search.curriculum import NoOrder
 from curriculum_search.data import Digits
 from curriculum_search.difficulty import ConvergenceCurve, ConvergenceStudy, IntervalConvergence, PrincipalAxes
 from curriculum_search.difficulty.axes import coefficients
-from curriculum_search.diffusion import DDPM, EDM, Flow, Histogram, LogNormal, LossSecondMoment, Process, Speed
+from curriculum_search.diffusion import DDPM, EDM, Density, Flow, Histogram, LogNormal, LossSecondMoment, Process, Speed
 from curriculum_search.evaluation import FixedBank
 from curriculum_search.experiment import Experiment
 from curriculum_search.models import DiT
@@ -72,7 +73,7 @@ def test_the_curve_has_mean_one_and_keeps_the_order() -> None:
 
 
 @pytest.mark.parametrize("density", [Speed(), LogNormal(), LossSecondMoment()], ids=lambda d: type(d).__name__)
-def test_each_model_draws_from_the_base_density_inside_its_interval_and_nowhere_else(density: object) -> None:
+def test_each_model_draws_from_the_base_density_inside_its_interval_and_nowhere_else(density: Density) -> None:
     base = replace(BASE, density=density)
     experiments = STUDY.experiments(base)
     assert len({e.identity() for e in experiments}) == 4
@@ -93,7 +94,7 @@ def test_all_else_is_the_base_experiment_without_its_curriculum_and_metrics() ->
     for experiment in STUDY.experiments(BASE):
         for name in ("data", "process", "weighting", "model", "resources", "cadence", "seed", "plugins"):
             assert getattr(experiment, name) == getattr(BASE, name)
-        assert experiment.curriculum.order.kind == "none"
+        assert isinstance(experiment.curriculum.order, NoOrder)
         assert experiment.evaluation.metric_names(final=True)[1:] == STUDY.metrics(BASE)
         assert replace(experiment.training, num_evaluations=8) == BASE.training
 

@@ -62,7 +62,7 @@ def test_on_gaussian_data_the_estimate_is_the_closed_form_with_its_peak(variance
     def exact(t: int) -> float:
         near, far = pair(DDPM(), t)
         ratio = (near.alpha**2 * variance + near.sigma**2) / (far.alpha**2 * variance + far.sigma**2)
-        return 4 * 0.5 * (ratio - 1 - np.log(ratio))
+        return float(4 * 0.5 * (ratio - 1 - np.log(ratio)))
 
     t = np.rint(curve.q * 1000).astype(int)
     known = np.array([exact(i) for i in t])

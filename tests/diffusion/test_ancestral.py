@@ -1,6 +1,7 @@
 """Numbers marked as printed are guided-diffusion's (SpacedDiffusion); diffusers' schedulers are a second peer."""
 
 from collections.abc import Callable
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,6 +21,8 @@ from curriculum_search.diffusion import (
 from curriculum_search.diffusion.ancestral import spaced_timesteps
 
 Best = Callable[[Process], Network]
+Schedule = Literal["linear", "cosine"]
+Prediction = Literal["epsilon", "x0", "v"]
 
 
 def wavy_network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
@@ -32,7 +35,7 @@ def generators(n: int, first: int = 0) -> list[torch.Generator]:
 
 
 # (schedule, prediction) -> printed ddim_sample_loop, and p_sample_loop with noise from a generator with seed 5; 7 steps
-PUBLISHED = {
+PUBLISHED: dict[tuple[Schedule, Prediction], tuple[list[float], list[float]]] = {
     ("linear", "epsilon"): (
         [1.0, -1.0, 1.0, -0.907396, -0.298868, -0.693091, -0.495182, -0.555723],
         [-0.959528, -0.569856, -0.411823, -1.0, -1.0, -0.37208, -0.457097, -0.342246],
@@ -54,7 +57,7 @@ PUBLISHED = {
 
 @pytest.mark.parametrize(("schedule", "prediction"), PUBLISHED)
 def test_samples_with_learned_variance_are_the_published_ones(
-    schedule: str, prediction: str, toy_images: tuple[Tensor, Tensor]
+    schedule: Schedule, prediction: Prediction, toy_images: tuple[Tensor, Tensor]
 ) -> None:
     noise = toy_images[1][:1]
     process = DDPM(schedule=schedule, prediction=prediction, learned_variance=True)
@@ -109,7 +112,7 @@ def test_strided_ddim_takes_the_steps_of_diffusers_with_leading_timesteps() -> N
 
 @pytest.mark.parametrize("prediction", ["epsilon", "x0", "v"])
 @pytest.mark.parametrize("schedule", ["linear", "cosine"])
-def test_ddim_takes_the_steps_of_diffusers(schedule: str, prediction: str) -> None:
+def test_ddim_takes_the_steps_of_diffusers(schedule: Schedule, prediction: Prediction) -> None:
     from diffusers import DDIMScheduler
 
     noise = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -202,6 +205,6 @@ def test_a_process_that_does_not_fit_is_refused(sampler: Sampler) -> None:
     ("kind", "fields", "field"),
     [("ddim", {"num_steps": 0}, "num_steps"), ("ddpm", {"num_steps": 0}, "num_steps"), ("ddim", {"eta": 1.5}, "eta")],
 )
-def test_impossible_fields_are_refused_by_name(kind: str, fields: dict, field: str) -> None:
+def test_impossible_fields_are_refused_by_name(kind: str, fields: dict[str, Any], field: str) -> None:
     with pytest.raises(ValueError, match=field):
         Sampler.from_dict({"kind": kind, **fields})

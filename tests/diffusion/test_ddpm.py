@@ -1,6 +1,7 @@
 """Numbers marked as printed are guided-diffusion's (GaussianDiffusion, LEARNED_RANGE, RESCALED_MSE)."""
 
 import math
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -12,6 +13,9 @@ from torch import Tensor
 from curriculum_search.diffusion import DDPM, Process
 from curriculum_search.diffusion.ddpm import betas, schedule_tables
 
+Schedule = Literal["linear", "cosine"]
+Prediction = Literal["epsilon", "x0", "v"]
+
 
 def wavy_network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
     t = time[:, None, None, None]
@@ -19,7 +23,7 @@ def wavy_network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
 
 
 # schedule, T -> printed alphas_cumprod and posterior_log_variance_clipped at t = 0, 1, T / 2, T - 1
-PUBLISHED = {
+PUBLISHED: dict[tuple[Schedule, int], tuple[list[float], list[float]]] = {
     ("linear", 1000): (
         [0.9999, 0.9997800921, 0.07779665837, 4.035829765e-05],
         [-9.816725135, -9.816725135, -4.60004974, -3.912023829],
@@ -40,7 +44,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize(("schedule", "num_timesteps"), PUBLISHED)
-def test_schedules_are_the_published_ones(schedule: str, num_timesteps: int) -> None:
+def test_schedules_are_the_published_ones(schedule: Schedule, num_timesteps: int) -> None:
     at = [0, 1, num_timesteps // 2, num_timesteps - 1]
     cumulative, log_variance = PUBLISHED[schedule, num_timesteps]
     process = DDPM(schedule=schedule, num_timesteps=num_timesteps)
@@ -57,7 +61,7 @@ def test_log_snr_is_exact_in_float64() -> None:
 
 
 # (schedule, prediction) -> printed losses at t = 0, 1, 250, 500, 900 and 999 (cosine: 990)
-LOSSES = {
+LOSSES: dict[tuple[Schedule, Prediction], list[float]] = {
     ("linear", "epsilon"): [3.265923, 1.723748, 0.9234545, 0.580217, 1.844031, 3.126431],
     ("linear", "x0"): [17.07054, 10.93306, 1.147632, 0.918025, 0.8019055, 0.6373169],
     ("cosine", "epsilon"): [2.708949, 1.704428, 1.813414, 0.6696527, 1.831928, 3.543571],
@@ -67,7 +71,7 @@ LOSSES = {
 
 @pytest.mark.parametrize(("schedule", "prediction"), LOSSES)
 def test_losses_with_learned_variance_are_the_published_ones(
-    schedule: str, prediction: str, toy_images: tuple[Tensor, Tensor]
+    schedule: Schedule, prediction: Prediction, toy_images: tuple[Tensor, Tensor]
 ) -> None:
     images, noise = toy_images
     process = DDPM(schedule=schedule, prediction=prediction, learned_variance=True)
@@ -101,13 +105,14 @@ def test_the_bounds_gradient_does_not_reach_the_mean(toy_images: tuple[Tensor, T
     images, noise = toy_images
     out = torch.full((6, 4, 2, 2), 0.1, requires_grad=True)
     q = torch.linspace(0.0, 0.999, 6)
-    DDPM(learned_variance=True).losses(lambda x, time, labels: out, images, q, noise, None).sum().backward()
+    DDPM(learned_variance=True).losses(lambda x, time, labels: out, images, q, noise, None).sum().backward()  # type: ignore[no-untyped-call]
+    assert out.grad is not None
     torch.testing.assert_close(out.grad[:, :2], 2 * (0.1 - noise) / 8)
     assert torch.all(out.grad[:, 2:].abs().flatten(1).sum(1) > 0)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "x0", "v"])
-def test_the_bound_is_zero_for_the_true_step(prediction: str, toy_images: tuple[Tensor, Tensor]) -> None:
+def test_the_bound_is_zero_for_the_true_step(prediction: Prediction, toy_images: tuple[Tensor, Tensor]) -> None:
     """A perfect prediction with the posterior's variance: no divergence at any t > 0."""
     images, noise = toy_images
     process = DDPM(prediction=prediction, learned_variance=True)
@@ -180,6 +185,6 @@ def test_the_bound_is_in_bits(toy_images: tuple[Tensor, Tensor]) -> None:
         ({"schedule": "cosine", "num_timesteps": 1}, "num_timesteps"),
     ],
 )
-def test_impossible_fields_are_refused_by_name(fields: dict, field: str) -> None:
+def test_impossible_fields_are_refused_by_name(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(ValueError, match=field):
         Process.from_dict({"kind": "ddpm", **fields})

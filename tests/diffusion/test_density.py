@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -36,7 +38,7 @@ def test_logit_normal_is_the_sigmoid_of_a_normal(mean: float, std: float) -> Non
         exact = stats.norm(mean, std).cdf(logit(Q))
     np.testing.assert_allclose(density.cdf_at(Q), exact, atol=1e-4)
     np.testing.assert_allclose(
-        density.icdf([0.1, 0.5, 0.9]), expit(mean + std * stats.norm.ppf([0.1, 0.5, 0.9])), rtol=1e-3
+        density.icdf(np.array([0.1, 0.5, 0.9])), expit(mean + std * stats.norm.ppf([0.1, 0.5, 0.9])), rtol=1e-3
     )
 
 
@@ -67,19 +69,21 @@ def test_uniform_is_uniform() -> None:
 def test_speed_is_k_times_as_dense_below_tau() -> None:
     density = Speed(k=5, tau=0.7).piecewise(DDPM())
     # SpeeD's P(t) over T = 1000 timesteps: k / (T + tau (k - 1)) below tau = 700, 1 / (T + tau (k - 1)) above.
-    np.testing.assert_allclose(density.pdf_at([0.1, 0.699, 0.701, 0.95]), 1000 * np.array([5, 5, 1, 1]) / 3800)
+    np.testing.assert_allclose(
+        density.pdf_at(np.array([0.1, 0.699, 0.701, 0.95])), 1000 * np.array([5, 5, 1, 1]) / 3800
+    )
 
 
 def test_a_histogram_need_not_be_normalised() -> None:
     density = Histogram(edges=(0.0, 0.25, 1.0), mass=(30.0, 10.0)).piecewise(Flow())
-    np.testing.assert_allclose(density.cdf_at([0.25, 0.625]), [0.75, 0.875])
+    np.testing.assert_allclose(density.cdf_at(np.array([0.25, 0.625])), [0.75, 0.875])
 
 
 def test_loss_second_moment_is_uniform_until_every_bin_has_its_history() -> None:
     density = LossSecondMoment(num_bins=4, history=2)
     losses = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, np.nan], [7.0, 8.0]])
-    np.testing.assert_allclose(density.learned(losses).pdf_at([0.1, 0.6]), 1)
-    np.testing.assert_allclose(density.piecewise(EDM()).pdf_at([0.1, 0.6]), 1)
+    np.testing.assert_allclose(density.learned(losses).pdf_at(np.array([0.1, 0.6])), 1)
+    np.testing.assert_allclose(density.piecewise(EDM()).pdf_at(np.array([0.1, 0.6])), 1)
     assert density.adaptive
     assert not Uniform().adaptive
 
@@ -123,7 +127,7 @@ def test_loss_second_moment_has_one_bin_per_timestep_unless_told(
         ("loss_second_moment", {"num_bins": 0}, "num_bins"),
     ],
 )
-def test_impossible_fields_are_refused_by_name(kind: str, fields: dict, field: str) -> None:
+def test_impossible_fields_are_refused_by_name(kind: str, fields: dict[str, Any], field: str) -> None:
     with pytest.raises(ValueError, match=field):
         Density.from_dict({"kind": kind, **fields})
 

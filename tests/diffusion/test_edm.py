@@ -1,5 +1,7 @@
 """Numbers marked as printed are k-diffusion's (Denoiser with weighting "karras", sigma_data 0.5)."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -31,7 +33,7 @@ def test_losses_are_the_published_ones_with_and_without_their_weight(toy_images:
 
 
 def test_preconditioning_has_the_coefficients_of_table_1() -> None:
-    seen = {}
+    seen: dict[str, Any] = {}
 
     def constant(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
         seen["x"], seen["time"] = x, time
@@ -69,6 +71,6 @@ def test_the_ends_of_q_are_six_standard_deviations_away() -> None:
 
 
 @pytest.mark.parametrize("fields", [{"p_std": 0.0}, {"sigma_data": -1.0}])
-def test_impossible_fields_are_refused_by_name(fields: dict) -> None:
+def test_impossible_fields_are_refused_by_name(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(fields))):
         Process.from_dict({"kind": "edm", **fields})

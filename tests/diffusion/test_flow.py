@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ def test_log_snr_is_that_of_the_linear_path() -> None:
 def test_the_network_is_asked_for_noise_minus_image(toy_images: tuple[Tensor, Tensor]) -> None:
     images, noise = toy_images
     t = torch.linspace(0.1, 0.9, 6)
-    seen = {}
+    seen: dict[str, Any] = {}
 
     def network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
         seen.update(x=x, time=time, labels=labels)

@@ -1,6 +1,7 @@
 """Numbers marked as printed are k-diffusion's (get_sigmas_karras, sample_heun, sample_euler, Denoiser)."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -100,7 +101,7 @@ def test_a_process_that_does_not_fit_is_refused(sampler: Sampler) -> None:
 
 @pytest.mark.parametrize("kind", ["heun", "euler"])
 @pytest.mark.parametrize("fields", [{"num_steps": 0}, {"rho": 0.0}, {"sigma_min": 0.0}, {"sigma_min": 90.0}])
-def test_impossible_fields_are_refused_by_name(kind: str, fields: dict) -> None:
+def test_impossible_fields_are_refused_by_name(kind: str, fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(fields))):
         Sampler.from_dict({"kind": kind, **fields})
 

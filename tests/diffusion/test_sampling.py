@@ -22,6 +22,7 @@ def test_guidance_is_one_call_on_a_doubled_batch() -> None:
     batches = []
 
     def network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+        assert labels is not None
         batches.append((len(x), len(time), labels.tolist()))
         return x
 
@@ -31,6 +32,7 @@ def test_guidance_is_one_call_on_a_doubled_batch() -> None:
 
 def test_learned_variances_are_those_of_the_condition() -> None:
     def network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+        assert labels is not None
         return labels[:, None, None, None].float().expand(-1, 2, 2, 2)
 
     out = guided(network, null_label=0, scale=3.0)(torch.zeros(1, 1, 2, 2), torch.zeros(1), torch.tensor([1]))

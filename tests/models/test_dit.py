@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -197,6 +198,7 @@ def test_time_and_every_part_of_the_image_matter() -> None:
     out = module(x, torch.tensor([0.3]))
     assert not torch.equal(out, module(x, torch.tensor([0.4])))
     out[0, 0, 0, 0].backward()
+    assert x.grad is not None
     assert torch.all(x.grad != 0)
 
 
@@ -217,7 +219,7 @@ def test_gradients_reach_all_parameters_but_the_positions() -> None:
         ({"mlp_ratio": 0.0}, "mlp_ratio"),
     ],
 )
-def test_impossible_fields_are_refused_by_name(fields: dict, field: str) -> None:
+def test_impossible_fields_are_refused_by_name(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(ValueError, match=field):
         Model.from_dict({"kind": "dit", **fields})
 

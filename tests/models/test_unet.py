@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ def test_labels_and_fractional_times_matter_and_no_labels_are_null_labels() -> N
 
 
 def test_attention_stands_at_the_levels_that_are_named() -> None:
-    module = UNet(block_channels=(8, 16, 16), layers_per_block=1, attention=(0, 2)).build(
+    module: Any = UNet(block_channels=(8, 16, 16), layers_per_block=1, attention=(0, 2)).build(
         channels=1, out_channels=1, resolution=16, num_classes=0
     )
     assert [hasattr(block, "attentions") for block in module.unet.down_blocks] == [True, False, True]
@@ -90,7 +91,7 @@ def test_diffusers_is_imported_only_when_a_unet_is_built() -> None:
         ({"dropout": 1.0}, "dropout"),
     ],
 )
-def test_impossible_fields_are_refused_by_name(fields: dict, field: str) -> None:
+def test_impossible_fields_are_refused_by_name(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(ValueError, match=field):
         Model.from_dict({"kind": "unet", **fields})
 
@@ -98,7 +99,3 @@ def test_impossible_fields_are_refused_by_name(fields: dict, field: str) -> None
 def test_a_resolution_that_cannot_be_halved_often_enough_is_refused() -> None:
     with pytest.raises(ValueError, match="block_channels with 4 levels needs a resolution divisible by 8, not 12"):
         UNet().build(channels=1, out_channels=1, resolution=12, num_classes=0)
-
-
-def test_every_kind_is_registered() -> None:
-    assert set(Model.kinds()) == {"dit", "unet"}

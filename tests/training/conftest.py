@@ -1,89 +1,24 @@
-"""A run small enough for a second: digits, one transformer block, 20 steps, 4 evaluations."""
+"""What trains a run small enough for a second, and what each of its steps was trained on."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from support.runner import Make, Runner, Step, tiny_experiment
 from torch import Tensor
 
-from curriculum_search.curriculum import Curriculum, Linear
-from curriculum_search.diffusion import DDPM, DDIMSampler
-from curriculum_search.evaluation import Evaluation, Frechet, Pixels, ValidationLoss
-from curriculum_search.experiment import Experiment, Training
-from curriculum_search.models import DiT
-from curriculum_search.training import PlainSession, TrainingResult, train
-
-#: What depends on how fast the machine is.
-TIMES = {"images_per_second", "train_seconds"}
-
-Make = Callable[..., Experiment]
-
-
-def _tiny(**fields: Any) -> Experiment:
-    """The run; ``training`` is a mapping of the settings to change."""
-    training = Training(**{"total_images": 320, "batch_size": 16, "num_evaluations": 4, **fields.pop("training", {})})
-    base = Experiment(
-        model=DiT(patch_size=4, hidden_size=16, depth=1, num_heads=2),
-        curriculum=Curriculum(num_clusters=4, pacing=Linear(end_share=0.8)),
-        training=training,
-        evaluation=Evaluation(
-            evaluators=(
-                ValidationLoss(num_images=8, num_levels=10, num_intervals=5),
-                Frechet(extractor=Pixels(num_components=4), num_samples=24),
-            ),
-            final_evaluators=(),
-            sampler=DDIMSampler(num_steps=2),
-            batch_size=8,
-            grid_images=4,
-        ),
-    )
-    return replace(base, **fields)
+from curriculum_search.diffusion import DDPM
+from curriculum_search.diffusion.process import Network
 
 
 @pytest.fixture(scope="session")
 def tiny() -> Make:
-    return _tiny
-
-
-@dataclass
-class Runner:
-    """Trains in folders of its own, with one cache of reference statistics."""
-
-    folder: Path
-    count: int = 0
-    session: PlainSession = field(init=False)
-
-    def __call__(self, experiment: Experiment, session: PlainSession | None = None) -> TrainingResult:
-        self.count += 1
-        if session is None:
-            run_dir = self.folder / f"run {self.count}"
-            run_dir.mkdir()
-            session = PlainSession(run_dir=run_dir, device=torch.device("cpu"))
-        self.session = session
-        return train(experiment, session, self.folder / "cache")
-
-    def curve(self) -> list[tuple[int, dict[str, float]]]:
-        """The reports of the last run: images, and every metric that does not depend on the machine's speed."""
-        return [(r.images, {k: v for k, v in r.metrics.items() if k not in TIMES}) for r in self.session.reports]
+    return tiny_experiment
 
 
 @pytest.fixture
 def runner(tmp_path: Path) -> Runner:
     return Runner(tmp_path)
-
-
-@dataclass
-class Step:
-    """What one step was trained on."""
-
-    weights: dict[str, Tensor]
-    images: Tensor
-    q: Tensor
-    noise: Tensor
-    labels: Tensor | None
 
 
 @pytest.fixture
@@ -92,7 +27,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     recorded: list[Step] = []
     original = DDPM.losses
 
-    def losses(self: DDPM, network: Any, images: Tensor, q: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor:
+    def losses(self: DDPM, network: Network, images: Tensor, q: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor:
         if isinstance(network, torch.nn.Module) and network.training:  # the bank's losses are of the averaged network
             weights = {name: value.clone() for name, value in network.state_dict().items()}
             recorded.append(Step(weights, images.clone(), q.clone(), noise.clone(), labels))

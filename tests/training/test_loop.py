@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.runner import Make, Runner, Step
 from torch.overrides import TorchFunctionMode
 
 from curriculum_search.curriculum import Curriculum, EasyToHard, HardToEasy, Linear, NoOrder, Plateau, RandomOrder
@@ -23,7 +24,6 @@ from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Cadence
 from curriculum_search.training import CHECKPOINT, GRID, PlainSession, Report
 from curriculum_search.training import checkpoint as checkpoints
-from tests.training.conftest import Make, Runner, Step
 
 torch.set_num_threads(1)
 

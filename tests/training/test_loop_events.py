@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from support.runner import Make, Runner
 
 from curriculum_search.curriculum import Curriculum, Linear, Plateau
 from curriculum_search.diffusion import LossSecondMoment
@@ -14,7 +15,6 @@ from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Cadence
 from curriculum_search.training import CHECKPOINT, Interrupted, PlainSession, StatusReport, checkpoint, loop
 from curriculum_search.training.randomness import StepRandom
-from tests.training.conftest import Make, Runner
 
 torch.set_num_threads(1)
 

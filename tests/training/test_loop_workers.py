@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from support.runner import TIMES, Make, Runner
 from torch.multiprocessing.spawn import spawn
 
 from curriculum_search.curriculum import Curriculum, Linear, Plateau
@@ -19,7 +20,6 @@ from curriculum_search.experiment import Cadence, Experiment
 from curriculum_search.loading import validated
 from curriculum_search.training import CHECKPOINT, Interrupted, PlainSession, Report, StatusReport, loop, train
 from curriculum_search.training import checkpoint as checkpoints
-from tests.training.conftest import TIMES, Make, Runner
 
 CURRICULA = {
     "linear": Curriculum(num_clusters=4, pacing=Linear()),

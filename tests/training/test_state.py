@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 import torch
+from support.runner import Make, Runner
 
 from curriculum_search.curriculum import Curriculum, Plateau
 from curriculum_search.experiment import Experiment
 from curriculum_search.training import CHECKPOINT, PlainSession, Report, StatusReport, checkpoint
 from curriculum_search.training.ema import Ema
 from curriculum_search.training.state import TrainingState
-from tests.training.conftest import Make, Runner
 
 CPU = torch.device("cpu")
 

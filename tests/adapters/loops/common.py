@@ -70,4 +70,5 @@ def mean_flat(x: Tensor) -> Tensor:
 def square_error(network: nn.Module, images: Tensor, level: Tensor, share: Tensor) -> Tensor:
     """Of the noise in images that have that share of it, [B, 1, 4, 4]."""
     noise, share = torch.randn_like(images), share.reshape(-1, 1, 1, 1)
-    return (network((1 - share) * images + share * noise, level) - noise).square()
+    difference: Tensor = network((1 - share) * images + share * noise, level) - noise
+    return difference.square()

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import torch
+from adapters.loops.accelerator import Accelerator
+from adapters.loops.common import BATCH, STEPS, Loader, Network, Run
 from diffusers import DDPMScheduler
-from loops.accelerator import Accelerator
-from loops.common import BATCH, STEPS, Loader, Network, Run
 from torch.nn import functional as F
 
 from curriculum_search.adapters import DiffusersTimesteps
@@ -38,7 +38,7 @@ def train(*, stop: int, resume: bool) -> Run:
         curriculum.observe(losses)
         loss = (losses * curriculum.importance).mean()
         # [/README]
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         run.record(timesteps, loss, losses)

@@ -5,10 +5,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from adapters.loops.accelerator import Accelerator
+from adapters.loops.common import BATCH, STEPS, Loader, Network, Run
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.training_utils import compute_loss_weighting_for_sd3
-from loops.accelerator import Accelerator
-from loops.common import BATCH, STEPS, Loader, Network, Run
 
 from curriculum_search.adapters import DiffusersFlowMatching
 
@@ -59,7 +59,7 @@ def train(*, stop: int, resume: bool) -> Run:
         loss = loss * curriculum.importance.to(loss.device)
         # [/README]
         loss = loss.mean()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()
         run.record(sigmas, loss, losses)

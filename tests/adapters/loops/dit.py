@@ -4,7 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from loops.common import BATCH, Loader, Network, Run, mean_flat, square_error
+from adapters.loops.common import BATCH, Loader, Network, Run, mean_flat, square_error
 from torch import Tensor
 
 from curriculum_search.adapters import ScheduleSampler
@@ -51,7 +51,7 @@ def train(*, stop: int, resume: bool) -> Run:
         loss = (loss_dict["loss"] * weights).mean()
         # [/README]
         opt.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         opt.step()
         run.record(t, loss, loss_dict["loss"])
         train_steps += 1

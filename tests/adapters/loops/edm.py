@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from loops.common import BATCH, STEPS, Loader, Network, Run
-from loops.edm_loss import EDMLoss
+from adapters.loops.common import BATCH, STEPS, Loader, Network, Run
+from adapters.loops.edm_loss import EDMLoss
 
 from curriculum_search.adapters import EDMSigmas
 
@@ -44,11 +44,11 @@ def train(*, stop: int, resume: bool) -> Run:
         # [README] training/training_loop.py, where loss_fn is called
         loss = loss_fn(net=ddp, images=images, labels=labels, augment_pipe=augment_pipe, curriculum=curriculum)
         # [/README]
-        loss.sum().mul(1 / BATCH).backward()
+        loss.sum().mul(1 / BATCH).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         run.record(net.sigma, loss.mean(), (loss / curriculum.importance.reshape(-1, 1, 1, 1)).flatten(1).mean(1))
         cur_step += 1
-    snapshot = {"ema": None, "loss_fn": loss_fn, "augment_pipe": augment_pipe, "dataset_kwargs": {}}
+    snapshot: dict[str, Any] = {"ema": None, "loss_fn": loss_fn, "augment_pipe": augment_pipe, "dataset_kwargs": {}}
     with open(f"network-snapshot-{cur_step:06d}.pkl", "wb") as f:
         pickle.dump(snapshot, f)
     # [README] training/training_loop.py, for torch.save instead of dict(net=net, ...)

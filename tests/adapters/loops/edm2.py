@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from loops.common import BATCH, STEPS, Loader, Run
-from loops.edm import Recording
+from adapters.loops.common import BATCH, STEPS, Loader, Run
+from adapters.loops.edm import Recording
 from torch import Tensor
 
 from curriculum_search.adapters import EDMSigmas
@@ -22,7 +22,7 @@ class EDM2Loss:
         # [/README]
         weight = (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
         denoised, logvar = net(images + torch.randn_like(images) * sigma, sigma, labels), torch.zeros(1)
-        loss = (weight / logvar.exp()) * ((denoised - images) ** 2) + logvar
+        loss: Tensor = (weight / logvar.exp()) * ((denoised - images) ** 2) + logvar
         # [README] training/training_loop.py, there, before the return
         curriculum.observe(((denoised - images) ** 2).flatten(1).mean(1))
         loss = loss * curriculum.importance.reshape(-1, 1, 1, 1)
@@ -78,7 +78,7 @@ def train(*, stop: int, resume: bool) -> Run:
         # [README] training/training_loop.py, where loss_fn is called
         loss = loss_fn(net=ddp, images=images, labels=labels.to(device), curriculum=curriculum)
         # [/README]
-        loss.sum().mul(1 / batch_size).backward()
+        loss.sum().mul(1 / batch_size).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         run.record(net.sigma, loss.mean(), (loss / curriculum.importance.reshape(-1, 1, 1, 1)).flatten(1).mean(1))
         state.cur_nimg += batch_size

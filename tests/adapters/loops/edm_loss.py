@@ -18,7 +18,7 @@ class EDMLoss:
         y = augment_pipe(images) if augment_pipe is not None else images
         n = torch.randn_like(y) * sigma
         D_yn = net(y + n, sigma, labels)  # noqa: N806
-        loss = weight * ((D_yn - y) ** 2)
+        loss: Tensor = weight * ((D_yn - y) ** 2)
         # [README] training/loss.py, there, before the return
         curriculum.observe(((D_yn - y) ** 2).flatten(1).mean(1))
         loss = loss * curriculum.importance.reshape(-1, 1, 1, 1)

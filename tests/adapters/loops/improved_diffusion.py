@@ -8,7 +8,7 @@ from typing import Any
 
 import torch as th
 import torch.distributed as dist
-from loops.common import BATCH, STEPS, Loader, Network, Run, mean_flat, square_error
+from adapters.loops.common import BATCH, STEPS, Loader, Network, Run, mean_flat, square_error
 from torch import Tensor
 
 from curriculum_search.adapters import ScheduleSampler
@@ -17,10 +17,13 @@ bf = SimpleNamespace(join=os.path.join, dirname=os.path.dirname, BlobFile=open) 
 
 
 class LossAwareSampler(ABC):
-    """The class of this name in their resample.py."""
+    """The methods of the class of this name in their resample.py."""
 
     @abstractmethod
     def update_with_all_losses(self, ts: list[int], losses: list[float]) -> None: ...
+
+    @abstractmethod
+    def update_with_local_losses(self, local_ts: Tensor, local_losses: Tensor) -> None: ...
 
 
 class Diffusion:

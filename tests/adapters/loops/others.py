@@ -3,7 +3,7 @@
 Of each codebase there is a function that draws for one batch of images after another.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from types import SimpleNamespace
 
 import torch.distributed as dist
@@ -43,7 +43,7 @@ def lightning_dit(args: SimpleNamespace, loader: Iterable[Tensor]) -> Draws:
         yield curriculum, t
 
 
-def flow_matching(args: SimpleNamespace, data_loader: Iterable[Tensor]) -> Draws:
+def flow_matching(args: SimpleNamespace, data_loader: Collection[Tensor]) -> Draws:
     # [README] flow_matching's examples/image, in train.py (t runs from noise to data; density: with --skewed_timesteps)
     curriculum = Levels(
         "curriculum.json",
@@ -75,7 +75,7 @@ def k_diffusion(args: SimpleNamespace, loader: Iterable[Tensor]) -> Draws:
         yield curriculum, sigma
 
 
-CODEBASES: dict[str, Callable[[SimpleNamespace, Iterable[Tensor]], Draws]] = {
+CODEBASES: dict[str, Callable[[SimpleNamespace, Collection[Tensor]], Draws]] = {
     "repa": repa,
     "lightning_dit": lightning_dit,
     "flow_matching": flow_matching,

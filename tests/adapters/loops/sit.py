@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 import torch as th
-from loops.common import BATCH, Loader, Network, Run, mean_flat, square_error
+from adapters.loops.common import BATCH, Loader, Network, Run, mean_flat, square_error
 from torch import Tensor
 
 from curriculum_search.adapters import SiTTimes

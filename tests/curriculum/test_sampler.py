@@ -1,5 +1,7 @@
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -27,6 +29,7 @@ from curriculum_search.curriculum import (
     Step,
     Switch,
     UniformPartition,
+    UnionDensity,
 )
 from curriculum_search.diffusion import DDPM, EDM, Beta, Density, Flow, Histogram, LossSecondMoment, Process, Uniform
 from curriculum_search.testing import check_curriculum_sampler
@@ -34,7 +37,8 @@ from curriculum_search.testing import check_curriculum_sampler
 TOTAL = 1000
 FOUR = Curriculum(num_clusters=4, partition=UniformPartition(), pacing=Linear(end_share=1.0))
 PACINGS = [Pacing.from_dict({"kind": kind}) for kind in sorted(Pacing.kinds())]
-GATES = [Plateau(gate="smoothed"), Plateau(gate="bank")]
+GATES: list[Pacing] = [Plateau(gate="smoothed"), Plateau(gate="bank")]
+QUARTERS = np.array([0.25, 0.5, 0.75])
 GRID = (torch.arange(4096, dtype=torch.float64) + 0.5).float() / 4096
 
 
@@ -63,13 +67,11 @@ def test_every_pacing_makes_a_conforming_sampler(pacing: Pacing) -> None:
 def test_every_accumulation_and_density_makes_a_conforming_sampler(
     accumulation: Accumulation, density: Density
 ) -> None:
-    for union_density in ("base", "equal"):
+    for union_density in get_args(UnionDensity):
         curriculum = Curriculum(
             num_clusters=5, order=RandomOrder(), accumulation=accumulation, union_density=union_density
         )
-        check_curriculum_sampler(
-            lambda device, curriculum=curriculum: curriculum.build(EDM(), density, 8000, 100, device)
-        )
+        check_curriculum_sampler(partial(curriculum.build, EDM(), density, 8000, 100))
 
 
 def test_each_stage_adds_the_next_noisiest_cluster() -> None:
@@ -77,7 +79,7 @@ def test_each_stage_adds_the_next_noisiest_cluster() -> None:
     assert sampler.stage_density.cdf_at(0.75) == 0  # the noisiest quarter alone
     advance(sampler, 260)
     assert sampler.stage_density.cdf_at(0.5) == 0
-    np.testing.assert_allclose(sampler.stage_density.cdf_at([0.625, 0.75, 1.0]), [0.25, 0.5, 1.0])
+    np.testing.assert_allclose(sampler.stage_density.cdf_at(np.array([0.625, 0.75, 1.0])), [0.25, 0.5, 1.0])
 
 
 def test_every_switch_is_recorded_with_images_stage_and_reason() -> None:
@@ -148,7 +150,7 @@ def test_draws_never_leave_the_unlocked_clusters_and_end_as_the_base_density(
     num_clusters: int,
     order: EasyToHard,
     accumulation: Accumulation,
-    union_density: str,
+    union_density: UnionDensity,
     density: Density,
     process: Process,
     images: int,
@@ -209,11 +211,9 @@ def test_exposure_is_the_exact_time_average_of_what_was_drawn() -> None:
     curriculum = replace(FOUR, num_clusters=2, pacing=Step(end_share=0.3))
     sampler = advance(build(curriculum), TOTAL)
     exposure = sampler.exposure()
-    np.testing.assert_allclose(np.diff(exposure.cdf_at([0.0, 0.5, 1.0])), [0.35, 0.65])
+    np.testing.assert_allclose(np.diff(exposure.cdf_at(np.array([0.0, 0.5, 1.0]))), [0.35, 0.65])
     control = build(ORDINARY, density=Histogram.of(exposure))
-    np.testing.assert_allclose(
-        control.stage_density.cdf_at([0.25, 0.5, 0.75]), exposure.cdf_at([0.25, 0.5, 0.75]), atol=1e-12
-    )
+    np.testing.assert_allclose(control.stage_density.cdf_at(QUARTERS), exposure.cdf_at(QUARTERS), atol=1e-12)
 
 
 def test_a_density_that_follows_losses_which_never_come_is_an_error() -> None:

@@ -1,8 +1,7 @@
-"""EDM, SiT and diffusers: the levels that their code works with, each in its own convention."""
+"""The timesteps of diffusers' schedulers, as its scripts draw them."""
 
 import math
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,44 +10,13 @@ import scipy.stats
 import torch
 from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
 from diffusers.training_utils import compute_density_for_timestep_sampling
+from support.curricula import Write
 
-from curriculum_search.adapters import DiffusersFlowMatching, DiffusersTimesteps, EDMSigmas, SiTTimes
+from curriculum_search.adapters import DiffusersFlowMatching, DiffusersTimesteps
 from curriculum_search.curriculum import Curriculum, UniformPartition
-from curriculum_search.diffusion import DDPM, EDM, Flow, LossSecondMoment, Process
+from curriculum_search.diffusion import DDPM, Flow, LossSecondMoment
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images of total_images have been drawn")
-Write = Callable[..., str]
-
-
-def test_edm_gets_sigmas_shaped_for_its_images_that_end_as_its_log_normal(curriculum_file: Write) -> None:
-    torch.manual_seed(0)
-    edm = EDMSigmas(curriculum_file(EDM()), total_images=4000)
-    first = edm.sigmas(500, "cpu")
-    assert (first.shape, first.dtype) == (torch.Size([500, 1, 1, 1]), torch.float32)
-    # The noisiest quarter: ln sigma above its upper quartile, -1.2 + 1.2 * 0.67449.
-    assert first.min() >= np.exp(-1.2 + 1.2 * 0.67449) * (1 - 1e-4)
-    while edm.images_seen < 4000:
-        edm.sigmas(500, "cpu")
-    normal = scipy.stats.norm(-1.2, 1.2)
-    assert scipy.stats.kstest(edm.sigmas(20_000, "cpu").log().flatten().numpy(), normal.cdf).pvalue > 1e-3
-
-
-def test_sit_counts_time_from_noise_to_data(curriculum_file: Write) -> None:
-    torch.manual_seed(0)
-    sit = SiTTimes(curriculum_file(Flow()), total_images=4000)
-    first = sit.times(500, "cpu")
-    # x_t = t data + (1 - t) noise: the noisiest quarter are the times below 1/4.
-    assert first.max() <= 0.25
-    assert first.min() >= 0.0
-    while sit.images_seen < 4000:
-        sit.times(500, "cpu")
-    assert scipy.stats.kstest(sit.times(20_000, "cpu").numpy(), "uniform").pvalue > 1e-3
-
-
-def test_sit_keeps_to_the_interval_that_its_transport_asks_for(curriculum_file: Write) -> None:
-    t = SiTTimes(curriculum_file(Flow()), total_images=4000).times(500, "cpu", t0=0.2, t1=0.6)
-    assert t.min() >= 0.2
-    assert t.max() <= 0.3 + 1e-6
 
 
 def test_diffusers_gets_timesteps(curriculum_file: Write) -> None:
@@ -159,16 +127,3 @@ def test_diffusers_timesteps_take_their_number_from_the_scheduler(
         timesteps = DiffusersTimesteps(path, scheduler, total_images=4000).timesteps(4000, "cpu")
     assert timesteps.min() == 0.75 * num_train_timesteps
     assert timesteps.max() > 0.98 * num_train_timesteps
-
-
-@pytest.mark.parametrize(
-    ("name", "process"), [("EDMSigmas", Flow()), ("SiTTimes", DDPM()), ("DiffusersTimesteps", EDM())]
-)
-def test_a_curriculum_over_other_levels_is_an_error(name: str, process: Process, curriculum_file: Write) -> None:
-    make: dict[str, Callable[[str], object]] = {
-        "EDMSigmas": lambda path: EDMSigmas(path, total_images=1),
-        "SiTTimes": lambda path: SiTTimes(path, total_images=1),
-        "DiffusersTimesteps": lambda path: DiffusersTimesteps(path, 1000, total_images=1),
-    }
-    with pytest.raises(ValueError, match=f"{name} needs a curriculum over the levels of"):
-        make[name](curriculum_file(process))

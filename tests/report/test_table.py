@@ -1,13 +1,12 @@
-"""The table at the end of a study, and the report."""
+"""The table at the end of a study."""
 
 import io
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from curriculum_search.direction import Direction
-from curriculum_search.report import Row, markdown_table, terminal_table, write_report
+from curriculum_search.report import Row, markdown_table, terminal_table
 
 ROWS = [
     Row(
@@ -69,15 +68,3 @@ def test_the_markdown_table_says_the_same() -> None:
         "| baselines | reversed | - |  | 0 |  | diverged: loss is nan |",
         "| **leaders** | **easy to hard [20\\|linear]** | **7.01** | **0.03125** | **48,000** | **11** |  |",
     ]
-
-
-def test_the_report_joins_text_and_figures_by_paths_that_move_with_it(tmp_path: Path) -> None:
-    path = write_report(
-        tmp_path / "report.md",
-        title="quickstart",
-        sections={"": "Not separable.", "Arms": markdown_table(ROWS, metric="fd_500")},
-        figures={"Convergence": tmp_path / "figures" / "convergence.png"},
-    )
-    text = path.read_text()
-    assert text.startswith("# quickstart\n\nNot separable.\n\n## Arms\n\n|  | arm |")
-    assert text.endswith("![Convergence](figures/convergence.png)\n\n*Convergence*\n")

@@ -1,4 +1,4 @@
-"""The figures of what was unlocked and of difficulty."""
+"""The figures of what was unlocked."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 
-from curriculum_search.report import StageHistory, difficulty, unlocked, unlocked_levels
+from curriculum_search.report import StageHistory, unlocked, unlocked_levels
 
 EASY = StageHistory(
     total_images=1000, edges=[0.0, 0.2, 0.6, 1.0], permutation=[2, 1, 0], switches=[(0, 1), (300, 2), (500, 3)]
@@ -19,13 +19,15 @@ NONE = StageHistory(total_images=1000, edges=[0.0, 1.0], permutation=[0], switch
 def test_the_share_of_unlocked_clusters_steps_up_at_every_switch() -> None:
     figure = unlocked({"none": [NONE], "easy": [EASY, STOPPED]}, baseline="none")
     (axes,) = figure.axes
-    none, easy, stopped, cross = (line.get_xydata().tolist() for line in axes.lines)
+    none, easy, stopped, cross = (np.asarray(line.get_xydata()).tolist() for line in axes.lines)
     assert none == [[0, 100], [1000, 100]]
     assert easy == [[0, pytest.approx(100 / 3)], [300, pytest.approx(200 / 3)], [500, 100], [1000, 100]]
     assert stopped == [[0, 50], [400, 50]]
     assert cross == [[400, 50]]
     assert {line.get_drawstyle() for line in axes.lines[:3]} == {"steps-post"}
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["none", "easy (2)"]
+    legend = axes.get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["none", "easy (2)"]
 
 
 @pytest.mark.parametrize("num_arms", [2, 3, 5])
@@ -33,10 +35,12 @@ def test_arms_that_lie_on_each_other_can_all_be_seen(num_arms: int) -> None:
     figure = unlocked({f"arm {i}": [EASY] for i in range(num_arms)})
     (axes,) = figure.axes
     wanted = [to_rgba(line.get_color()) for line in axes.lines]
-    axes.get_legend().remove()
+    legend = axes.get_legend()
+    assert legend is not None
+    legend.remove()
     canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    pixels = np.asarray(canvas.buffer_rgba()).reshape(-1, 4) / 255
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba()).reshape(-1, 4) / 255  # type: ignore[no-untyped-call]
     seen = [int((np.abs(pixels - colour).max(axis=1) < 0.02).sum()) for colour in wanted]
     assert min(seen) > 0.5 * max(seen) > 0
 
@@ -67,19 +71,3 @@ def test_runs_that_never_began_are_left_out() -> None:
     failed = StageHistory(total_images=1000, edges=[0.0, 1.0], permutation=[0], switches=[])
     assert len(unlocked({"a": [failed], "b": [EASY, failed]}).axes[0].lines) == 1
     assert not unlocked_levels({"a": failed}).axes[0].collections
-
-
-def test_difficulty_shows_each_intervals_loss_and_each_study_over_q(tmp_path: Path) -> None:
-    figure = difficulty(
-        {"convergence": ([0.0, 0.5, 1.0], [1.6, 0.4]), "entropy": ([0.0, 0.25, 1.0], [3.4, 0.2])},
-        losses={(0.0, 0.5): [(0, 1.0), (100, 0.8)], (0.5, 1.0): [(0, 1.0), (100, 0.05)]},
-        title="digits",
-    )
-    left, right = figure.axes[:2]
-    assert [line.get_ydata().tolist() for line in left.lines] == [[1.0, 0.8], [1.0, 0.05]]
-    assert left.get_yscale() == "log"
-    steps = [patch.get_data() for patch in right.patches]
-    assert [list(values) for values, _, _ in steps] == [[1.6, 0.4], [3.4, 0.2]]
-    assert [list(edges) for _, edges, _ in steps] == [[0.0, 0.5, 1.0], [0.0, 0.25, 1.0]]
-    figure.savefig(tmp_path / "figure.png")
-    assert (tmp_path / "figure.png").stat().st_size > 10_000

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from support.curricula import Write
 
-from curriculum_search.adapters import DiffusersTimesteps, EDMSigmas, Levels, ScheduleSampler, SiTTimes
+from curriculum_search.adapters import DiffusersTimesteps, EDMSigmas, ScheduleSampler, SiTTimes
 from curriculum_search.curriculum import Curriculum, CurriculumFile, Linear, Pacing, Plateau, Reason
-from curriculum_search.diffusion import DDPM, EDM, Flow, LogitNormal, LossSecondMoment, Uniform
+from curriculum_search.diffusion import DDPM, EDM, Flow, LossSecondMoment, Process, Uniform
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images of total_images have been drawn")
-Write = Callable[..., str]
 
 
 def test_a_restored_adapter_goes_on_as_if_never_stopped(curriculum_file: Write) -> None:
@@ -194,36 +194,19 @@ def test_validation_ends_with_an_error_and_holds_for_the_loops_own_callbacks(cur
     assert sampler.images_seen == 200
 
 
-def test_a_density_of_the_trainings_own_is_restricted_to_the_clusters_and_drawn_in_the_end(
-    curriculum_file: Write,
-) -> None:
-    torch.manual_seed(0)
-    levels = Levels(curriculum_file(Flow()), "flow", density=LogitNormal(mean=-1.0), total_images=4000)
-    normal = scipy.stats.norm(-1.0, 1.0)
-    first = torch.logit(levels.levels(2500, "cpu")).numpy()
-    tail = normal.cdf(np.log(3.0))  # logit of the cluster's edge, 3/4
-    assert scipy.stats.kstest((normal.cdf(first) - tail) / (1 - tail), "uniform").pvalue > 1e-3
-    levels.levels(1500, "cpu")
-    assert scipy.stats.kstest(torch.logit(levels.levels(20_000, "cpu")).numpy(), normal.cdf).pvalue > 1e-3
-
-
 def test_a_density_cannot_stand_for_one_that_follows_the_loss(curriculum_file: Write) -> None:
     with pytest.raises(ValueError, match="density follows the loss: another density cannot take its place"):
         SiTTimes(curriculum_file(Flow(), density=LossSecondMoment()), total_images=1, density=Uniform())
 
 
 @pytest.mark.parametrize(
-    ("process", "given", "wanted"), [(Flow(), "edm", "edm, not flow"), (EDM(), "flow", "flow, not edm")]
+    ("name", "process"), [("EDMSigmas", Flow()), ("SiTTimes", DDPM()), ("DiffusersTimesteps", EDM())]
 )
-def test_levels_of_another_process_are_an_error(
-    process: EDM | Flow, given: str, wanted: str, curriculum_file: Write
-) -> None:
-    with pytest.raises(ValueError, match=f"Levels needs a curriculum over the levels of {wanted}"):
-        Levels(curriculum_file(process), given, total_images=4000)
-
-
-def test_timesteps_have_adapters_that_know_their_number(curriculum_file: Write) -> None:
-    with pytest.raises(ValueError, match="Levels is for continuous levels; for the timesteps of ddpm there is"):
-        Levels(curriculum_file(DDPM()), "ddpm", total_images=4000)
-    with pytest.raises(ValueError, match=r"what has it as config\.num_train_timesteps, is needed; object has none"):
-        DiffusersTimesteps(curriculum_file(DDPM()), object(), total_images=4000)
+def test_a_curriculum_over_other_levels_is_an_error(name: str, process: Process, curriculum_file: Write) -> None:
+    make: dict[str, Callable[[str], object]] = {
+        "EDMSigmas": lambda path: EDMSigmas(path, total_images=1),
+        "SiTTimes": lambda path: SiTTimes(path, total_images=1),
+        "DiffusersTimesteps": lambda path: DiffusersTimesteps(path, 1000, total_images=1),
+    }
+    with pytest.raises(ValueError, match=f"{name} needs a curriculum over the levels of"):
+        make[name](curriculum_file(process))
