@@ -6,13 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from curriculum_search.config import Config
 from curriculum_search.direction import Direction
 from curriculum_search.evaluation.evaluator import FeatureEvaluator
 from curriculum_search.experiment import Experiment
-from curriculum_search.loading import validated, with_values
+from curriculum_search.loading import PluginRunner, to_yaml, validated, with_values
 from curriculum_search.search.arms import NO_CURRICULUM, Arm, BaselineName, Run, baseline
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
 from curriculum_search.search.optuna.samplers import TPE, SearchSampler
@@ -149,6 +147,7 @@ class StudyFile:
         small: `base` with the proxy's values: what the search trains.
         raw_base: `base` as written, which arms override by dotted path.
         plugins: file name to source text.
+        runner: that has run them, for those of the files that the study starts from.
     """
 
     path: Path
@@ -158,6 +157,7 @@ class StudyFile:
     space: Space
     raw_base: Mapping[str, Any]
     plugins: Mapping[str, str]
+    runner: PluginRunner
     _built: dict[tuple[str, int, bool], tuple[Experiment, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -266,7 +266,7 @@ class StudyFile:
             "space": self.space.to_dict()["parameters"],
         }
         path = folder / "study.yaml"
-        path.write_text(yaml.safe_dump(resolved, sort_keys=False, default_flow_style=None, width=120))
+        path.write_text(to_yaml(resolved))
         return path
 
     def tracked_params(self) -> dict[str, str]:
