@@ -27,7 +27,9 @@ def main() -> None:
     )
     try:
         path = write_curriculum(arguments.output, experiment, {"experiment": experiment.to_dict()})
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise UserError(f"{arguments.output}: cannot be written ({error.strerror})") from error
+    except ValueError as error:
         raise UserError(f"{arguments.experiment}: {error}") from error
     print(f"{path}: read it with curriculum_search.adapters (see README, 'In your own training code')")
 
