@@ -210,5 +210,6 @@ def _reason(error: yaml.YAMLError, text: str) -> str:
     hint = ""
     if re.search(r"\{\{|\{%|<%", text.splitlines()[mark.line] if mark.line < len(text.splitlines()) else ""):
         hint = "; is there a placeholder of a template, which was to be filled in?"
-    problem = getattr(error, "problem", None) or str(error)
-    return f"line {mark.line + 1}, column {mark.column + 1}: {problem}{hint}"
+    context, problem = getattr(error, "context", None) or "while", getattr(error, "problem", None)
+    words = problem if context.startswith("while") else f"{context}, {problem}"
+    return f"line {mark.line + 1}, column {mark.column + 1}: {words}{hint}"
