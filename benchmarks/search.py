@@ -248,7 +248,8 @@ def main() -> None:
     arguments = parser.parse_args()
     rules = RULES
     if arguments.stopping:
-        define_plugins(read_plugins(arguments.plugin, "command line", Path(), field="--plugin"))
+        for path in map(Path, arguments.plugin):
+            define_plugins(read_plugins([path.name], "command line", path.parent, field="--plugin"))
         rules = {name: RULES[name] for name in BESIDE_OWN}
         for text in arguments.stopping:
             rules[f"TPE, {text}"] = Rule(stopping=validated(Stopping, parse_value(text), "command line", "--stopping"))

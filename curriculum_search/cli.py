@@ -23,18 +23,40 @@ def results_root(given: str | None) -> Path:
 
     ``--results`` wins, then CURRICULUM_SEARCH_RESULTS.  Else it is ``results`` in the current folder, or in a
     submitted job ``~/curriculum-search-results``, because a job's current folder is a copy that is new for every job.
+
+    Raises:
+        UserError: there can be no such folder.
     """
-    chosen = given or os.environ.get("CURRICULUM_SEARCH_RESULTS")
-    if chosen:
-        return Path(chosen).expanduser().resolve()
-    if os.environ.get(_RAY_JOB):
-        return Path("~/curriculum-search-results").expanduser()
-    return Path("results").resolve()
+    if given:
+        return _resolved("--results", given)
+    default = "~/curriculum-search-results" if os.environ.get(_RAY_JOB) else "results"
+    return _resolved("CURRICULUM_SEARCH_RESULTS", os.environ.get("CURRICULUM_SEARCH_RESULTS") or default)
 
 
 def cache_root() -> Path:
-    """The folder for what can be computed again: CURRICULUM_SEARCH_CACHE, else ``~/.cache/curriculum-search``."""
-    return Path(os.environ.get("CURRICULUM_SEARCH_CACHE", "~/.cache/curriculum-search")).expanduser().resolve()
+    """The folder for what can be computed again: CURRICULUM_SEARCH_CACHE, else ``~/.cache/curriculum-search``.
+
+    Raises:
+        UserError: there can be no such folder.
+    """
+    chosen = os.environ.get("CURRICULUM_SEARCH_CACHE") or "~/.cache/curriculum-search"
+    return _resolved("CURRICULUM_SEARCH_CACHE", chosen)
+
+
+def _resolved(setting: str, folder: str) -> Path:
+    """A folder's absolute path, links resolved; what is in its way is said before anything starts.
+
+    Raises:
+        UserError: it has no path, or something else than a folder lies on it.
+    """
+    try:
+        path = Path(folder).expanduser().resolve()
+    except (RuntimeError, OSError) as error:  # no home of that name, or links in a circle
+        raise UserError(f"{setting}: {folder} is no folder's name ({error})") from error
+    for part in (path, *path.parents):
+        if os.path.lexists(part) and not part.is_dir():
+            raise UserError(f"{setting}: {path} cannot be a folder: {part} is no folder")
+    return path
 
 
 def show(table: Table) -> None:

@@ -6,25 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from curriculum_search.atomic import replacing
 from curriculum_search.curriculum import CurriculumFile
 from curriculum_search.experiment import Experiment
+from curriculum_search.loading import to_yaml, write_plugins
 
 BEST = "best.yaml"
 CURRICULUM = "curriculum.json"
 
 
-class _Dumper(yaml.SafeDumper):
-    """Block style throughout, but for lists of plain values, which stay on a line."""
-
-
 def experiment_yaml(experiment: Experiment, comment: str) -> str:
     """An experiment file: `comment` as its head, then every field; jobs/train.py takes it as it is."""
     head = "".join(f"# {line}".rstrip() + "\n" for line in comment.splitlines())
-    body = yaml.dump(experiment.to_dict(), Dumper=_Dumper, sort_keys=False, default_flow_style=None, width=120)
-    return f"{head}{body}"
+    return f"{head}{to_yaml(experiment.to_dict())}"
 
 
 def write_best(
@@ -42,8 +36,7 @@ def write_best(
     Returns:
         The two paths.
     """
-    for name, source in plugins.items():
-        (folder / name).write_text(source)
+    write_plugins(folder, plugins)
     best = folder / BEST
     with replacing(best) as partial:
         partial.write_text(experiment_yaml(replace(experiment, plugins=tuple(plugins)), comment))

@@ -11,7 +11,7 @@ from pathlib import Path
 from curriculum_search.cli import cache_root, results_root, run_command
 from curriculum_search.commands.difficulty import measure_difficulty
 from curriculum_search.difficulty import ConvergenceStudy, EntropyStudy
-from curriculum_search.loading import UserError, load_experiment_or_base, parse_overrides
+from curriculum_search.loading import PluginRunner, UserError, load_experiment_or_base, parse_overrides
 
 
 def main() -> None:
@@ -21,8 +21,11 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="path=value", help="any field, as in process.prediction=v")
     parser.add_argument("--intervals", type=int, default=10, help="models, one for each interval (default: 10)")
     parser.add_argument("--results", help="folder for results (default: ./results)")
-    arguments = parser.parse_args()
-    experiment, plugins = load_experiment_or_base(arguments.experiment, parse_overrides(arguments.overrides))
+    parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse files that name plug-ins")
+    arguments = parser.parse_intermixed_args()
+    experiment, plugins = load_experiment_or_base(
+        arguments.experiment, parse_overrides(arguments.overrides), PluginRunner(allowed=arguments.plugins)
+    )
     try:
         convergence = ConvergenceStudy(num_intervals=arguments.intervals)
     except ValueError as error:

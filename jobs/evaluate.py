@@ -9,7 +9,7 @@ from pathlib import Path
 
 from curriculum_search.cli import cache_root, results_root, run_command
 from curriculum_search.commands.evaluate import evaluate_trained, find_trained
-from curriculum_search.loading import parse_overrides
+from curriculum_search.loading import PluginRunner, parse_overrides
 
 
 def main() -> None:
@@ -19,9 +19,11 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="path=value", help="as in evaluation.guidance_scale=1.5")
     parser.add_argument("--blocks", type=int, default=3, help="seed blocks (default: 3)")
     parser.add_argument("--results", help="folder for results (default: ./results)")
-    arguments = parser.parse_args()
+    parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse files that name plug-ins")
+    arguments = parser.parse_intermixed_args()
     root = results_root(arguments.results)
-    run = find_trained(arguments.target, parse_overrides(arguments.overrides), root)
+    runner = PluginRunner(allowed=arguments.plugins)
+    run = find_trained(arguments.target, parse_overrides(arguments.overrides), root, runner)
     evaluate_trained(run, root=root, cache_dir=cache_root(), num_blocks=arguments.blocks)
 
 

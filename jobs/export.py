@@ -9,7 +9,7 @@ from pathlib import Path
 
 from curriculum_search.cli import run_command
 from curriculum_search.export import write_curriculum
-from curriculum_search.loading import UserError, load_experiment_or_base, parse_overrides
+from curriculum_search.loading import PluginRunner, UserError, load_experiment_or_base, parse_overrides
 
 
 def main() -> None:
@@ -20,11 +20,16 @@ def main() -> None:
     )
     parser.add_argument("output", type=Path, help="the file to write")
     parser.add_argument("overrides", nargs="*", metavar="path=value", help="any field of the experiment")
-    arguments = parser.parse_args()
-    experiment, _ = load_experiment_or_base(arguments.experiment, parse_overrides(arguments.overrides))
+    parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse files that name plug-ins")
+    arguments = parser.parse_intermixed_args()
+    experiment, _ = load_experiment_or_base(
+        arguments.experiment, parse_overrides(arguments.overrides), PluginRunner(allowed=arguments.plugins)
+    )
     try:
         path = write_curriculum(arguments.output, experiment, {"experiment": experiment.to_dict()})
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        raise UserError(f"{arguments.output}: cannot be written ({error.strerror})") from error
+    except ValueError as error:
         raise UserError(f"{arguments.experiment}: {error}") from error
     print(f"{path}: read it with curriculum_search.adapters (see README, 'In your own training code')")
 

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from curriculum_search.cli import cache_root, results_root, run_command
-from curriculum_search.loading import parse_overrides
+from curriculum_search.loading import PluginRunner, parse_overrides
 from curriculum_search.search.driver import run_study
 from curriculum_search.search.load import load_study
 from curriculum_search.search.plan import show_plan
@@ -23,8 +23,10 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="path=value", help="any field, as in study.trials=40")
     parser.add_argument("--results", help="folder for results (default: ./results)")
     parser.add_argument("--plan", action="store_true", help="show what would be trained, and train nothing")
+    parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse files that name plug-ins")
     arguments = parser.parse_intermixed_args()
-    file = load_study(arguments.study, parse_overrides(arguments.overrides))
+    runner = PluginRunner(allowed=arguments.plugins)
+    file = load_study(arguments.study, parse_overrides(arguments.overrides), runner)
     root, cache_dir = results_root(arguments.results), cache_root()
     if arguments.plan:
         show_plan(file, root=root, cache_dir=cache_dir)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from curriculum_search.cli import cache_root, results_root, run_command
 from curriculum_search.commands.train import train_single
-from curriculum_search.loading import load_experiment_or_base, parse_overrides
+from curriculum_search.loading import PluginRunner, load_experiment_or_base, parse_overrides
 from curriculum_search.runs.job import Status
 
 
@@ -23,8 +23,11 @@ def main() -> None:
     )
     parser.add_argument("overrides", nargs="*", metavar="path=value", help="any field, as in training.batch_size=32")
     parser.add_argument("--results", help="folder for results (default: ./results)")
+    parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse files that name plug-ins")
     arguments = parser.parse_intermixed_args()
-    experiment, plugins = load_experiment_or_base(arguments.experiment, parse_overrides(arguments.overrides))
+    experiment, plugins = load_experiment_or_base(
+        arguments.experiment, parse_overrides(arguments.overrides), PluginRunner(allowed=arguments.plugins)
+    )
     result = train_single(
         experiment,
         plugins,

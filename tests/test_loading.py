@@ -170,7 +170,7 @@ MISTAKES = {
         r'base\.training\.batch_size: must be a whole number, not "many"',
     ),
     "a number that is not whole": ("study.trials=2.5", r"study\.trials: must be a whole number, not 2\.5"),
-    "a word for a number": ("study.trials=yes", r"study\.trials: must be a whole number, not true"),
+    "a word for a number": ("study.trials=yes", r'study\.trials: must be a whole number, not "yes"'),
     "nothing": ("base.seed=null", r"base\.seed: must be a whole number, not null"),
     "no number": (
         "base.training.learning_rate=.nan",

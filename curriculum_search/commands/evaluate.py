@@ -11,7 +11,7 @@ import torch
 
 from curriculum_search.evaluation import Diverged, Table, evaluate, save_grid
 from curriculum_search.experiment import Experiment
-from curriculum_search.loading import UserError, define_plugins, load_experiment, read_plugins, validated, with_values
+from curriculum_search.loading import PluginRunner, UserError, load_experiment, validated, with_values
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import one_line
 from curriculum_search.runs.workspace import workspace
@@ -39,13 +39,14 @@ class Trained:
     checkpoint: Path
 
 
-def find_trained(target: Path, overrides: Mapping[str, Any], root: Path) -> Trained:
+def find_trained(target: Path, overrides: Mapping[str, Any], root: Path, runner: PluginRunner | None = None) -> Trained:
     """The run that a checkpoint, a run's folder or an experiment file stands for.
 
     Args:
         target: a checkpoint, the folder that it lies in, or an experiment in YAML such as a best.yaml.
         overrides: of the experiment, by dotted path; only its evaluation can differ from what was trained.
         root: the folder of all results, where the run of an experiment file is looked for.
+        runner: runs the plug-ins of the run; None: one that runs whatever is named.
 
     Raises:
         UserError: there is no such run, or an override is of something that was trained.
@@ -53,9 +54,10 @@ def find_trained(target: Path, overrides: Mapping[str, Any], root: Path) -> Trai
     for path in overrides:
         if not path.startswith("evaluation."):
             raise UserError(f"command line: {path}: only evaluation.* can differ from what was trained")
+    runner = runner or PluginRunner()
     if target.suffix in (".yaml", ".yml"):
-        identity = _identity(load_experiment(target, {})[0], target)
-        experiment, _ = load_experiment(target, overrides)
+        identity = _identity(load_experiment(target, {}, runner)[0], target)
+        experiment, _ = load_experiment(target, overrides, runner)
         folders = [target.parent, *(p for p in (root.iterdir() if root.is_dir() else ()) if p.is_dir())]
         candidates = [RunFolder(folder / "runs" / identity).checkpoint for folder in folders]
         found = next((path for path in candidates if path.exists()), None)
@@ -71,7 +73,7 @@ def find_trained(target: Path, overrides: Mapping[str, Any], root: Path) -> Trai
         raise UserError(f"{target}: is no run: it needs {folder.checkpoint.name} and {config.name} in one folder")
     if not raw:
         raise UserError(f"{config}: is only half written; train the run again, which writes it anew")
-    define_plugins(read_plugins(raw["plugins"], str(config), saved.parent))
+    runner.run(raw.get("plugins", ()), str(config), saved.parent)
     identity = _identity(validated(Experiment, raw, str(config)), config)
     experiment = validated(Experiment, with_values(raw, overrides, "command line"), str(config))
     return Trained(experiment=experiment, identity=identity, checkpoint=saved)

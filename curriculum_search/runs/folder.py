@@ -20,6 +20,7 @@ from typing import Any
 
 from curriculum_search.atomic import replacing
 from curriculum_search.experiment import Experiment
+from curriculum_search.loading import write_plugins
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import Curve, RunResult
 from curriculum_search.tracking import RunLog
@@ -78,8 +79,7 @@ class RunFolder:
         """Make the folder, and write the config and the plug-ins that it needs."""
         self.path.mkdir(parents=True, exist_ok=True)
         self.experiment.write_text(json.dumps(experiment.to_dict() | {"plugins": list(plugins)}, indent=1))
-        for name, source in plugins.items():
-            (self.path / name).write_text(source)
+        write_plugins(self.path, plugins)
 
     def read_experiment(self) -> dict[str, Any]:
         """The config as plain values; empty where a killed command has left it half written."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from curriculum_search.experiment import Experiment
-from curriculum_search.loading import UserError, define_plugins, dotted, read_plugins, read_yaml, validated, with_values
+from curriculum_search.loading import PluginRunner, UserError, dotted, read_yaml, validated, with_values
 from curriculum_search.search.checks import check_study
 from curriculum_search.search.space import Distribution, Space
 from curriculum_search.search.study import Study, StudyFile
@@ -13,8 +13,13 @@ from curriculum_search.search.study import Study, StudyFile
 _SECTIONS = ("study", "base", "space")
 
 
-def load_study(path: Path, overrides: Mapping[str, Any]) -> StudyFile:
+def load_study(path: Path, overrides: Mapping[str, Any], runner: PluginRunner | None = None) -> StudyFile:
     """Read and check a study file, with overrides by dotted path (``study.trials``, ``base.training.batch_size``).
+
+    Args:
+        path: the file.
+        overrides: dotted path to value.
+        runner: runs the plug-ins of the study and of what it starts from; None: one that runs whatever is named.
 
     Raises:
         UserError: one message that says what to change, and where.
@@ -37,8 +42,8 @@ def load_study(path: Path, overrides: Mapping[str, Any]) -> StudyFile:
         else:
             raw["space"][override.removeprefix("space.")] = value
     raw["space"] = {parameter: value for parameter, value in raw["space"].items() if value is not None}
-    plugins = read_plugins(raw["base"].get("plugins", ()), where, path.parent, field="base.plugins")
-    define_plugins(plugins)
+    runner = runner or PluginRunner()
+    plugins = runner.run(raw["base"].get("plugins", ()), where, path.parent, field="base.plugins")
     if isinstance(raw["study"].get("proxy"), dict):
         raw["study"]["proxy"] = dotted(raw["study"]["proxy"])
     study = validated(Study, raw["study"], where, "study")
@@ -51,6 +56,7 @@ def load_study(path: Path, overrides: Mapping[str, Any]) -> StudyFile:
         space=_space(raw["space"], where),
         raw_base=raw["base"],
         plugins=plugins,
+        runner=runner,
     )
     check_study(file)
     return file

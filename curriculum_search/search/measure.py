@@ -163,10 +163,17 @@ class _FewSteps(JobSource):
 
 @contextmanager
 def _temporary(root: Path) -> Iterator[Path]:
-    """A folder under `root` that is gone afterwards, and `root` too if it was not there."""
+    """A folder under `root` that is gone afterwards, and `root` too if it was not there.
+
+    Raises:
+        UserError: it cannot be made.
+    """
     missing = [folder for folder in (root, *root.parents) if not folder.exists()]
-    root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".measure-", dir=root))
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".measure-", dir=root))
+    except OSError as error:
+        raise UserError(f"{root}: no folder can be made there ({error.strerror})") from error
     try:
         yield folder
     finally:

@@ -6,13 +6,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from curriculum_search.config import Config
 from curriculum_search.direction import Direction
 from curriculum_search.evaluation.evaluator import FeatureEvaluator
 from curriculum_search.experiment import Experiment
-from curriculum_search.loading import validated, with_values
+from curriculum_search.loading import PluginRunner, to_yaml, validated, with_values
 from curriculum_search.search.arms import NO_CURRICULUM, Arm, BaselineName, Run, baseline
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
 from curriculum_search.search.optuna.samplers import TPE, SearchSampler
@@ -21,6 +19,12 @@ from curriculum_search.search.stopping import NoStopping, Stopping, SuccessiveHa
 
 #: In a study's folder: what must stay as it is when the study goes on, and Optuna's journal.
 FINGERPRINT, JOURNAL = "study.json", "study.journal"
+#: Of a study's name.  File systems take 255 bytes.
+MOST_CHARACTERS, _MOST_BYTES = 100, 255
+#: What else lies in the folder of all results: what jobs/train.py and jobs/evaluate.py write, and what MLflow does.
+RESERVED = ("train", "evaluate", "mlflow.db", "mlartifacts")
+#: What numpy's RandomState takes, and with it Optuna's samplers; torch, and with it runs, take twice as many bits.
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,12 +59,12 @@ class Study(Config):
     """How the search is done.
 
     Attributes:
-        name: of the study's folder and of its run in MLflow.
+        name: of the study's folder and of its run in MLflow: up to 100 printable characters without spaces.
         objective: the metric that decides, as an evaluator names it; the evaluator knows whether less of it is better.
         secondary_objectives: what the search weighs beside it: further metrics, or ``images_to_baseline``
             (`objectives`).  The leaders are then taken from the Pareto set; the verdict is about `objective`.
         trials: configs that the search tries, the baselines not counted; can be raised later.
-        seed: of the search itself, and the first of its runs.
+        seed: of the search itself, and the first of its runs: 0 to 4,294,967,295.
         seeds_per_trial: runs of each config of the search, on as many seeds; its value is their mean.
         algorithm: proposes configs.
         stopping: ends trials early; None: successive halving, or where there are secondary objectives nothing.
@@ -98,8 +102,9 @@ class Study(Config):
     max_gpu_hours: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.name or set(self.name) & set("/\\ \t\n") or self.name.startswith("."):
-            raise ValueError(f"name must be usable as a folder's name, without spaces, not {self.name!r}")
+        self._check_name()
+        if not 0 <= self.seed <= LARGEST_SEED:
+            raise ValueError(f"seed must be in [0, {LARGEST_SEED}], not {self.seed}")
         if self.trials < 0:
             raise ValueError(f"trials must be at least 0, not {self.trials}")
         if NO_CURRICULUM not in self.baselines:
@@ -131,6 +136,18 @@ class Study(Config):
                 "confirmation.leaders must be at least 1 where there is a proxy: nothing else trains at base's size"
             )
 
+    def _check_name(self) -> None:
+        name = self.name
+        whole = name.isprintable() and len(name) <= MOST_CHARACTERS and len(name.encode()) <= _MOST_BYTES
+        if not name or not whole or set(name) & set("/\\ ") or name.startswith((".", "-")):
+            raise ValueError(
+                f"name must be usable as a folder's name, of 1 to {MOST_CHARACTERS} printable characters without "
+                f"spaces, slashes and backslashes, and with neither . nor - in front, not {name[:MOST_CHARACTERS]!r}"
+                + (f"... ({len(name):,} characters)" if len(name) > MOST_CHARACTERS else "")
+            )
+        if name in RESERVED:
+            raise ValueError(f"name must not be {name!r}: other results have that name")
+
     @property
     def rule(self) -> Stopping:
         """What ends trials early."""
@@ -149,6 +166,7 @@ class StudyFile:
         small: `base` with the proxy's values: what the search trains.
         raw_base: `base` as written, which arms override by dotted path.
         plugins: file name to source text.
+        runner: that has run them, for those of the files that the study starts from.
     """
 
     path: Path
@@ -158,6 +176,7 @@ class StudyFile:
     space: Space
     raw_base: Mapping[str, Any]
     plugins: Mapping[str, str]
+    runner: PluginRunner
     _built: dict[tuple[str, int, bool], tuple[Experiment, str]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -270,7 +289,7 @@ class StudyFile:
             "space": self.space.to_dict()["parameters"],
         }
         path = folder / "study.yaml"
-        path.write_text(yaml.safe_dump(resolved, sort_keys=False, default_flow_style=None, width=120))
+        path.write_text(to_yaml(resolved))
         return path
 
     def tracked_params(self) -> dict[str, str]:

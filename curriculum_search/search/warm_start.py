@@ -158,7 +158,7 @@ def _read(file: StudyFile, item: str) -> Source:
             return _read_study(file, item, path)
         if not path.exists():
             raise UserError("there is no such file or folder")
-        experiment = load_experiment(path, {})[0]
+        experiment = load_experiment(path, {}, file.runner)[0]
         seeds = range(experiment.seed, experiment.seed + 1)
         return Source(item=item, configs=[Config(source=item, experiment=experiment)], seeds=seeds)
     except UserError as error:

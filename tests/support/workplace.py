@@ -122,6 +122,11 @@ class Workplace:
         return self.folder / "study.yaml"
 
     @property
+    def told(self) -> str:
+        """What a command that reads the study says of the code that it runs."""
+        return f"plug-ins that are run: {self.folder / 'witness.py'}\n"
+
+    @property
     def results(self) -> Path:
         return self.folder / "results"
 

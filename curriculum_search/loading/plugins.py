@@ -1,0 +1,134 @@
+"""Plug-ins: Python files that define kinds of the user's own, which an experiment file names.
+
+They are code, and an experiment file may come from anybody.  So a command says which it runs before it runs them, they
+lie beside the file that names them or below, and ``--no-plugins`` refuses such files.
+"""
+
+import hashlib
+import os
+import sys
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from curriculum_search.config import Kinded
+from curriculum_search.loading.errors import UserError, shown
+
+_MODULE = "curriculum_search_plugin_"
+
+
+class PluginRunner:
+    """Runs the plug-ins of the files that a command reads, and says each before; or refuses all.
+
+    Args:
+        allowed: whether files may name plug-ins.
+    """
+
+    def __init__(self, *, allowed: bool = True) -> None:
+        self.allowed = allowed
+        self._told: set[str] = set()
+
+    def run(self, paths: Any, where: str, folder: Path, *, field: str = "plugins") -> dict[str, str]:
+        """Run the plug-ins that a file names.
+
+        Args:
+            paths: what the file's field holds.
+            where: the file's name, for messages.
+            folder: the file's folder.
+            field: dotted path of the field in the file.
+
+        Returns:
+            Their source texts by their path in the folder.
+
+        Raises:
+            UserError: there are plug-ins and none is allowed, or see `read_plugins` and `define_plugins`.
+        """
+        if paths and not self.allowed:
+            raise UserError(f"{where}: {field}: {shown(paths)} would be run, which --no-plugins forbids")
+        sources = read_plugins(paths, where, folder, field=field)
+        new = [file for name in sources if (file := os.path.realpath(folder / name)) not in self._told]
+        if new:
+            print(f"plug-ins that are run: {', '.join(new)}", flush=True)
+        self._told.update(new)
+        define_plugins(sources)
+        return sources
+
+
+def read_plugins(paths: Any, where: str, folder: Path, *, field: str = "plugins") -> dict[str, str]:
+    """The source texts of plug-ins by their path in `folder`, links resolved.
+
+    Raises:
+        UserError: `paths` is not a list of names, or a file is missing, is no Python file, or lies outside `folder`.
+    """
+    if not isinstance(paths, list | tuple) or not all(isinstance(path, str) for path in paths):
+        raise UserError(f"{where}: {field}: must be a list of file names, not {shown(paths)}")
+    sources, home = {}, Path(os.path.realpath(folder))
+    for given in paths:
+        path = folder / given
+        real = Path(os.path.realpath(path if given.isprintable() else home))
+        if not real.is_relative_to(home):
+            raise UserError(
+                f"{where}: {field}: {path} lies outside {home}, at {real}; a plug-in must lie beside the file that "
+                f"names it, or below"
+            )
+        name = real.relative_to(home).as_posix()
+        if real.suffix != ".py" or not name.isprintable():
+            raise UserError(f"{where}: {field}: must be names of Python files (.py), not {shown(given)}")
+        if real.exists() and not real.is_file():
+            raise UserError(f"{where}: {field}: {path} is no file")
+        try:
+            sources[name] = real.read_bytes().decode("utf-8-sig")
+        except OSError as error:
+            raise UserError(f"{where}: {field}: {path} cannot be read ({error.strerror})") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"{where}: {field}: {path} is not a text file") from error
+    return sources
+
+
+def write_plugins(folder: Path, sources: Mapping[str, str]) -> None:
+    """Write plug-ins into another folder, under the paths by which `read_plugins` gave them."""
+    for name, source in sources.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(source.encode())
+
+
+def define_plugins(sources: Mapping[str, str]) -> None:
+    """Run plug-ins' source texts as modules, each text once a process; a remote worker needs no copy of the files.
+
+    Raises:
+        UserError: a plug-in raises, or defines a kind that another has defined.
+    """
+    for name, source in sources.items():
+        module_name = f"{_MODULE}{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+        if module_name in sys.modules:
+            continue
+        module = types.ModuleType(module_name)
+        module.__file__ = name
+        sys.modules[module_name] = module
+        before = _kinds()
+        try:
+            exec(compile(source, name, "exec"), module.__dict__)
+            _check_kinds(before)
+        except (Exception, SystemExit) as error:
+            del sys.modules[module_name]
+            raise UserError(f"plug-in {name} fails: {type(error).__name__}: {error}") from error
+
+
+def _kinds() -> dict[tuple[type[Kinded], str], type[Kinded]]:
+    """Every registered kind by its family and name."""
+    return {(family, kind): cls for family in Kinded.__subclasses__() for kind, cls in family.kinds().items()}
+
+
+def _check_kinds(before: Mapping[tuple[type[Kinded], str], type[Kinded]]) -> None:
+    """Whether no plug-in has put a class of its own in the place of another plug-in's.
+
+    Raises:
+        ValueError: one has.
+    """
+    for (family, kind), cls in _kinds().items():
+        known = before.get((family, kind), cls)
+        if known is not cls and known.__module__.startswith(_MODULE) and known.__module__ != cls.__module__:
+            other = sys.modules.get(known.__module__)
+            raise ValueError(f"kind {kind!r} is already taken, by plug-in {getattr(other, '__file__', 'another')}")
