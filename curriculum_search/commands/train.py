@@ -16,8 +16,8 @@ from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Exhausted, Job, Outcome, RunError, Status
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
-from curriculum_search.runs.workspace import make_tracker, workspace
-from curriculum_search.tracking import Tracker
+from curriculum_search.runs.workspace import workspace
+from curriculum_search.tracking import Tracker, check_metric_name
 from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device, train
 
 _FOLDER = "train"
@@ -28,7 +28,8 @@ _STOP_SECONDS = 2.0
 def train_single(
     experiment: Experiment, plugins: Mapping[str, str], *, where: str, root: Path, cache_dir: Path
 ) -> RunResult:
-    """Train one experiment, from its checkpoint if it has one; one that has ended is only shown.
+    """Train one experiment, from its checkpoint if it has one; one that has ended is shown, and MLflow brought up to
+    date.
 
     With one worker it is trained in this process, with several through Ray.
 
@@ -44,18 +45,33 @@ def train_single(
     """
     try:
         experiment.check()
+        for name in experiment.evaluation.metric_names(final=True):
+            check_metric_name(name)
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
     key = experiment.identity()
     run_dir = root / _FOLDER / "runs" / key
-    result, tracker = RunFolder(run_dir).read_result(), make_tracker(run_dir, root=root, name=key)
+    result = RunFolder(run_dir).read_result()
     if result is None or result.status is Status.FAILED:
         result, tracker = _run(experiment, key, plugins, root=root, cache_dir=cache_dir)
+    else:
+        tracker = _catch_up(run_dir, root=root, key=key)
     print(f"{result.status.value} after {result.images:,} images: {result.reason}".rstrip(": "))
     for metric, value in result.metrics.items():
         print(f"  {metric} = {value!r}")
     print(f"Run:    {run_dir}\nMLflow: {tracker.page()}", flush=True)
     return result
+
+
+def _catch_up(run_dir: Path, *, root: Path, key: str) -> Tracker:
+    """Send MLflow what it lacks of a run that has ended, if it answers."""
+    with workspace(run_dir, root=root, name=key) as space:
+        try:
+            space.connect()
+            space.tracker.catch_up()
+        except UserError as error:
+            print(f"MLflow: {error}", flush=True)
+    return space.tracker
 
 
 def _run(
