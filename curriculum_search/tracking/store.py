@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 STUDY = "study"  #: the key of the study's own run, the parent of all others
 STUDY_TAG, RUN_TAG = "curriculum_search.study", "curriculum_search.run"
-SENT_TAG = "curriculum_search.sent"  #: up to which line of the journal MLflow has a run (`Line.mark`)
+#: Up to which line of the journal MLflow has a run (`Line.mark`); on the study's own run, up to which it has them all.
+SENT_TAG = "curriculum_search.sent"
 _PARENT_TAG = "mlflow.parentRunId"
 
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS = 800, 100, 99  # in one call of log_batch, 1,000 in all; a tag is `SENT_TAG`
@@ -39,6 +40,7 @@ class _Known:
     Attributes:
         id: MLflow's.
         sent: bytes of the journal within which MLflow has all that the journal says of it.
+        mark: what its `SENT_TAG` says.
         is_deleted: whether its user has deleted it.
         parent: MLflow's id of the run above it.
         metrics: whose points are to be looked up before others are added, since nothing says which the run has.
@@ -47,6 +49,7 @@ class _Known:
 
     id: str
     sent: int = 0
+    mark: str = ""
     is_deleted: bool = False
     parent: str = ""
     metrics: frozenset[str] = frozenset()
@@ -156,10 +159,12 @@ class MlflowStore:
         runs: dict[str, _Known] = {}
         for run in self._search():
             tags = run.data.tags
-            sent = ends.get(tags.get(SENT_TAG, ""), 0)
+            mark = tags.get(SENT_TAG, "")
+            sent = ends.get(mark, 0)
             known = _Known(
                 run.info.run_id,
                 sent,
+                mark,
                 is_deleted=run.info.lifecycle_stage != "active",
                 parent=tags.get(_PARENT_TAG, ""),
                 metrics=frozenset() if sent else frozenset(run.data.metrics),
@@ -178,7 +183,7 @@ class MlflowStore:
         run = self._runs.get(line.record["run"])
         return line.record["kind"] != "study" and (run is None or run.sent < line.end)
 
-    def write(self, lines: Iterable[Line]) -> dict[str, str]:
+    def write(self, lines: Iterable[Line]) -> dict[str, list[str]]:
         """Bring MLflow up to date with lines of the journal; run key to what it will never take, and why.
 
         Args:
@@ -186,13 +191,16 @@ class MlflowStore:
 
         Raises:
             Exception: what may pass (a server that does not answer, a locked database), and what calls for a new look
-                at what is there (`disconnect`, `connect`, `find_runs`): a run that is not there any more.
+                at what is there (`disconnect`, `connect`, `find_runs`): it is not what it was.
         """
         by_run: dict[str, list[Line]] = {}
         for line in lines:
             if self.lacks(line):
                 by_run.setdefault(line.record["run"], []).append(line)
-        refused = {}
+        if not by_run:
+            return {}
+        self._check_unchanged()
+        refused: dict[str, list[str]] = {}
         for key, own in by_run.items():
             try:
                 problems = self._write_run(key, own)
@@ -201,10 +209,25 @@ class MlflowStore:
                     raise
                 problems = [reason(error)]
             if problems:
-                refused[key] = "; ".join(problems)
+                refused[key] = problems
             if key in self._runs:
                 self._runs[key].sent = own[-1].end
+        self._mark_study(max((own[-1] for own in by_run.values()), key=lambda line: line.end))
         return refused
+
+    def _check_unchanged(self) -> None:
+        """Raise RuntimeError where MLflow is not as it was left, as after it was restored from a backup."""
+        assert self._client is not None
+        study = self._runs.get(STUDY)
+        if study is not None and self._client.get_run(study.id).data.tags.get(SENT_TAG, "") != study.mark:
+            raise RuntimeError("it is not as it was left: restored from a backup, or written to by another command")
+
+    def _mark_study(self, line: Line) -> None:
+        assert self._client is not None
+        study = self._runs.get(STUDY)
+        if study is not None and not study.is_deleted and study.mark != line.mark:
+            self._client.set_tag(study.id, SENT_TAG, line.mark)
+            study.mark = line.mark
 
     def _find_experiment(self, client: "MlflowClient") -> "Experiment | None":
         """The experiment that has the study, even under another name by now, or else the one of the name."""
@@ -280,7 +303,9 @@ class MlflowStore:
         while len(metrics) > _MAX_METRICS or len(params) > _MAX_PARAMS or len(tags) > _MAX_TAGS:
             problems += self._log(key, [*metrics[:_MAX_METRICS], *params[:_MAX_PARAMS], *tags[:_MAX_TAGS]])
             metrics, params, tags = metrics[_MAX_METRICS:], params[_MAX_PARAMS:], tags[_MAX_TAGS:]
-        return problems + self._log(key, [*metrics, *params, *tags, RunTag(SENT_TAG, lines[-1].mark)])
+        problems += self._log(key, [*metrics, *params, *tags, RunTag(SENT_TAG, lines[-1].mark)])
+        run.mark = lines[-1].mark
+        return problems
 
     def _log(self, key: str, entities: Sequence[Any]) -> list[str]:
         """Write metrics, params and tags of a run, all but those that MLflow will never take; the latter."""

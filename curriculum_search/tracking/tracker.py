@@ -78,7 +78,7 @@ class Tracker:
         self._is_known = False  # what MLflow has
         self._hurry = self._closed = False
         self._trouble = self._damage = ""
-        self._refused: dict[str, str] = {}
+        self._refused: dict[str, list[str]] = {}
 
     def check(self) -> None:
         """Find out whether MLflow can be reached, and open the study's experiment.
@@ -182,7 +182,7 @@ class Tracker:
                     f"({self._trouble or 'too slow'}); they are kept in {self._journal.path} and go there when the "
                     f"same command is run again"
                 )
-            words += [f"MLflow refused part of run {key}: {why}" for key, why in self._refused.items()]
+            words += [f"MLflow refused part of run {key}: {'; '.join(why)}" for key, why in self._refused.items()]
             return "; ".join(words)
 
     def page(self) -> str:
@@ -306,7 +306,8 @@ class Tracker:
                 continue
             failures = 0
             with self._lock:
-                self._refused.update(refused)
+                for key, why in refused.items():
+                    self._refused[key] = list(dict.fromkeys(self._refused.get(key, []) + why))
                 self._sent = lines[-1].end if lines else start
                 self._is_known = True
                 self._save_sent(store)
