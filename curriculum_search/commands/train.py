@@ -55,7 +55,7 @@ def train_single(
     if result is None or result.status is Status.FAILED:
         result, tracker = _run(experiment, key, plugins, root=root, cache_dir=cache_dir)
     else:
-        tracker = _catch_up(run_dir, root=root, key=key)
+        tracker = _catch_up(experiment, key, plugins, root=root, cache_dir=cache_dir)
     print(f"{result.status.value} after {result.images:,} images: {result.reason}".rstrip(": "))
     for metric, value in result.metrics.items():
         print(f"  {metric} = {value!r}")
@@ -63,9 +63,13 @@ def train_single(
     return result
 
 
-def _catch_up(run_dir: Path, *, root: Path, key: str) -> Tracker:
+def _catch_up(experiment: Experiment, key: str, plugins: Mapping[str, str], *, root: Path, cache_dir: Path) -> Tracker:
     """Send MLflow what it lacks of a run that has ended, if it answers."""
-    with workspace(run_dir, root=root, name=key) as space:
+    folder = root / _FOLDER
+    with (
+        workspace(folder / "runs" / key, root=root, name=key) as space,
+        _open_store(experiment, plugins, folder=folder, cache_dir=cache_dir, tracker=space.tracker),
+    ):
         try:
             space.connect()
             space.tracker.catch_up()
@@ -78,21 +82,13 @@ def _run(
     experiment: Experiment, key: str, plugins: Mapping[str, str], *, root: Path, cache_dir: Path
 ) -> tuple[RunResult, Tracker]:
     """Train, or go on; whatever ends it, the run's folder and MLflow know."""
-    metric = experiment.evaluation.metric_names(final=False)[0]
     folder, resources = root / _FOLDER, experiment.resources
     several = resources.workers > 1
     # A workspace of its own, so that several runs can be trained at the same time.
     with (
         Cluster(dashboard=several) as cluster,
         workspace(folder / "runs" / key, root=root, name=key) as space,
-        RunStore(
-            folder,
-            cache_dir=cache_dir,
-            plugins=plugins,
-            tracker=space.tracker,
-            objective=metric,
-            direction=experiment.evaluation.direction(metric),
-        ) as store,
+        _open_store(experiment, plugins, folder=folder, cache_dir=cache_dir, tracker=space.tracker) as store,
     ):
         space.connect()
         if several:
@@ -111,6 +107,20 @@ def _run(
                 space.finish("FAILED" if result.status is Status.FAILED else "FINISHED")
     assert result is not None
     return result, space.tracker
+
+
+def _open_store(
+    experiment: Experiment, plugins: Mapping[str, str], *, folder: Path, cache_dir: Path, tracker: Tracker
+) -> RunStore:
+    metric = experiment.evaluation.metric_names(final=False)[0]
+    return RunStore(
+        folder,
+        cache_dir=cache_dir,
+        plugins=plugins,
+        tracker=tracker,
+        objective=metric,
+        direction=experiment.evaluation.direction(metric),
+    )
 
 
 class _OneRun:

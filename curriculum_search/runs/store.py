@@ -127,7 +127,7 @@ class RunStore:
 
     def __enter__(self) -> Self:
         if self.tracker.damage():
-            for key in self.tracker.keys() & self.records.keys():
+            for key in self.tracker.known_runs() & self.records.keys():
                 self._track_again(key)
         return self
 

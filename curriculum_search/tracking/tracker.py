@@ -111,13 +111,13 @@ class Tracker:
     def damage(self) -> str:
         """What of the journal was lost to damage, and what of that is left to be said again; nothing, as a rule.
 
-        Who knows what the runs in `keys` have said, may say all of it again: nothing comes to be in MLflow twice.
+        Who knows what the `known_runs` have said, may say all of it again: nothing comes to be in MLflow twice.
         """
         self._opened()
         return self._damage
 
-    def keys(self) -> set[str]:
-        """The runs that have been spoken of."""
+    def known_runs(self) -> set[str]:
+        """The keys of the runs that have been spoken of."""
         self._opened()
         return set(self._keys)
 
