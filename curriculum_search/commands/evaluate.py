@@ -15,7 +15,7 @@ from curriculum_search.loading import PluginRunner, UserError, load_experiment, 
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import one_line
 from curriculum_search.runs.workspace import workspace
-from curriculum_search.tracking import STUDY
+from curriculum_search.tracking import STUDY, check_metric_name
 from curriculum_search.training import default_device
 from curriculum_search.training.checkpoint import load
 
@@ -100,6 +100,8 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
     torch.set_num_threads(experiment.resources.cpus_per_worker)
     try:
         experiment.check()
+        for name in experiment.evaluation.metric_names(final=True):
+            check_metric_name(name)
         state = load(run.checkpoint, device)
     except ValueError as error:
         raise UserError(f"{run.checkpoint}: {error}") from error

@@ -16,8 +16,8 @@ from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, RunError, Status
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
-from curriculum_search.runs.workspace import make_tracker, workspace
-from curriculum_search.tracking import Tracker
+from curriculum_search.runs.workspace import workspace
+from curriculum_search.tracking import Tracker, check_metric_name
 from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device, train
 
 _FOLDER = "train"
@@ -28,7 +28,8 @@ _STOP_SECONDS = 2.0
 def train_single(
     experiment: Experiment, plugins: Mapping[str, str], *, where: str, root: Path, cache_dir: Path
 ) -> RunResult:
-    """Train one experiment, from its checkpoint if it has one; one that has ended is only shown.
+    """Train one experiment, from its checkpoint if it has one; one that has ended is shown, and MLflow brought up to
+    date.
 
     With one worker it is trained in this process, with several through Ray.
 
@@ -44,6 +45,8 @@ def train_single(
     """
     try:
         experiment.check()
+        for name in experiment.evaluation.metric_names(final=True):
+            check_metric_name(name)
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
     key = experiment.identity()
@@ -51,9 +54,11 @@ def train_single(
     folder = RunFolder(run_dir)
     if problem := folder.check_data(experiment):
         raise UserError(f"{where}: data: {problem}")
-    result, tracker = folder.read_result(), make_tracker(run_dir, root=root, name=key)
+    result = folder.read_result()
     if result is None or result.status.is_failure:
         result, tracker = _run(experiment, key, plugins, root=root, cache_dir=cache_dir)
+    else:
+        tracker = _catch_up(experiment, key, plugins, root=root, cache_dir=cache_dir)
     print(f"{result.status.value} after {result.images:,} images: {result.reason}".rstrip(": "))
     for metric, value in result.metrics.items():
         print(f"  {metric} = {value!r}")
@@ -61,25 +66,32 @@ def train_single(
     return result
 
 
+def _catch_up(experiment: Experiment, key: str, plugins: Mapping[str, str], *, root: Path, cache_dir: Path) -> Tracker:
+    """Send MLflow what it lacks of a run that has ended, if it answers."""
+    folder = root / _FOLDER
+    with (
+        workspace(folder / "runs" / key, root=root, name=key) as space,
+        _open_store(experiment, plugins, folder=folder, cache_dir=cache_dir, tracker=space.tracker),
+    ):
+        try:
+            space.connect()
+            space.tracker.catch_up()
+        except UserError as error:
+            print(f"MLflow: {error}", flush=True)
+    return space.tracker
+
+
 def _run(
     experiment: Experiment, key: str, plugins: Mapping[str, str], *, root: Path, cache_dir: Path
 ) -> tuple[RunResult, Tracker]:
     """Train, or go on; whatever ends it, the run's folder and MLflow know."""
-    metric = experiment.evaluation.metric_names(final=False)[0]
     folder, resources = root / _FOLDER, experiment.resources
     several = resources.workers > 1
     # A workspace of its own, so that several runs can be trained at the same time.
     with (
         Cluster(dashboard=several) as cluster,
         workspace(folder / "runs" / key, root=root, name=key) as space,
-        RunStore(
-            folder,
-            cache_dir=cache_dir,
-            plugins=plugins,
-            tracker=space.tracker,
-            objective=metric,
-            direction=experiment.evaluation.direction(metric),
-        ) as store,
+        _open_store(experiment, plugins, folder=folder, cache_dir=cache_dir, tracker=space.tracker) as store,
     ):
         space.connect()
         if several:
@@ -100,6 +112,20 @@ def _run(
                 space.finish("FAILED" if result.status.is_failure else "FINISHED")
     assert result is not None
     return result, space.tracker
+
+
+def _open_store(
+    experiment: Experiment, plugins: Mapping[str, str], *, folder: Path, cache_dir: Path, tracker: Tracker
+) -> RunStore:
+    metric = experiment.evaluation.metric_names(final=False)[0]
+    return RunStore(
+        folder,
+        cache_dir=cache_dir,
+        plugins=plugins,
+        tracker=tracker,
+        objective=metric,
+        direction=experiment.evaluation.direction(metric),
+    )
 
 
 class _OneRun(JobSource):

@@ -145,6 +145,9 @@ class RunStore:
         self._results: dict[str, RunResult] = {}
 
     def __enter__(self) -> Self:
+        if self.tracker.damage():
+            for key in self.tracker.known_runs() & self.records.keys():
+                self._track_again(key)
         return self
 
     def __exit__(
@@ -200,6 +203,7 @@ class RunStore:
         )
         self.tracker.start_run(key, name=name, params=tracked_params(experiment), tags=tags)
         self.tracker.log_artifact(key, folder.experiment)
+        self._track_curve(key)  # A kill may have come between the run's log and the tracker's.
         return Job(
             key=key,
             experiment=experiment,
@@ -271,9 +275,7 @@ class RunStore:
         )
         if folder.grid.exists():
             self.tracker.log_artifact(key, folder.grid)
-        good = status in (Status.FINISHED, Status.STOPPED)
-        self.tracker.set_tags(key, {"outcome": status.value} | ({"reason": reason} if reason else {}))
-        self.tracker.end_run(key, status="FINISHED" if good else "FAILED", best=self._standing(curve, status))
+        self._track_end(key, result)
         folder.write_result(result)  # last: what is interrupted before has not ended, and ends again
         self._results[key] = result
         run.record.status, run.record.seconds = status, result.seconds
@@ -308,10 +310,30 @@ class RunStore:
         for path in (folder.experiment, folder.grid):
             if path.exists():
                 self.tracker.log_artifact(key, path)
+        self._track_curve(key)
+        self._track_end(key, result)
+
+    def _track_again(self, key: str) -> None:
+        """Say to MLflow what the folder of a run has; it leaves out what it has been told."""
+        folder = self.folder(key)
+        for path in (folder.experiment, folder.grid, folder.error):
+            if path.exists():
+                self.tracker.log_artifact(key, path)
+        self._track_curve(key)
+        if (result := self.result(key)) is not None:
+            self._track_end(key, result)
+
+    def _track_curve(self, key: str) -> None:
         curve = self.curve(key)
         for images, metrics in zip(curve.images, curve.metrics, strict=True):
             self.tracker.log_metrics(key, images, metrics)
-        self.tracker.end_run(key, status="FINISHED", best=self._standing(curve, result.status))
+
+    def _track_end(self, key: str, result: RunResult) -> None:
+        good = result.status in (Status.FINISHED, Status.STOPPED)
+        tags = {"outcome": result.status.value} | ({"reason": result.reason} if result.reason else {})
+        self.tracker.set_tags(key, tags)
+        best = self._standing(self.curve(key), result.status)
+        self.tracker.end_run(key, status="FINISHED" if good else "FAILED", best=best)
 
     def _standing(self, curve: Curve, status: Status) -> dict[str, float]:
         """What stands for a run in MLflow's table: its best value, and if it came to its end, the value there."""

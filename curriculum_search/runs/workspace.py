@@ -65,6 +65,8 @@ def workspace(folder: Path, *, root: Path, name: str) -> Iterator[Workspace]:
     """
     with _alone(folder):
         space = Workspace(folder, make_tracker(folder, root=root, name=name))
+        if damage := space.tracker.damage():
+            print(f"MLflow: {damage}", flush=True)
         try:
             yield space
         except BaseException as error:

@@ -12,6 +12,7 @@ from curriculum_search.search.optuna.samplers import AnyOptuna
 from curriculum_search.search.optuna.suitability import try_out
 from curriculum_search.search.space import ORDER, Categorical, Distribution, Space
 from curriculum_search.search.study import StudyFile
+from curriculum_search.tracking import check_metric_name
 
 
 def check_study(file: StudyFile) -> None:
@@ -28,6 +29,7 @@ def check_study(file: StudyFile) -> None:
             raise UserError(f"{where}: {section}{error}") from error
     if both := [path for path in file.study.proxy if path in file.space.parameters]:
         raise UserError(f"{where}: study.proxy: {both[0]} is searched; take it out of the proxy or of the space")
+    _check_metric_names(file)
     _check_objectives(file)
     _check_equal_tries(file)
     _check_algorithm(file)
@@ -36,6 +38,15 @@ def check_study(file: StudyFile) -> None:
     for small in (True, False):
         for arm in file.baselines(small=small):
             file.experiment(arm, file.study.seed, small=small)
+
+
+def _check_metric_names(file: StudyFile) -> None:
+    for size, section in ((file.base, "base"), (file.small, "study.proxy")):
+        for name in size.evaluation.metric_names(final=True):
+            try:
+                check_metric_name(name)
+            except ValueError as error:
+                raise UserError(f"{file.path}: {section}.evaluation: {error}") from error
 
 
 def _check_objectives(file: StudyFile) -> None:

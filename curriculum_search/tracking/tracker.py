@@ -1,20 +1,22 @@
 """The study's copy in MLflow, written behind the search's back.
 
-What is to be in MLflow is first a line in a journal (`RunLog`) on the driver's node; a thread carries the journal over
-and remembers how far it came.  So nobody waits for MLflow, an outage loses nothing, and a study that is resumed, or
-pointed at another server, brings MLflow up to date.
+What is to be in MLflow is first a line in a journal (`RunLog`) on the driver's node; a thread carries the journal over,
+after it has asked MLflow what is there already.  So nobody waits for MLflow, an outage loses nothing, and a study that
+is resumed, or pointed at another server, or whose store was emptied or restored from a backup, brings MLflow up to
+date.
 
 Every record has ``run`` (the run's key), ``kind`` and ``time`` (seconds since 1970):
 
     start     name, params, tags        the run begins, or goes on
     metrics   images, metrics           values at so many images seen
     tags      tags
-    artifact  path, folder              a file to copy into the run's artifacts
+    artifact  path, folder              a file to copy into the run's artifacts; relative to the study's folder
     end       status, images, metrics   how it ended, and values that stand for the whole run
 """
 
 import json
 import math
+import os
 import threading
 import time
 import uuid
@@ -23,10 +25,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from curriculum_search.atomic import replacing
-from curriculum_search.tracking.run_log import RunLog
-from curriculum_search.tracking.store import STUDY, MlflowStore, reason, shown
+from curriculum_search.tracking.run_log import Line, RunLog
+from curriculum_search.tracking.store import STUDY, ExperimentDeletedError, MlflowStore, reason, shown
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+#: What a record of each kind must have to be one.
+_FIELDS = {
+    "study": ("id",),
+    "start": ("name", "time"),
+    "metrics": ("images", "metrics", "time"),
+    "tags": ("tags",),
+    "artifact": ("path", "folder"),
+    "end": ("status", "time"),
+}
 
 _BATCH_BYTES = 2**18  # of the journal, carried over at once
 _PAUSE_SECONDS = 1.0  # gathers what comes at about the same time into one call
@@ -41,7 +53,8 @@ class Tracker:
     the first call).
 
     Args:
-        folder: for the journal and the record of what has been sent; one study, one folder, one tracker at a time.
+        folder: for the journal and the record of what has been sent, in the study's folder; one study, one folder, one
+            tracker at a time.
         uri: of the tracking server or database (see `tracking_uri`).
         study: the name of the study's run in MLflow.
         experiment: the name of MLflow's experiment.
@@ -51,6 +64,7 @@ class Tracker:
         self.uri = uri
         self._journal = RunLog(folder / "journal.jsonl")
         self._sent_path = folder / "sent.json"
+        self._base = Path(os.path.abspath(folder.parent))
         self._names = {"experiment": experiment, "study": study}
         self._store: MlflowStore | None = None
         self._lock = threading.Condition()
@@ -58,10 +72,13 @@ class Tracker:
         self._points: dict[tuple[str, str, int], float] = {}
         self._params: set[tuple[str, str]] = set()
         self._last_images: dict[str, int] = {}
-        self._sent = self._end = self._end_at_start = 0
+        self._study_id = ""
+        self._keys: set[str] = set()
+        self._sent = self._end = 0
+        self._is_known = False  # what MLflow has
         self._hurry = self._closed = False
-        self._trouble = ""
-        self._refused: dict[str, str] = {}
+        self._trouble = self._damage = ""
+        self._refused: dict[str, list[str]] = {}
 
     def check(self) -> None:
         """Find out whether MLflow can be reached, and open the study's experiment.
@@ -86,10 +103,29 @@ class Tracker:
         attempt.join(seconds)
         if attempt.is_alive() or failure:
             what = f"no answer in {seconds:.0f} s" if attempt.is_alive() else reason(failure[0])
-            raise ValueError(
-                f"MLflow cannot be used at {shown(self.uri)}: {what}; start it, or set MLFLOW_TRACKING_URI to "
-                f"another server or to a database such as sqlite:///mlflow.db"
-            )
+            if not failure or not isinstance(failure[0], ExperimentDeletedError):
+                what += "; start it, or set MLFLOW_TRACKING_URI to another server or to a database such as "
+                what += "sqlite:///mlflow.db"
+            raise ValueError(f"MLflow cannot be used at {shown(self.uri)}: {what}")
+
+    def damage(self) -> str:
+        """What of the journal was lost to damage, and what of that is left to be said again; nothing, as a rule.
+
+        Who knows what the `known_runs` have said, may say all of it again: nothing comes to be in MLflow twice.
+        """
+        self._opened()
+        return self._damage
+
+    def known_runs(self) -> set[str]:
+        """The keys of the runs that have been spoken of."""
+        self._opened()
+        return set(self._keys)
+
+    def catch_up(self) -> None:
+        """Have MLflow looked at, and what it lacks sent, though there is nothing new to say."""
+        with self._lock:
+            self._opened()
+            self._start_thread()
 
     def start_run(
         self, key: str, *, name: str, params: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None
@@ -110,7 +146,10 @@ class Tracker:
 
     def log_artifact(self, key: str, path: Path, folder: str = "") -> None:
         """Copy a file, which must stay as it is, into a run's artifacts, under `folder`."""
-        self.send(key, [{"kind": "artifact", "path": str(path.absolute()), "folder": folder}])
+        absolute = Path(os.path.abspath(path))
+        inside = absolute.is_relative_to(self._base)  # then it moves with the study
+        stored = absolute.relative_to(self._base) if inside else absolute
+        self.send(key, [{"kind": "artifact", "path": str(stored), "folder": folder}])
 
     def end_run(self, key: str, *, status: RunStatus, best: Mapping[str, float] | None = None) -> None:
         """Close a run; `best` stands for all of it, under names of its own, for MLflow's table shows last values.
@@ -126,27 +165,24 @@ class Tracker:
             lines = [line for record in records if (line := self._line(key, record))]
             self._journal.append(*lines)
             self._end = self._journal.path.stat().st_size
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._carry, name="tracker", daemon=True)
-                self._thread.start()
-            self._lock.notify_all()
+            self._start_thread()
 
     def flush(self, timeout_seconds: float) -> str:
         """Wait until MLflow has everything; what it does not have, in words, or nothing."""
         with self._lock:
             self._hurry = True
             self._lock.notify_all()
-            self._lock.wait_for(lambda: self._sent >= self._end, timeout_seconds)
+            self._lock.wait_for(lambda: self._is_known and self._sent >= self._end, timeout_seconds)
             self._hurry = False
             words = []
             if self._sent < self._end:
-                num_records = sum(record["kind"] != "study" for record in self._journal.read_from(self._sent)[0])
+                num_records = sum(map(self._opened().lacks, self._journal.lines(self._sent)))
                 words.append(
                     f"{num_records} records have not reached MLflow at {shown(self.uri)} "
                     f"({self._trouble or 'too slow'}); they are kept in {self._journal.path} and go there when the "
                     f"same command is run again"
                 )
-            words += [f"MLflow refused part of run {key}: {why}" for key, why in self._refused.items()]
+            words += [f"MLflow refused part of run {key}: {'; '.join(why)}" for key, why in self._refused.items()]
             return "; ".join(words)
 
     def page(self) -> str:
@@ -163,22 +199,58 @@ class Tracker:
             self._thread.join(timeout_seconds)
         return unsent
 
+    def _start_thread(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._carry, name="tracker", daemon=True)
+            self._thread.start()
+        self._lock.notify_all()
+
     def _opened(self) -> MlflowStore:
         """Read, the first time, what an earlier process left."""
         with self._lock:
             if self._store is None:
-                records, self._end = self._journal.read_from(0)
-                if not records:
-                    records = [{"kind": "study", "run": STUDY, "id": uuid.uuid4().hex}]
-                    self._journal.append(*records)
-                    self._end = self._journal.path.stat().st_size
-                for record in records[1:]:
-                    self._remember(record)
-                self._end_at_start = self._end
                 sent = self._load_sent()
-                self._sent = sent["bytes"]
-                self._store = MlflowStore(self.uri, **self._names, study_id=records[0]["id"], runs=sent["runs"])
+                records = [line.record for line in self._sound_lines(sent["bytes_before"])]
+                self._keys.update(sent["runs"])
+                ids = [record["id"] for record in records if record["kind"] == "study"] + [sent["study"]]
+                self._study_id = ids[0] or uuid.uuid4().hex
+                if len(ids) == 1:
+                    self._journal.append({"kind": "study", "run": STUDY, "id": self._study_id})
+                for record in records:
+                    self._remember(record)
+                self._end = self._journal.path.stat().st_size
+                self._sent = min(sent["bytes"], self._end)
+                self._store = MlflowStore(
+                    self.uri,
+                    **self._names,
+                    experiment_id=sent["experiment_id"],
+                    study_id=self._study_id,
+                    base=self._base,
+                )
             return self._store
+
+    def _sound_lines(self, bytes_before: int) -> list[Line]:
+        """The journal without the lines that cannot be read, which are taken out of it.
+
+        Args:
+            bytes_before: that it had when something was last sent.
+        """
+        lines = self._journal.lines()
+        problems = {number: why for number, line in enumerate(lines, 1) if (why := _flaw(line))}
+        if problems:
+            sound = [line for number, line in enumerate(lines, 1) if number not in problems]
+            kept = self._journal.keep_only(sound)
+            words = ", ".join(f"line {number} ({why})" for number, why in list(problems.items())[:3])
+            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+            self._damage = (
+                f"{self._journal.path}: cannot be read: {words}{more}; taken out (the file as it was: {kept})"
+            )
+            lines = self._journal.lines()
+        elif (lines[-1].end if lines else 0) < bytes_before:
+            self._damage = f"{self._journal.path}: its end is missing, from line {len(lines) + 1} on"
+        if self._damage:
+            self._damage += "; what MLflow has not had of it is taken from the runs' own logs"
+        return lines
 
     def _line(self, key: str, record: Mapping[str, Any]) -> dict[str, Any] | None:
         """The record as the journal has it, without params and points of a curve that it has already, whatever their
@@ -200,6 +272,8 @@ class Tracker:
         return line
 
     def _remember(self, line: Mapping[str, Any]) -> None:
+        if line["run"] != STUDY:
+            self._keys.add(line["run"])
         if "metrics" in line:
             self._points.update({(line["run"], name, line["images"]): v for name, v in line["metrics"].items()})
             self._last_images[line["run"]] = max(line["images"], self._last_images.get(line["run"], 0))
@@ -211,7 +285,7 @@ class Tracker:
         store = self._opened()
         while True:
             with self._lock:
-                self._lock.wait_for(lambda: self._sent < self._end or self._closed)
+                self._lock.wait_for(lambda: not self._is_known or self._sent < self._end or self._closed)
                 if not self._hurry and not self._closed:
                     pause = min(_MAX_BACKOFF_SECONDS, 2.0**failures) if failures else _PAUSE_SECONDS
                     self._lock.wait_for(lambda: self._hurry or self._closed, pause)
@@ -219,18 +293,23 @@ class Tracker:
                     self._lock.wait_for(lambda: self._closed, 1.0)
                 if self._closed:
                     return
-            records, offset = self._journal.read_from(self._sent, _BATCH_BYTES)
-            search = failures > 0 or self._sent < self._end_at_start
             try:
-                refused = store.write((r for r in records if r["kind"] != "study"), search=search)
+                store.connect()
+                start = self._sent if self._is_known else store.find_runs(self._journal.lines())
+                lines = self._journal.lines(start, _BATCH_BYTES)
+                refused = store.write(lines)
             except Exception as error:
                 failures += 1
                 self._trouble = reason(error)
+                self._is_known = False
+                store.disconnect()
                 continue
             failures = 0
             with self._lock:
-                self._refused.update(refused)
-                self._sent = offset
+                for key, why in refused.items():
+                    self._refused[key] = list(dict.fromkeys(self._refused.get(key, []) + why))
+                self._sent = lines[-1].end if lines else start
+                self._is_known = True
                 self._save_sent(store)
                 self._lock.notify_all()
 
@@ -238,15 +317,44 @@ class Tracker:
         return {"uri": shown(self.uri), "experiment": self._names["experiment"]}
 
     def _load_sent(self) -> dict[str, Any]:
-        target = self._target()
+        """What is known without asking MLflow; nothing depends on it but what is said while MLflow does not answer,
+        the study's identity where the journal is lost, and that it is missed."""
         try:
-            sent: dict[str, Any] = json.loads(self._sent_path.read_text())
+            found = json.loads(self._sent_path.read_text())
         except (FileNotFoundError, ValueError):
-            sent = {}
+            found = {}
+        empty: dict[str, Any] = {"study": "", "experiment_id": "", "bytes": 0, "runs": []}
+        known = empty | {
+            name: found[name]
+            for name, value in empty.items()
+            if isinstance(found, dict) and isinstance(found.get(name), type(value))
+        }
+        known["bytes_before"] = known["bytes"]
         # Another server, or another experiment, gets everything from the beginning.
-        return sent if {k: sent.get(k) for k in target} == target else {**target, "bytes": 0, "runs": {}}
+        if not isinstance(found, dict) or {name: found.get(name) for name in self._target()} != self._target():
+            known |= {"experiment_id": "", "bytes": 0}
+        return known
 
     def _save_sent(self, store: MlflowStore) -> None:
-        content = {**self._target(), "bytes": self._sent, "runs": store.runs}
+        content = {
+            **self._target(),
+            "study": self._study_id,
+            "experiment_id": store.experiment_id,
+            "bytes": self._sent,
+            "runs": sorted(self._keys),
+        }
         with replacing(self._sent_path) as partial:
             partial.write_text(json.dumps(content))
+
+
+def _flaw(line: Line) -> str:
+    """Why a line of the journal is no record; nothing, if it is one."""
+    try:
+        record = line.record
+    except ValueError as error:
+        return str(error)
+    fields = _FIELDS.get(record.get("kind", ""))
+    if fields is None or "run" not in record:
+        return "no record of a run"
+    missing = [name for name in fields if name not in record]
+    return f"has no {missing[0]}" if missing else ""

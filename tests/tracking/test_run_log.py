@@ -27,24 +27,22 @@ def test_a_line_that_was_not_written_to_its_end_is_no_record_and_spoils_none(tmp
 def test_a_reader_goes_on_where_it_was_and_waits_for_the_end_of_a_line(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "log.jsonl")
     log.append({"images": 64})
-    records, offset = log.read_from(0)
-    assert records == [{"images": 64}]
+    (line,) = log.lines()
+    assert line.record == {"images": 64}
     with open(log.path, "ab") as file:
         file.write(b'{"images":')
-    assert log.read_from(offset) == ([], offset)
+    assert log.lines(line.end) == []
     with open(log.path, "ab") as file:
         file.write(b"128}\n")
-    assert log.read_from(offset)[0] == [{"images": 128}]
+    assert [later.record for later in log.lines(line.end)] == [{"images": 128}]
 
 
 def test_a_long_log_is_read_in_parts_without_losing_a_record(tmp_path: Path) -> None:
     log = RunLog(tmp_path / "log.jsonl")
     log.append(*({"images": i} for i in range(1000)))
     found, offset = [], 0
-    while part := log.read_from(offset, max_bytes=100):
-        if not part[0]:
-            break
-        assert len(part[0]) < 20
-        found += part[0]
-        offset = part[1]
-    assert [record["images"] for record in found] == list(range(1000))
+    while part := log.lines(offset, max_bytes=100):
+        assert len(part) < 20
+        found += part
+        offset = part[-1].end
+    assert [line.record["images"] for line in found] == list(range(1000))

@@ -172,17 +172,15 @@ def test_what_mlflow_will_never_take_is_named_and_the_rest_arrives(
     make_tracker: MakeTracker, runs_of: RunsOf, experiment: str, uri: str, tmp_path: Path
 ) -> None:
     tracker = make_tracker()
-    tracker.start_run("a1", name="deleted by its user")
+    tracker.start_run("a1", name="another", params={"order": "none"})
     tracker.start_run("b2", name="trial")
-    assert tracker.flush(30) == ""
-    MlflowClient(tracking_uri=uri).delete_run(runs_of(experiment)["deleted by its user"].info.run_id)
-
-    tracker.log_metrics("a1", 1000, {"fd": 9.0})
+    tracker.send("a1", [{"kind": "tags", "tags": {"order@end": "none"}}])
     tracker.log_artifact("b2", tmp_path / "samples.png")
     tracker.log_metrics("b2", 1000, {"fd": 8.0})
     problems = tracker.close(30)
-    assert "run a1" in problems
+    assert "run a1: order@end" in problems
     assert "samples.png" in problems
+    assert runs_of(experiment)["another"].data.params == {"order": "none"}
     assert runs_of(experiment)["trial"].data.metrics == {"fd": 8.0}
 
 
