@@ -1,17 +1,135 @@
-"""Files that are whole whenever they are there."""
+"""Files that are whole whenever they are there, and what is said where the disk has no room for one."""
 
+import errno
+import glob
 import os
+import shutil
+import socket
+import time
+import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ORPHANED_SECONDS = 3600.0  # without a write, after which another machine's process is taken for dead
+
+
+class DiskFullError(OSError):
+    """There was no room for a file.  The message is one line: the folder, what there was no room for, what to do."""
+
+    def __init__(self, path: Path, error: OSError, num_bytes: int | None = None) -> None:
+        """
+        Args:
+            path: of the file.
+            error: as the system raised it.
+            num_bytes: that the file needs, where that is known.
+        """
+        words = f"{path.parent}: {error.strerror}: "
+        words += f"{path.name} needs {_shown(num_bytes)}" if num_bytes else f"{path.name} cannot be written"
+        with suppress(OSError):
+            words += f", and {_shown(shutil.disk_usage(path.parent).free)} are free"
+        super().__init__(f"{words}; make room there, and the same command goes on from where it was")
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error says that a disk, a quota or the allowed size of a file is used up."""
+    return isinstance(error, OSError) and (isinstance(error, DiskFullError) or error.errno in _FULL)
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def room_for(path: Path, num_bytes: int | None = None) -> Iterator[None]:
+    """Where the block finds no room for the file at `path`, say it as `DiskFullError` does."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, DiskFullError) or not is_disk_full(error):
+            raise
+        raise DiskFullError(path, error, num_bytes) from error
+
+
+@contextmanager
+def replacing(path: Path, num_bytes: int | None = None) -> Iterator[Path]:
     """A path beside `path` to write to, whose file takes its place in one move at the end of the block.
 
-    Where an error or a kill ends the block, `path` stays as it was.
+    The file and its folder are on the disk when that is done, so that a power cut leaves the old file or the new one.
+    Where an error ends the block, `path` stays as it was and nothing is left beside it.  A kill may leave what it has
+    written; whoever writes `path` next removes that.  The path is this process's own, so two that write `path` at the
+    same time leave what one of them has written.
+
+    Args:
+        path: what is replaced.
+        num_bytes: that the file will have about, where that is known, for the message.
+
+    Raises:
+        DiskFullError: there is no room for the file.
     """
-    partial = path.with_name(f"{path.name}.partial")
-    yield partial
-    os.replace(partial, path)
+    _remove_orphans(path)
+    partial = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
+    with room_for(path, num_bytes):
+        try:
+            yield partial
+            _sync(partial)
+            os.replace(partial, path)
+        except BaseException:
+            with suppress(OSError):
+                partial.unlink()
+            raise
+    with suppress(OSError):  # There are file systems on which a folder cannot be waited for.
+        _sync(path.parent)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file in one move; see `replacing`."""
+    with replacing(path) as partial:
+        partial.write_bytes(text.encode())
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file, so that another can take its place and nothing is lost; its new path."""
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def is_whole_zip(path: Path) -> bool:
+    """Whether a file is a zip archive, as PyTorch and NumPy write them, whose members all have their checksums."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except Exception:  # Whatever a damaged archive brings about: it is not whole.
+        return False
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_orphans(path: Path) -> None:
+    """Remove what killed processes had written of `path`."""
+    for other in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
+        host, _, pid = other.name[len(path.name) + 1 : -len(".partial")].rpartition(".")
+        with suppress(OSError, ValueError):
+            here = host == socket.gethostname()
+            if (here and not _is_alive(int(pid))) or time.time() - other.stat().st_mtime > _ORPHANED_SECONDS:
+                other.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _shown(num_bytes: int) -> str:
+    return f"{num_bytes:,} bytes" if num_bytes < 1e6 else f"{num_bytes / 1e6:,.0f} MB"

@@ -14,7 +14,7 @@ from curriculum_search.experiment import Experiment
 from curriculum_search.loading import PluginRunner, UserError, load_experiment, validated, with_values
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import one_line
-from curriculum_search.runs.workspace import workspace
+from curriculum_search.runs.workspace import make_cache, workspace
 from curriculum_search.tracking import STUDY, check_metric_name
 from curriculum_search.training import default_device
 from curriculum_search.training.checkpoint import load
@@ -110,6 +110,7 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
     folder = root / _FOLDER / key
     with workspace(folder, root=root, name=key) as space:
         space.connect()
+        make_cache(cache_dir)
         try:
             table = _evaluate(experiment, state["ema"], device, cache_dir, num_blocks)
         except (ValueError, FileNotFoundError, Diverged) as error:

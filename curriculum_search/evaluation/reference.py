@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from curriculum_search.data import ImageSet, MemoryImages
-from curriculum_search.evaluation.cache import digest, file_sha256, once
+from curriculum_search.evaluation.cache import digest, file_sha256, once_whole
 from curriculum_search.evaluation.features import Extractor, Features
 from curriculum_search.evaluation.frechet import Gaussian, Moments
 from curriculum_search.evaluation.reference_files import holds_statistics, read_images, read_statistics
@@ -57,8 +57,7 @@ class References:
         key = (extractor, file)
         if key not in self._gaussians:
             path = self._folder / f"{self._name(extractor, file, 'gaussian')}.npz"
-            once(path, lambda target: _save(target, self._compute(extractor, file)))
-            self._gaussians[key] = _load(path)
+            self._gaussians[key] = once_whole(path, lambda target: _save(target, self._compute(extractor, file)), _load)
         return self._gaussians[key]
 
     def rows(self, extractor: Extractor, file: str | None, count: int) -> Tensor:
@@ -71,10 +70,10 @@ class References:
             def make(target: Path) -> None:
                 rows = torch.cat([rows.cpu() for rows in self._extract(extractor, images, chosen)])
                 with target.open("wb") as output:
-                    np.save(output, rows.numpy())
+                    np.savez(output, rows=rows.numpy())
 
-            path = once(self._folder / f"{self._name(extractor, file, f'{len(chosen)} rows')}.npy", make)
-            self._rows[key] = torch.from_numpy(np.load(path, allow_pickle=False)).to(self._device)
+            path = self._folder / f"{self._name(extractor, file, f'{len(chosen)} rows')}.npz"
+            self._rows[key] = torch.from_numpy(once_whole(path, make, _load_rows)).to(self._device)
         return self._rows[key]
 
     def words(self, extractor: Extractor, file: str | None, count: int | None = None) -> str:
@@ -154,3 +153,9 @@ def _load(path: Path) -> Gaussian:
             factor=torch.from_numpy(file["factor"]),
             count=int(file["count"]),
         )
+
+
+def _load_rows(path: Path) -> NDArray[np.float32]:
+    with np.load(path, allow_pickle=False) as file:
+        rows: NDArray[np.float32] = file["rows"]
+    return rows

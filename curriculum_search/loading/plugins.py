@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from curriculum_search.atomic import write_whole
 from curriculum_search.config import Kinded
 from curriculum_search.loading.errors import UserError, shown
 
@@ -91,7 +92,7 @@ def write_plugins(folder: Path, sources: Mapping[str, str]) -> None:
     for name, source in sources.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(source.encode())
+        write_whole(path, source)
 
 
 def define_plugins(sources: Mapping[str, str]) -> None:

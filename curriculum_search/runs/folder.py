@@ -7,24 +7,28 @@ runs/<identity>/experiment.json    the resolved config, and beside it the plug-i
                 result.json        written last: how it ended
                 error.txt          of a run that failed: where
                 data.json          of a run on its own: which images it was trained on
+                *.damaged-N        one of these files that could not be read, and has made room for another
                 adopted            of a run that another study has trained: an empty file
 """
 
 import json
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from curriculum_search.atomic import replacing
+from curriculum_search.atomic import room_for, set_aside, write_whole
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import write_plugins
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import Curve, RunResult
 from curriculum_search.tracking import RunLog
-from curriculum_search.training import CHECKPOINT, GRID, Report, StatusReport
+from curriculum_search.training import CHECKPOINT, GRID, Report, StatusReport, checkpoint
+
+#: What reading a file raises that is not as it was written.
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -72,22 +76,27 @@ class RunFolder:
         return self.path / "result.json"
 
     @property
+    def log(self) -> Path:
+        """Every report and status as it came."""
+        return self.path / "log.jsonl"
+
+    @property
     def _log(self) -> RunLog:
-        return RunLog(self.path / "log.jsonl")
+        return RunLog(self.log)
 
     def write_experiment(self, experiment: Experiment, plugins: Mapping[str, str]) -> None:
         """Make the folder, and write the config and the plug-ins that it needs."""
         self.path.mkdir(parents=True, exist_ok=True)
-        self.experiment.write_text(json.dumps(experiment.to_dict() | {"plugins": list(plugins)}, indent=1))
+        write_whole(self.experiment, json.dumps(experiment.to_dict() | {"plugins": list(plugins)}, indent=1))
         write_plugins(self.path, plugins)
 
     def read_experiment(self) -> dict[str, Any]:
-        """The config as plain values; empty where a killed command has left it half written."""
+        """The config as plain values; empty where it is damaged, for whoever trains the run writes it anew."""
         try:
-            plain: dict[str, Any] = json.loads(self.experiment.read_text())
+            plain = json.loads(self.experiment.read_text())
         except (FileNotFoundError, ValueError):
             return {}
-        return plain
+        return plain if isinstance(plain, dict) else {}
 
     def check_data(self, experiment: Experiment) -> str:
         """What is wrong with the images of an experiment, if the run was trained on others; nothing is known of a run
@@ -107,39 +116,72 @@ class RunFolder:
     def write_data(self, experiment: Experiment) -> None:
         """Write down which images a run is trained on."""
         images = experiment.data.load()
-        with replacing(self.data) as partial:
-            partial.write_text(json.dumps({"fingerprint": images.fingerprint, "summary": images.summary}))
+        write_whole(self.data, json.dumps({"fingerprint": images.fingerprint, "summary": images.summary}))
 
     def write_report(self, report: Report) -> None:
         """Add a report to the log."""
-        self._log.append({"kind": "report", "time": time.time(), **asdict(report)})
+        self._append({"kind": "report", **asdict(report)})
 
     def write_status(self, status: StatusReport) -> None:
         """Add a status to the log."""
-        self._log.append({"kind": "status", "time": time.time(), **asdict(status)})
+        self._append({"kind": "status", **asdict(status)})
 
     def read_curve(self) -> Curve:
-        """All reports of the log."""
-        curve = Curve()
-        for record in self._log.read():
-            if record["kind"] == "report":
-                curve.add(Report.from_plain(record))
-            elif record["kind"] == "status":
-                curve.status_images = max(curve.status_images, record["images"])
-        return curve
+        """All reports of the log.
+
+        Where a line of it cannot be read, the log is written anew and a line says so.  Nothing is lost of a run whose
+        checkpoint is there, for that has every report, but for statuses on lines that cannot be read.  Without it the
+        log is kept up to that line if the run is to go on, which says the rest again, else as far as it can be read.
+        """
+        return _curve(self._read_log())
+
+    def span(self) -> tuple[float, float] | None:
+        """When the first and the last line came that the log has, in seconds since 1970; None if it has none."""
+        times = [record["time"] for record in self._read_log()]
+        return (times[0], times[-1]) if times else None
 
     def write_result(self, result: RunResult) -> None:
         """Write how the run ended, in one move."""
-        with replacing(self._result) as partial:
-            partial.write_text(json.dumps({**asdict(result), "status": result.status.value}))
+        write_whole(self._result, json.dumps({**asdict(result), "status": result.status.value}))
 
     def read_result(self) -> RunResult | None:
-        """How the run ended; None if it has not."""
+        """How the run ended; None if it has not.
+
+        A file that cannot be read is set aside, and a line says so: the run has not ended, and ends again as soon as
+        it goes on from its checkpoint.
+        """
         try:
-            fields = json.loads(self._result.read_text())
-        except FileNotFoundError:
+            return self._parse_result()
+        except _DAMAGE:
+            aside = set_aside(self._result)
+            print(
+                f"{self._result}: cannot be read; it is now {aside.name}, and the run goes on from its checkpoint, "
+                f"which ends it again",
+                flush=True,
+            )
             return None
-        return RunResult(**{**fields, "status": Status(fields["status"])})
+
+    def find_result(self) -> RunResult | None:
+        """How another study's run ended; None if it has not, or if that cannot be read."""
+        try:
+            return self._parse_result()
+        except _DAMAGE:
+            return None
+
+    def set_aside_checkpoint(self) -> None:
+        """Make way for another checkpoint where the one that is there is damaged, and say so here and in the log."""
+        try:
+            checkpoint.check(self.checkpoint)
+        except FileNotFoundError:
+            return
+        except checkpoint.DamagedError as error:
+            words = f"{error}; it is now {set_aside(self.checkpoint).name}, and the run begins again"
+            self._append({"kind": "remark", "text": words})
+            print(words, flush=True)
+
+    def write_error(self, trace: str) -> None:
+        """Write where the run failed."""
+        write_whole(self.error, trace)
 
     def remove_result(self) -> None:
         """Take back that the run has ended."""
@@ -151,3 +193,70 @@ class RunFolder:
         shutil.copytree(other.path, partial, dirs_exist_ok=True)
         RunFolder(partial)._adopted.touch()
         partial.rename(self.path)
+
+    def _append(self, record: Mapping[str, Any]) -> None:
+        with room_for(self.log):
+            self._log.append({"kind": record["kind"], "time": time.time(), **record})
+
+    def _parse_result(self) -> RunResult | None:
+        try:
+            fields = json.loads(self._result.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return RunResult(**{**fields, "status": Status(fields["status"])})
+
+    def _read_log(self) -> list[dict[str, Any]]:
+        try:
+            records = self._log.read()
+            _curve(records)
+        except _DAMAGE:
+            return self._mend_log()
+        return records
+
+    def _mend_log(self) -> list[dict[str, Any]]:
+        """Write the log anew from what can be read of it and of the checkpoint."""
+        lines = self.log.read_bytes().removesuffix(b"\n").split(b"\n")
+        records = [_record(line) for line in lines]
+        first_bad = records.index(None)
+        good = [record for record in records if record is not None]
+        has_ended = self.find_result() is not None
+        try:
+            reports = checkpoint.load(self.checkpoint)["reports"]
+        except (ValueError, OSError, KeyError):
+            reports, source = [], ""
+            good = good if has_ended else good[:first_bad]
+        else:
+            source = " and from its checkpoint"
+            heard = {record["images"] for record in good if record["kind"] == "report"}
+            last = max((record.get("images", 0) for record in good), default=0)  # The run says again what comes after.
+            missing = [r for r in reports if r["images"] not in heard and (has_ended or r["images"] < last)]
+            good += [{"kind": "report", "time": good[-1]["time"] if good else time.time(), **r} for r in missing]
+            good.sort(key=lambda record: record.get("images", 0))
+        aside = set_aside(self.log)
+        write_whole(self.log, "".join(json.dumps(record, separators=(",", ":")) + "\n" for record in good))
+        print(
+            f"{self.log}: line {first_bad + 1} cannot be read; it is now {aside.name}, and the log has been written "
+            f"anew from its other lines{source}",
+            flush=True,
+        )
+        return good
+
+
+def _curve(records: Iterable[Mapping[str, Any]]) -> Curve:
+    curve = Curve()
+    for record in records:
+        if record["kind"] == "report":
+            curve.add(Report.from_plain(record))
+        elif record["kind"] == "status":
+            curve.status_images = max(curve.status_images, record["images"])
+    return curve
+
+
+def _record(line: bytes) -> dict[str, Any] | None:
+    """A line of a log; None if it is none."""
+    try:
+        record: dict[str, Any] = json.loads(line)
+        _curve([record])
+        return record if isinstance(record["time"], float) else None
+    except _DAMAGE:
+        return None

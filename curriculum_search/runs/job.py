@@ -1,5 +1,7 @@
 """What is handed out and what comes back: a job is one training run, an outcome is how it ended."""
 
+import errno
+import re
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -8,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Self
 
+from curriculum_search.atomic import DiskFullError
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import define_plugins, validated
 from curriculum_search.runs.capacity import Capacity
@@ -86,6 +89,13 @@ class Outcome:
     status: Status
     reason: str = ""
     trace: str = ""
+
+    @property
+    def disk_full(self) -> str:
+        """What the run said of a disk that was full, which is not its own fault; nothing if none was."""
+        kind, _, words = self.reason.partition(": ")
+        full = kind == DiskFullError.__name__ or re.match(rf"\[Errno ({errno.ENOSPC}|{errno.EDQUOT})\]", words)
+        return words if full else ""
 
 
 class RunError(Exception):

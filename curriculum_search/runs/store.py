@@ -13,10 +13,12 @@ from typing import Self
 
 from curriculum_search.direction import Direction
 from curriculum_search.experiment import Experiment
+from curriculum_search.loading import UserError
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Job, Outcome, Status
 from curriculum_search.runs.result import Curve, RunResult
 from curriculum_search.runs.watch import STACKS
+from curriculum_search.runs.workspace import make_cache
 from curriculum_search.tracking import Tracker
 from curriculum_search.training import Report, StatusReport
 
@@ -145,6 +147,7 @@ class RunStore:
         self._results: dict[str, RunResult] = {}
 
     def __enter__(self) -> Self:
+        make_cache(self.cache_dir)
         if self.tracker.damage():
             for key in self.tracker.known_runs() & self.records.keys():
                 self._track_again(key)
@@ -188,6 +191,7 @@ class RunStore:
         """Open a run's folder (again) and give the job that trains it."""
         folder, records = self.folder(key), self.records
         folder.write_experiment(experiment, self.plugins)
+        folder.set_aside_checkpoint()
         if key not in records:
             records[key] = _record(folder, experiment.seed, _gpus(experiment))
         record = records[key]
@@ -258,11 +262,17 @@ class RunStore:
         return lines
 
     def ended(self, key: str, outcome: Outcome) -> RunResult:
-        """Write how a run ended."""
+        """Write how a run ended.
+
+        Raises:
+            UserError: it found a disk full.  It has not ended, and the same command goes on with it.
+        """
+        if outcome.disk_full:
+            raise UserError(f"{self.live[key].name}: {outcome.disk_full}")
         folder, curve, run = self.folder(key), self.curve(key), self.live[key]
         status, reason = outcome.status, outcome.reason
         if outcome.trace:
-            folder.error.write_text(outcome.trace)
+            folder.write_error(outcome.trace)
             self.tracker.log_artifact(key, folder.error)
             reason = f"{reason} ({folder.error})"
         result = RunResult(
@@ -284,10 +294,12 @@ class RunStore:
 
     def abandon(self) -> None:
         """Say that nothing is under way any more; what was is gone on with by another command."""
-        for key in self.live:
-            self.tracker.end_run(key, status="KILLED")
-        self.live.clear()
-        self.begun = 0
+        try:
+            for key in self.live:
+                self.tracker.end_run(key, status="KILLED")
+        finally:
+            self.live.clear()
+            self.begun = 0
 
     def adopt(self, key: str, experiment: Experiment, runs: Path, *, name: str, tags: Mapping[str, str]) -> None:
         """Take over a run that has finished in another study, unless there is none or it is here already.
@@ -300,7 +312,7 @@ class RunStore:
             tags: of the run in MLflow.
         """
         folder, other = self.folder(key), RunFolder(runs / key)
-        result = other.read_result()
+        result = other.find_result()
         if result is None or result.status is not Status.FINISHED or folder.path.exists():
             return
         records = self.records

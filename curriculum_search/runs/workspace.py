@@ -1,16 +1,20 @@
 """The frame that a command works in: a folder of its own, and MLflow, which knows in the end how it went."""
 
+import errno
 import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from curriculum_search.atomic import DiskFullError, is_disk_full
 from curriculum_search.loading import UserError
 from curriculum_search.tracking import STUDY, RunStatus, Tracker, tracking_uri
 
 _EXPERIMENT = "curriculum-search"  # MLflow's, which holds all studies
 _SEND_SECONDS = 60.0
+#: What a file system answers that cannot lock.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
 
 @dataclass
@@ -55,26 +59,51 @@ class Workspace:
 def workspace(folder: Path, *, root: Path, name: str) -> Iterator[Workspace]:
     """Work in a folder.  Whatever ends that, the command's run in MLflow has a status, and what is not there is said.
 
+    A full disk ends it with one message.  Then MLflow has as much as there is room for.
+
     Args:
         folder: of the command; it is made.
         root: the folder of all results.
         name: of the command's run in MLflow.
 
     Raises:
-        UserError: another command is at work in the folder.
+        UserError: another command is at work in the folder, it cannot be made, or a disk is full.
     """
-    with _alone(folder):
+    with _full_disk_is_the_users(folder), _alone(folder):
         space = Workspace(folder, make_tracker(folder, root=root, name=name))
         if damage := space.tracker.damage():
             print(f"MLflow: {damage}", flush=True)
         try:
-            yield space
+            with _full_disk_is_the_users(folder):
+                yield space
         except BaseException as error:
-            space.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            try:
+                space.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+            except OSError as unwritten:
+                if not is_disk_full(unwritten):
+                    raise
             raise
         finally:
             if unsent := space.tracker.close(_SEND_SECONDS):
                 print(f"MLflow: {unsent}", flush=True)
+
+
+def make_cache(folder: Path) -> None:
+    """Make the folder for reference statistics, if it is not there yet.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    _make_folder(folder, "set CURRICULUM_SEARCH_CACHE to another")
+
+
+def _make_folder(folder: Path, remedy: str) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise UserError(f"{folder}: the folder cannot be made ({error.strerror}); {remedy}") from error
 
 
 def make_tracker(folder: Path, *, root: Path, name: str) -> Tracker:
@@ -84,15 +113,44 @@ def make_tracker(folder: Path, *, root: Path, name: str) -> Tracker:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Keep a second command out of a folder.
+    """Keep a second command out of a folder, where its file system can.
 
     Raises:
-        UserError: one is at work there.
+        UserError: one is at work there, or nothing can be written there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a") as lock:
+    remedy = "choose another with --results"
+    _make_folder(folder, remedy)
+    path = folder / ".lock"
+    try:
+        path.touch()
+    except OSError as error:
+        if is_disk_full(error):
+            raise
+        raise UserError(f"{folder}: cannot be written to ({error.strerror}); {remedy}") from error
+    with path.open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise UserError(f"{folder}: another command is at work there; wait for it, or stop it") from error
+        except OSError as error:  # as on Lustre where it is mounted without flock
+            if error.errno not in _NO_LOCKS:
+                raise
+            print(
+                f"{folder}: its file system has no locks ({error.strerror}), so a second command cannot be kept out; "
+                f"see to it that there is none",
+                flush=True,
+            )
         yield
+
+
+@contextmanager
+def _full_disk_is_the_users(folder: Path) -> Iterator[None]:
+    """Say in one message, of the file that could not be written or of `folder`, that a disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        named = Path(error.filename) if isinstance(error.filename, str) else folder / "a file"
+        words = error if isinstance(error, DiskFullError) else DiskFullError(named, error)
+        raise UserError(str(words)) from error

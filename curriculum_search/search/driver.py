@@ -1,9 +1,8 @@
 """A study from its file to its verdict: search, confirm, publish.  Run again, it goes on where it was."""
 
-import json
 from pathlib import Path
 
-from curriculum_search.atomic import replacing
+from curriculum_search.atomic import write_whole
 from curriculum_search.loading import UserError
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.cluster import Cluster
@@ -14,13 +13,14 @@ from curriculum_search.search.budget import check_limits
 from curriculum_search.search.design import SIZES, Design, Size
 from curriculum_search.search.ledger import Ledger
 from curriculum_search.search.measure import measure
+from curriculum_search.search.optuna.journal import DamagedJournalError
 from curriculum_search.search.optuna.searcher import Searcher
 from curriculum_search.search.phases.ablation import AblationPhase
 from curriculum_search.search.phases.base import Phase
-from curriculum_search.search.phases.confirmation import ConfirmationPhase
+from curriculum_search.search.phases.confirmation import ConfirmationPhase, check_record
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.results.publish import StudyResult, publish
-from curriculum_search.search.study import FINGERPRINT, JOURNAL, StudyFile
+from curriculum_search.search.study import FINGERPRINT, JOURNAL, RESOLVED, StudyFile
 from curriculum_search.search.warm_start import check_warm_start, warm_start
 from curriculum_search.tracking import STUDY, Tracker
 
@@ -71,11 +71,28 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
 def check_same_study(folder: Path, file: StudyFile) -> None:
     """Whether a study of this name, if there is one, is the same study.
 
+    What was written down of it may be damaged.  The resolved study beside it says the same; where that cannot be read
+    either, nothing but the user knows what the study was.
+
     Raises:
-        UserError: its earlier trials had another base, space or objective, or other images.
+        UserError: its earlier trials had another base, space or objective, or other images, or what is known of it
+            cannot be read.
     """
-    known = folder / FINGERPRINT
-    changed = file.differences(known.read_text()) if known.exists() else []
+    check_record(folder)
+    known, resolved = folder / FINGERPRINT, folder / RESOLVED
+    try:
+        changed = file.differences(known.read_text())
+    except FileNotFoundError:
+        return
+    except (ValueError, AttributeError, TypeError):
+        try:
+            changed = file.differences(file.fingerprint_of(resolved))
+        except (UserError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{known}: cannot be read, and neither can {resolved.name}.  They tell whether the study is as it was: "
+                f"put one of them back from a copy; or, if {file.path} is as it was, remove {known.name}"
+            ) from error
+        print(f"{known}: cannot be read; {resolved.name} tells what the study was, and it is written anew", flush=True)
     if changed == ["data"]:
         raise UserError(
             f"{file.path}: base.data: the images are not those that the runs in {folder} were trained on; there are "
@@ -90,8 +107,7 @@ def check_same_study(folder: Path, file: StudyFile) -> None:
 
 def write_fingerprint(folder: Path, file: StudyFile) -> None:
     """Write down what must stay as it is when the study goes on."""
-    with replacing(folder / FINGERPRINT) as partial:
-        partial.write_text(file.fingerprint())
+    write_whole(folder / FINGERPRINT, file.fingerprint())
 
 
 def open_store(file: StudyFile, folder: Path, *, tracker: Tracker, cache_dir: Path) -> RunStore:
@@ -122,9 +138,10 @@ def open_searcher(folder: Path, file: StudyFile) -> Searcher:
             directions=file.directions,
             seed=file.study.seed,
         )
-    except json.JSONDecodeError as error:
+    except DamagedJournalError as error:
         raise UserError(
-            f"{folder / JOURNAL}: a line cannot be read ({error}); remove that line, or give the study another name"
+            f"{error}; put it back from a copy, or move it away: the trials are then proposed anew, and a run that is "
+            f"there already is not trained again"
         ) from error
     except ValueError as error:
         raise UserError(f"{file.path}: {error}") from error

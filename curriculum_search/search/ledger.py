@@ -1,17 +1,19 @@
 """What a study has cost, over all the commands that worked on it: images, hours and GPU-hours.
 
 Images are counted from the runs' folders.  Time is kept in ``spent.json`` in the study's folder, as a run's folder does
-not tell of stretches that were interrupted; a killed command loses what it had not written, less than a minute.
+not tell of stretches that were interrupted; a killed command loses what it had not written, less than a minute.  Where
+that file cannot be read, time is what the runs' folders tell after all, and what was measured is measured again.
 """
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
-from curriculum_search.atomic import replacing
+from curriculum_search.atomic import set_aside, write_whole
 from curriculum_search.runs.job import Status
-from curriculum_search.runs.store import LiveRun, RunStore
+from curriculum_search.runs.store import LiveRun, RunRecord, RunStore
 from curriculum_search.search.arms import Run
 from curriculum_search.search.budget import Account, Budget, Limits
 from curriculum_search.search.design import SIZES, Design, Size
@@ -61,7 +63,7 @@ class Ledger:
         self.limits = Limits.of(file.study)
         self._resources = {size: self.design.experiment(size).resources.to_dict() for size in SIZES}
         self._path = store.root / _SPENT
-        self._spent = _Spent(**json.loads(self._path.read_text())) if self._path.exists() else _Spent()
+        self._spent = self._load()
         self._since: float | None = None
         self._saved = store.clock()
         self._confirmed = 0
@@ -223,5 +225,38 @@ class Ledger:
     def _save(self) -> None:
         self._saved = self.store.clock()
         now = replace(self._spent, seconds=self.seconds, gpu_seconds=self.gpu_seconds)
-        with replacing(self._path) as partial:
-            partial.write_text(json.dumps(asdict(now)))
+        write_whole(self._path, json.dumps(asdict(now)))
+
+    def _load(self) -> _Spent:
+        try:
+            return _Spent(**json.loads(self._path.read_text()))
+        except FileNotFoundError:
+            return _Spent()
+        except (ValueError, TypeError):
+            aside = set_aside(self._path)
+        own = [record for record in self.store.records.values() if not record.adopted]
+        spent = _Spent(
+            seconds=_covered(filter(None, map(self._stretch, own))),
+            gpu_seconds=sum(record.seconds * record.gpus for record in own),
+        )
+        print(
+            f"{self._path}: cannot be read; it is now {aside.name}.  By its runs the study has taken "
+            f"{spent.seconds / 3600:.2f} hours and {spent.gpu_seconds / 3600:.2f} GPU-hours so far, start-up and "
+            f"interrupted stretches left out",
+            flush=True,
+        )
+        return spent
+
+    def _stretch(self, record: RunRecord) -> tuple[float, float] | None:
+        """When a run that has ended was at work, or one that has not has said something."""
+        span = self.store.folder(record.key).span()
+        return (span[1] - record.seconds, span[1]) if span and record.seconds else span
+
+
+def _covered(stretches: Iterable[tuple[float, float]]) -> float:
+    """The length of what the stretches (begin, end) cover together."""
+    seconds, reached = 0.0, -math.inf
+    for begin, end in sorted(stretches):
+        seconds += max(end - max(begin, reached), 0.0)
+        reached = max(reached, end)
+    return seconds

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from curriculum_search.atomic import write_whole
 from curriculum_search.config import Config
 from curriculum_search.direction import Direction
 from curriculum_search.evaluation.evaluator import FeatureEvaluator
 from curriculum_search.experiment import Experiment
-from curriculum_search.loading import PluginRunner, to_yaml, validated, with_values
+from curriculum_search.loading import PluginRunner, read_yaml, to_yaml, validated, with_values
 from curriculum_search.search.arms import NO_CURRICULUM, Arm, BaselineName, Run, baseline
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
 from curriculum_search.search.optuna.samplers import TPE, SearchSampler
@@ -18,7 +19,7 @@ from curriculum_search.search.space import Space
 from curriculum_search.search.stopping import NoStopping, Stopping, SuccessiveHalving
 
 #: In a study's folder: what must stay as it is when the study goes on, and Optuna's journal.
-FINGERPRINT, JOURNAL = "study.json", "study.journal"
+FINGERPRINT, JOURNAL, RESOLVED = "study.json", "study.journal", "study.yaml"
 #: Of a study's name.  File systems take 255 bytes.
 MOST_CHARACTERS, _MOST_BYTES = 100, 255
 #: What else lies in the folder of all results: what jobs/train.py and jobs/evaluate.py write, and what MLflow does.
@@ -256,9 +257,7 @@ class StudyFile:
     def fingerprint(self) -> str:
         """What must stay as it is when a study goes on, as JSON: base and proxy (but for their resources), the images
         that are there, space, objectives and seeds."""
-        sizes = {"base": self.base.to_dict(), "study.proxy": self.small.to_dict()}
-        for size in sizes.values():
-            del size["resources"], size["cadence"], size["plugins"]
+        sizes = {"base": _fixed(self.base.to_dict()), "study.proxy": _fixed(self.small.to_dict())}
         return json.dumps(
             sizes
             | {
@@ -281,15 +280,29 @@ class StudyFile:
         parts = [part for part in mine if mine[part] != other.get(part) and (part != "data" or part in other)]
         return [part for part in parts if part != "study.proxy" or "base" not in parts]
 
+    def fingerprint_of(self, resolved: Path) -> str:
+        """The fingerprint of the study that `write_resolved` wrote.
+
+        Raises:
+            UserError, KeyError, TypeError, ValueError: the file cannot be read, or is something else.
+        """
+        known, mine = read_yaml(resolved), json.loads(self.fingerprint())
+        study, base = known["study"], _fixed(dict(known["base"]))
+        other = {part: study[part.removeprefix("study.")] for part in mine if part.startswith("study.")}
+        # The proxy's sizes are what the base and the proxy's own fields make of each other.
+        same = base == mine["base"] and study["proxy"] == self.study.to_dict()["proxy"]
+        proxy = mine["study.proxy"] if same else None
+        return json.dumps(other | {"base": base, "study.proxy": proxy, "space": known["space"]})
+
     def write_resolved(self, folder: Path) -> Path:
-        """Write the study with every default filled in, as ``study.yaml``."""
+        """Write the study with every default filled in."""
         resolved = {
             "study": self.study.to_dict(),
             "base": self.base.to_dict(),
             "space": self.space.to_dict()["parameters"],
         }
-        path = folder / "study.yaml"
-        path.write_text(to_yaml(resolved))
+        path = folder / RESOLVED
+        write_whole(path, to_yaml(resolved))
         return path
 
     def tracked_params(self) -> dict[str, str]:
@@ -300,3 +313,8 @@ class StudyFile:
             "stopping": self.study.rule.to_dict()["kind"],
             "seed": str(self.study.seed),
         }
+
+
+def _fixed(experiment: dict[str, Any]) -> dict[str, Any]:
+    """What of an experiment must stay as it is when a study goes on."""
+    return {part: value for part, value in experiment.items() if part not in ("resources", "cadence", "plugins")}

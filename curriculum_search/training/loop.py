@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from curriculum_search import distributed
+from curriculum_search.atomic import replacing
 from curriculum_search.curriculum import CurriculumSampler, Switch
 from curriculum_search.data import DataOrder, Prefetcher
 from curriculum_search.diffusion import Histogram
@@ -111,8 +112,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
         sampler=sampler,
         device=device,
     )
-    if path.exists():
-        state.restore(path)
+    state.restore(path)
 
     forward: nn.Module = torch.compile(network) if settings.compile else network  # type: ignore[assignment]
     if world_size > 1:
@@ -145,7 +145,8 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
                 state.end_evaluation(report)
                 if rank == 0:
                     if final:
-                        save_grid(evaluation.grid(ema.network), session.run_dir / GRID)
+                        with replacing(session.run_dir / GRID) as partial:
+                            save_grid(evaluation.grid(ema.network), partial)
                     state.save(path)
                     saved_at = time.monotonic()
                 distributed.barrier()

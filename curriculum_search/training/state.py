@@ -4,6 +4,7 @@ After EDM2's checkpoints: one object knows what belongs to the state, so that no
 care.  Random numbers are no part of it, for they are a function of the images seen (`randomness`).
 """
 
+import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from curriculum_search import distributed
+from curriculum_search.atomic import set_aside
 from curriculum_search.curriculum import CurriculumSampler
 from curriculum_search.training import checkpoint
 from curriculum_search.training.ema import Ema
@@ -157,12 +159,31 @@ class TrainingState:
         checkpoint.save(path, self.state_dict())
 
     def restore(self, path: Path) -> None:
-        """Go on where `path` was saved.
+        """Go on where `path` was saved, or stay at the beginning if it was not.
+
+        Every worker must call it.  A checkpoint that one of them finds damaged is set aside, with a warning, and all
+        stay at the beginning, from where the run comes to the same end.
 
         Raises:
-            ValueError: the file is no checkpoint, or one of another experiment.
+            ValueError: the checkpoint is another experiment's, or of no version that is known.
         """
-        state = checkpoint.load(path, self.device)
+        state, damage = None, ""
+        if path.exists():
+            try:
+                state = checkpoint.load(path, self.device)
+            except checkpoint.DamagedError as error:
+                damage = str(error)
+        damaged = distributed.all_gather_cat(torch.tensor([bool(damage)], dtype=torch.float64, device=self.device))
+        if damaged.any():
+            if distributed.rank() == 0:
+                aside = set_aside(path)
+                words = f"{damage or f'{path} is damaged'}; it is now {aside.name}, and the run begins again"
+                warnings.warn(words, stacklevel=2)
+            distributed.barrier()
+        elif state is not None:
+            self._take(state, path)
+
+    def _take(self, state: dict[str, Any], path: Path) -> None:
         if state["identity"] != self.identity:
             raise ValueError(f"{path} belongs to another experiment ({state['identity']}, not {self.identity})")
         self.load_state_dict(state)

@@ -179,7 +179,7 @@ def test_a_journal_that_was_damaged_is_named(workplace: Workplace, two_cpus: Non
     (folder / "study.journal").write_text('{"op_code": 0, "worker_id"\n')
     message = refused(workplace, workplace.study)
     assert message.startswith(f"{folder / 'study.journal'}: a line cannot be read (")
-    assert message.endswith("; remove that line, or give the study another name")
+    assert message.endswith(" is there already is not trained again")
 
 
 def test_a_study_without_one_good_run_says_why(workplace: Workplace, two_cpus: None) -> None:

@@ -19,8 +19,8 @@ def test_what_is_saved_is_loaded_to_the_bit(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(state: Any, path: Path) -> None:
-        path.write_bytes(b"half of it")
+    def full(state: Any, file: Any) -> None:
+        file.write(b"half of it")
         raise OSError("No space left on device")
 
     path = tmp_path / "checkpoint.pt"

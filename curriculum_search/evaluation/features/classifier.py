@@ -1,6 +1,7 @@
 """A small classifier, trained once on the user's own labelled images: features where no published network fits."""
 
 import hashlib
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from curriculum_search.data import DataOrder, ImageSet, to_float
-from curriculum_search.evaluation.cache import digest, once
+from curriculum_search.evaluation.cache import digest, once_whole
 from curriculum_search.evaluation.features.extractor import Extractor, Features, Sources, share_from_first
 
 _BATCH = 128
@@ -75,8 +76,9 @@ class Classifier(Extractor):
         self.check(sources.train, sources.reference)
         train = sources.train
         name = digest("classifier", 1, train.fingerprint, self.num_features, self.training_images, self.seed)
-        path = once(sources.cache_dir / f"classifier-{name}.pt", partial(self._train, train, sources.device))
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        path = sources.cache_dir / f"classifier-{name}.pt"
+        read = partial(torch.load, map_location="cpu", weights_only=True)
+        saved = once_whole(path, partial(self._train, train, sources.device), read)
         names, tensors = zip(*saved["network"].items(), strict=True)
         with torch.device("meta"):
             network = self._network(train)
@@ -111,7 +113,9 @@ class Classifier(Extractor):
                     images, labels = _labelled(train, part, device)
                     right += int((network(images)[1].argmax(1) == labels).sum())
         weights = {name: value.cpu() for name, value in network.state_dict().items()}
-        torch.save({"network": weights, "accuracy": right / max(len(indices), 1)}, target)
+        saved = io.BytesIO()  # PyTorch would not tell a full disk from other errors.
+        torch.save({"network": weights, "accuracy": right / max(len(indices), 1)}, saved)
+        target.write_bytes(saved.getvalue())
 
 
 class ClassifierNetwork(nn.Module):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from curriculum_search.data import ImageSet, to_float
-from curriculum_search.evaluation.cache import digest, once
+from curriculum_search.evaluation.cache import digest, once_whole
 from curriculum_search.evaluation.features.extractor import Extractor, Features, Sources, share_from_first
 from curriculum_search.evaluation.frechet import Moments
 
@@ -56,9 +56,8 @@ class Pixels(Extractor):
     def load(self, sources: Sources) -> Features:
         self.check(sources.train, sources.reference)
         name = digest("pixels", 1, sources.reference.fingerprint, self.num_components)
-        path = once(sources.cache_dir / f"pixels-{name}.npz", lambda target: self._fit(sources.reference, target))
-        with np.load(path, allow_pickle=False) as file:
-            arrays = [torch.from_numpy(file[key]) for key in ("mean", "basis")]
+        path = sources.cache_dir / f"pixels-{name}.npz"
+        arrays = once_whole(path, lambda target: self._fit(sources.reference, target), _load)
         return _PixelFeatures(*share_from_first(arrays, sources.device))
 
     def _fit(self, reference: ImageSet, target: Path) -> None:
@@ -70,6 +69,11 @@ class Pixels(Extractor):
         vectors = torch.linalg.eigh(moments.covariance()).eigenvectors.flip(1)[:, : self.num_components]
         with target.open("wb") as file:
             np.savez(file, mean=moments.mean().float().numpy(), basis=vectors.float().numpy())
+
+
+def _load(path: Path) -> list[Tensor]:
+    with np.load(path, allow_pickle=False) as file:
+        return [torch.from_numpy(file[key]) for key in ("mean", "basis")]
 
 
 class _PixelFeatures(Features):

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from curriculum_search.atomic import replacing
+from curriculum_search.atomic import write_whole
+from curriculum_search.loading import UserError
 from curriculum_search.runs.job import Exhausted, Job, Status
 from curriculum_search.runs.result import Curve, RunResult
 from curriculum_search.runs.store import RunStore
@@ -36,6 +37,9 @@ _RECORD = "confirmation.json"
 class _Record:
     """What ``confirmation.json`` in the study's folder holds.
 
+    It cannot be made again from the runs: those of a confirmation look alike whether it was the first or the third, and
+    bounds that are fixed after runs have been seen are none.  So where it is damaged, the user decides.
+
     Attributes:
         leaders: of each confirmation that the study has had, the identities of its leaders.
         max_seeds: by the confirmation's number and the study's limits, the seeds that an undecided arm may get.
@@ -47,15 +51,34 @@ class _Record:
     @classmethod
     def load(cls, folder: Path) -> "_Record":
         path = folder / _RECORD
-        return cls(**json.loads(path.read_text())) if path.exists() else cls(leaders=[], max_seeds={})
+        try:
+            record = cls(**json.loads(path.read_text()))
+            if isinstance(record.leaders, list) and isinstance(record.max_seeds, dict):
+                return record
+        except FileNotFoundError:
+            return cls(leaders=[], max_seeds={})
+        except (ValueError, TypeError):
+            pass
+        raise UserError(
+            f"{path}: cannot be read.  It counts the study's verdicts, each of which has an error rate of its own: put "
+            f"it back from a copy, or remove it, and the next verdict counts as the first"
+        )
 
     def number(self, leaders: list[str]) -> int:
         """Which confirmation of the study that of these leaders is, or would be."""
         return 1 + (self.leaders.index(leaders) if leaders in self.leaders else len(self.leaders))
 
     def save(self, folder: Path) -> None:
-        with replacing(folder / _RECORD) as partial:
-            partial.write_text(json.dumps(asdict(self)))
+        write_whole(folder / _RECORD, json.dumps(asdict(self)))
+
+
+def check_record(folder: Path) -> None:
+    """Find out whether what is written down of a study's confirmations can be read.
+
+    Raises:
+        UserError: it cannot.
+    """
+    _Record.load(folder)
 
 
 class ConfirmationPhase(Phase):
