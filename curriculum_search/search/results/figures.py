@@ -6,9 +6,9 @@ from matplotlib.figure import Figure
 
 from curriculum_search.export import curriculum_of
 from curriculum_search.report import Scored, StageHistory, convergence, pareto, unlocked, unlocked_levels
-from curriculum_search.search.arms import Run, is_ordinary, title
 from curriculum_search.runs.result import Curve
 from curriculum_search.runs.store import RunStore
+from curriculum_search.search.arms import Run, is_ordinary, title
 from curriculum_search.search.phases.confirmation import ConfirmationPhase
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.study import StudyFile

@@ -12,16 +12,16 @@ from curriculum_search.experiment import Experiment
 from curriculum_search.export import BEST, write_best
 from curriculum_search.loading import UserError
 from curriculum_search.report import Row, markdown_table, terminal_table, write_report
-from curriculum_search.search.phases.ablation import AblationPhase
-from curriculum_search.search.arms import Run, title
+from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
-from curriculum_search.search.phases.confirmation import ConfirmationPhase
-from curriculum_search.runs.job import Status
+from curriculum_search.search.arms import Run, title
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
+from curriculum_search.search.phases.ablation import AblationPhase
+from curriculum_search.search.phases.confirmation import ConfirmationPhase
+from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.results.figures import arm_title, proxy_size, write_figures
 from curriculum_search.search.results.sections import sections
-from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.statistics.verdict import Verdict, judge
 from curriculum_search.search.study import StudyFile
 from curriculum_search.tracking import STUDY

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from curriculum_search.cli import show
 from curriculum_search.report import markdown_columns, terminal_columns
-from curriculum_search.search.phases.ablation import EXPOSURE, EXPOSURE_MEANING, PATH_MEANING, AblationPhase, StepResult
 from curriculum_search.search.arms import title
-from curriculum_search.search.results.figures import proxy_size
-from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.optuna.importance import IMPORTANCE_MEANING, Importances, importances
+from curriculum_search.search.phases.ablation import EXPOSURE, EXPOSURE_MEANING, PATH_MEANING, AblationPhase, StepResult
+from curriculum_search.search.phases.search import SearchPhase
+from curriculum_search.search.results.figures import proxy_size
 from curriculum_search.search.study import StudyFile
 
 

@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 import yaml
-
 from support.theatre import Theatre, ablation_of, confirmation_of
 from support.workplace import Workplace
-from curriculum_search.search.phases.ablation import AblationPhase
-from curriculum_search.runs.result import RunResult
-from curriculum_search.search.phases.confirmation import ConfirmationPhase
+
 from curriculum_search.runs.job import Job, Outcome, Status
-from curriculum_search.search.results.publish import StudyFailedError, StudyResult, _row, publish
+from curriculum_search.runs.result import RunResult
 from curriculum_search.search.phases.search import SearchPhase
+from curriculum_search.search.results.publish import StudyFailedError, StudyResult, _row, publish
 from curriculum_search.search.study import StudyFile
 
 Make = Callable[[StudyFile], SearchPhase]
