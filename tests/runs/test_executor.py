@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import ray
@@ -58,9 +59,14 @@ POINTS = [80, 160, 240, 320]
 TIMES = {"images_per_second", "train_seconds"}
 
 
+class MakeJob(Protocol):
+    """Makes a job of the tiny study's base experiment, with overrides, under a name."""
+
+    def __call__(self, name: str, *overrides: str) -> Job: ...
+
+
 @pytest.fixture(scope="module")
-def make_job(make_workplace: Callable[[], Workplace]) -> Callable[..., Job]:
-    """A job of the tiny study's base experiment, with overrides, under a name."""
+def make_job(make_workplace: Callable[[], Workplace]) -> MakeJob:
     workplace = make_workplace()
     (workplace.folder / "faulty.py").write_text(FAULTY)
 
@@ -80,7 +86,7 @@ def witness_log(job: Job) -> Path:
 
 @pytest.fixture(scope="module")
 def ends(
-    make_job: Callable[..., Job], make_workplace: Callable[[], Workplace], connect_two_cpus: Callable[[], None]
+    make_job: MakeJob, make_workplace: Callable[[], Workplace], connect_two_cpus: Callable[[], None]
 ) -> tuple[Jobs, dict[str, Job]]:
     """Jobs, each of which comes to another end, run in one go."""
     connect_two_cpus()
@@ -179,8 +185,8 @@ def test_of_several_workers_the_one_that_raised_is_told_not_the_one_that_went_do
     raised = RunError("OSError: disk full", "Traceback ...")
     lost = WorkerHealthCheckFailedError("A worker health check failed.", ActorDiedError())
     group = WorkerGroupError("two workers failed", {0: lost, 1: raised})
-    failure = RayTaskError("train", "Traceback of Ray", group).as_instanceof_cause()
-    sent = ray.cloudpickle.loads(ray.cloudpickle.dumps(failure))
+    failure = RayTaskError("train", "Traceback of Ray", group).as_instanceof_cause()  # type: ignore[no-untyped-call]
+    sent = ray.cloudpickle.loads(ray.cloudpickle.dumps(failure))  # type: ignore[no-untyped-call]
     assert _failed(sent) == Outcome(status=Status.FAILED, reason="OSError: disk full", trace="Traceback ...")
 
 
@@ -203,7 +209,7 @@ def test_a_job_ends_where_its_source_stops_it(ends: tuple[Jobs, dict[str, Job]])
     assert images(source, "stopped") == [80, 160]
 
 
-def test_what_the_source_raises_ends_the_run_and_is_raised(make_job: Callable[..., Job], two_cpus: None) -> None:
+def test_what_the_source_raises_ends_the_run_and_is_raised(make_job: MakeJob, two_cpus: None) -> None:
     class Failing(Jobs):
         def reported(self, job: Job, report: Report) -> bool:
             raise OSError("no space left on device")
@@ -213,9 +219,7 @@ def test_what_the_source_raises_ends_the_run_and_is_raised(make_job: Callable[..
         run_jobs(Failing([job]), resources=Resources(), concurrency=1, scratch=job.run_dir.parents[1] / "tune2")
 
 
-def test_runs_that_are_under_way_when_the_source_raises_have_not_ended(
-    make_job: Callable[..., Job], two_cpus: None
-) -> None:
+def test_runs_that_are_under_way_when_the_source_raises_have_not_ended(make_job: MakeJob, two_cpus: None) -> None:
     held = make_job("held")
     hold = witness_log(held).with_name("held.log.hold")
     hold.write_text("0")

@@ -1,5 +1,6 @@
 """A run on disk: its result, its curve, and what tells runs apart in a table."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
@@ -17,8 +18,14 @@ from curriculum_search.tracking import Tracker
 from curriculum_search.training import Report
 
 
-def report(images: int, value: float, **fields: Any) -> Report:
-    return Report(images=images, metrics={"fd": value}, **fields)
+def report(
+    images: int,
+    value: float,
+    *,
+    switches: Sequence[Mapping[str, Any]] = (),
+    exposure: Mapping[str, list[float]] | None = None,
+) -> Report:
+    return Report(images=images, metrics={"fd": value}, switches=tuple(switches), exposure=exposure or {})
 
 
 def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:

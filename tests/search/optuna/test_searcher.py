@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,9 @@ def searcher(folder: Path, *, space: Space = SPACE, sampler: SearchSampler | Non
 
 def objective(params: dict[str, Any]) -> float:
     distance = (math.log10(params["lr"]) + 3) ** 2
-    return distance + {"easy": 0.0, "hard": 1.0, "none": 0.5}[params["order"]] + 0.02 * params.get("clusters", 10)
+    return float(
+        distance + {"easy": 0.0, "hard": 1.0, "none": 0.5}[params["order"]] + 0.02 * params.get("clusters", 10)
+    )
 
 
 SAMPLERS: list[SearchSampler] = [
@@ -99,7 +102,7 @@ def test_a_sampler_that_suits_the_space_can_be_tried_out(
     ],
 )
 def test_a_sampler_that_does_not_suit_fails_when_it_is_tried_out(
-    sampler: SearchSampler, directions: Any, message: str
+    sampler: SearchSampler, directions: list[Direction], message: str
 ) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         try_out(sampler, SPACE, directions)
@@ -284,8 +287,8 @@ def test_optunas_own_command_opens_a_study_and_leaves_it_as_it_is(tmp_path: Path
     before = (tmp_path / "study.journal").read_bytes()
 
     def optuna_says(*arguments: str) -> Any:
-        command = [Path(sys.executable).with_name("optuna"), *arguments, "--format", "json"]
-        storage = ["--storage", tmp_path / "study.journal", "--study-name", "study"]
+        command = [str(Path(sys.executable).with_name("optuna")), *arguments, "--format", "json"]
+        storage = ["--storage", str(tmp_path / "study.journal"), "--study-name", "study"]
         return json.loads(subprocess.run([*command, *storage], check=True, capture_output=True, text=True).stdout)
 
     assert [trial["state"] for trial in optuna_says("trials")] == ["COMPLETE", "COMPLETE", "PRUNED"]
@@ -320,6 +323,6 @@ def test_a_configuration_is_known_once_it_waits_runs_or_has_been_learnt(tmp_path
         (lambda: Grid(points=0), "points must be at least 1, not 0"),
     ],
 )
-def test_a_sampler_that_cannot_be_made_is_named(make: Any, message: str) -> None:
+def test_a_sampler_that_cannot_be_made_is_named(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
