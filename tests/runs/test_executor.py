@@ -1,4 +1,4 @@
-"""Jobs on a real Ray cluster: how each kind of end is told, and what a cluster has room for."""
+"""Jobs on a real Ray cluster: how each kind of end is told."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +14,9 @@ from support.jobs import Jobs, base_job, unwatched
 from support.workplace import Workplace
 
 from curriculum_search.experiment import Experiment, Resources
-from curriculum_search.loading import UserError, validated
-from curriculum_search.runs.cluster import Capacity, check_capacity
+from curriculum_search.loading import validated
 from curriculum_search.runs.executor import _failed, run_jobs
-from curriculum_search.runs.job import Job, Outcome, RunError, Status, one_line
+from curriculum_search.runs.job import Job, Outcome, RunError, Status
 from curriculum_search.training import PlainSession, Report, train
 
 #: A plug-in: an evaluator that raises an error of its own, which does not survive pickling, from another; or dies.
@@ -190,19 +189,6 @@ def test_of_several_workers_the_one_that_raised_is_told_not_the_one_that_went_do
     assert _failed(sent) == Outcome(status=Status.FAILED, reason="OSError: disk full", trace="Traceback ...")
 
 
-@pytest.mark.parametrize(
-    ("error", "line"),
-    [
-        (ValueError("wrong"), "ValueError: wrong"),
-        (AssertionError(), "AssertionError"),
-        (RuntimeError("CUDA error: out of memory\nCompile with ...\n"), "RuntimeError: CUDA error: out of memory"),
-        (RuntimeError("\nError(s) in DiT:\n\tsize of a\n\tsize of b"), "RuntimeError: Error(s) in DiT: size of a"),
-    ],
-)
-def test_an_error_on_one_line(error: Exception, line: str) -> None:
-    assert one_line(error) == line
-
-
 def test_a_job_ends_where_its_source_stops_it(ends: tuple[Jobs, dict[str, Job]]) -> None:
     source, _ = ends
     assert source.outcomes["stopped"] == Outcome(status=Status.STOPPED)
@@ -234,28 +220,3 @@ def test_runs_that_are_under_way_when_the_source_raises_have_not_ended(make_job:
         run_jobs(source, resources=Resources(), concurrency=2, scratch=held.run_dir.parents[1] / "tune3")
     hold.unlink()
     assert source.outcomes == {}
-
-
-def test_a_cluster_has_room_for_as_many_trials_as_fit_whole(two_cpus: None) -> None:
-    assert check_capacity(Resources()) == Capacity(trials=2, nodes=1, cpus=2.0, gpus=0.0)
-    assert check_capacity(Resources(cpus_per_worker=2)).trials == 1
-    assert check_capacity(Resources(workers=2)).trials == 1
-
-
-@pytest.mark.parametrize(
-    ("resources", "asked", "slots"),
-    [
-        (Resources(cpus_per_worker=3), "1 workers with 3 CPUs each", 0),
-        (Resources(gpus_per_worker=0.5), "1 workers with 1 CPUs and 0.5 GPUs each", 0),
-        (Resources(workers=4), "4 workers with 1 CPUs each", 2),
-    ],
-)
-def test_a_trial_larger_than_the_cluster_is_refused_with_what_there_is(
-    two_cpus: None, resources: Resources, asked: str, slots: int
-) -> None:
-    with pytest.raises(UserError) as caught:
-        check_capacity(resources)
-    assert str(caught.value) == (
-        f"base.resources: a trial asks for {asked}, and this cluster (1 nodes, 2 CPUs, 0 GPUs) has room for "
-        f"{slots} of them; lower workers, cpus_per_worker or gpus_per_worker, or add nodes"
-    )

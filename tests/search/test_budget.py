@@ -7,6 +7,7 @@ leader, its control, the published setting and the leader's settings without a c
 from dataclasses import replace
 
 import pytest
+from support.spending import BASELINES, RESERVE, RUN
 from support.workplace import Workplace
 
 from curriculum_search.experiment import Experiment, Resources, Training
@@ -15,7 +16,6 @@ from curriculum_search.search.budget import Account, Budget, Limits, check_limit
 from curriculum_search.search.design import Design
 from curriculum_search.search.statistics.comparison import Plan
 
-RUN, BASELINES, RESERVE = 320, 2, 12
 FULL = Experiment(training=Training(total_images=RUN, batch_size=16, num_evaluations=4))
 PLAN = Plan(
     reference="no_curriculum",

@@ -2,15 +2,11 @@
 
 from collections.abc import Callable
 
+from support.spending import BASELINES, RESERVE, RUN
 from support.workplace import Workplace
 
 from curriculum_search.search.design import Design, most_steps
 from curriculum_search.search.space import Categorical, Float, Int, Space
-
-# The tiny study has 2 baselines and 3 trials of 320 images each, and at least 12 runs in its confirmation: 2 seeds of
-# the leader, its control, the published setting and the leader's settings without a curriculum, and 4 of ordinary
-# training.
-RUN, BASELINES, RESERVE = 320, 2, 12
 
 
 def test_the_least_is_the_sum_of_its_parts(workplace: Workplace) -> None:

@@ -1,26 +1,35 @@
 """What a study has cost over all its commands, and what that leaves; runs are told, not trained."""
 
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.clock import Clock
+from support.spending import (
+    BASELINES,
+    RESERVE,
+    RUN,
+    baselines,
+    begin,
+    end,
+    play,
+    record,
+    report,
+    run_of,
+    timed,
+    trial_of,
+    trials_left,
+)
 from support.study import MakeStore
 from support.workplace import Workplace
 
-from curriculum_search.runs.folder import RunFolder
-from curriculum_search.runs.job import Outcome, Status
-from curriculum_search.runs.result import RunResult
-from curriculum_search.search.arms import BaselineName, Run, baseline
-from curriculum_search.search.design import SIZES
+from curriculum_search.runs.job import Status
+from curriculum_search.search.budget import Account, Limits
+from curriculum_search.search.design import Design
 from curriculum_search.search.ledger import Ledger
 from curriculum_search.search.study import StudyFile
-from curriculum_search.training import Report
-
-# The tiny study has 2 baselines and 3 trials of 320 images each, and at least 12 runs in its confirmation: 2 seeds of
-# the leader, its control, the published setting and the leader's settings without a curriculum, and 4 of ordinary
-# training.
-RUN, BASELINES, RESERVE = 320, 2, 12
 
 
 @pytest.fixture
@@ -42,55 +51,6 @@ def open_ledger(make_store: MakeStore, folder: Path, clock: Clock) -> Callable[[
 
 
 Open = Callable[[StudyFile], Ledger]
-
-
-def run_of(file: StudyFile, seed: int = 0, *, small: bool = True, order: BaselineName = "no_curriculum") -> Run:
-    return file.run(baseline(order, file.small if small else file.base), seed, small=small)
-
-
-def trial_of(file: StudyFile, rate: float) -> Run:
-    return file.trial({"training.learning_rate": rate, "curriculum.order.kind": "none"})
-
-
-def baselines(file: StudyFile) -> list[Run]:
-    return [file.run(arm, 0, small=True) for arm in file.baselines(small=True)]
-
-
-def record(
-    folder: Path, run: Run, *, images: int, status: Status | None = Status.FINISHED, seconds: float = 0.0
-) -> None:
-    """Leave a run's folder as an earlier command would have."""
-    of_run = RunFolder(folder / "runs" / run.key)
-    of_run.write_experiment(run.experiment, {})
-    of_run.write_report(Report(images=images, metrics={}))
-    if status is not None:
-        of_run.write_result(RunResult(status=status, metrics={}, images=images, seconds=seconds))
-
-
-def begin(ledger: Ledger, run: Run) -> None:
-    ledger.store.start(run.key, run.experiment, name=run.arm.name, tags={})
-
-
-def report(ledger: Ledger, run: Run, images: int) -> None:
-    ledger.store.reported(run.key, Report(images=images, metrics={}))
-
-
-def end(ledger: Ledger, run: Run, status: Status = Status.FINISHED) -> None:
-    live = ledger.store.live[run.key]
-    ledger.store.ended(run.key, Outcome(status=status))
-    ledger.ended(live, "small" if run.experiment.seed in ledger.file.search_seeds else "full", status)
-
-
-def play(ledger: Ledger, clock: Clock, run: Run, *, seconds: float, images: int = RUN) -> None:
-    """Have a run begin and end."""
-    begin(ledger, run)
-    clock.now += seconds
-    report(ledger, run, images)
-    end(ledger, run, Status.FINISHED if images == RUN else Status.STOPPED)
-
-
-def trials_left(ledger: Ledger, waiting: list[Run], most: int) -> int:
-    return ledger.budget.trials_left([ledger.rest(run) for run in waiting], most)
 
 
 def test_without_limits_there_is_always_room(workplace: Workplace, folder: Path, open_ledger: Open) -> None:
@@ -199,13 +159,6 @@ def test_what_is_confirmed_already_is_not_reserved_again(workplace: Workplace, f
     for seed in range(3, 11):  # standing for the other arms
         record(folder, run_of(file, seed, small=False), images=RUN)
     assert trials_left(open_ledger(file), [], 8) == 2
-
-
-def timed(ledger: Ledger, *, concurrency: int, run_seconds: float) -> Ledger:
-    for size in SIZES:
-        ledger.set_concurrency(size, concurrency)
-        ledger.expect(size, run_seconds)
-    return ledger
 
 
 def test_runs_that_have_ended_say_how_long_a_run_lasts(
@@ -347,3 +300,98 @@ def test_runs_that_another_study_has_trained_cost_nothing(
     spent = open_ledger(file).images
     (folder / "runs" / baselines(file)[0].key / "adopted").touch()
     assert (spent, open_ledger(file).images) == (RUN, 0)
+
+
+# The account that a budget is made from.
+
+
+def test_a_budget_is_what_stands_in_the_books_when_it_is_asked_for(
+    workplace: Workplace, folder: Path, open_ledger: Open, clock: Clock
+) -> None:
+    file = workplace.load("study.max_hours=1", "base.resources.gpus_per_worker=0.5")
+    ledger = timed(open_ledger(file), concurrency=2, run_seconds=100)
+    first = ledger.budget
+    assert (first.design, first.limits) == (Design.of(file), Limits(max_hours=1))
+    assert first.account == Account(
+        images=0,
+        seconds=0.0,
+        gpu_seconds=0.0,
+        shares=[],
+        begun_images=0,
+        confirmed=0,
+        concurrency={"small": 2, "full": 2},
+        run_seconds={"small": 100, "full": 100},
+        start_up=0.0,
+        started=False,
+        closed=frozenset(),
+        pristine=True,
+    )
+    before = replace(first.account)
+    with ledger.at_work():
+        begin(ledger, baselines(file)[0])
+        clock.now += 40
+        report(ledger, baselines(file)[0], 80)
+        now = ledger.budget.account
+        assert (now.images, now.seconds, now.gpu_seconds, now.shares) == (80, 40.0, 20.0, [0.25])
+        assert (now.begun_images, now.started, now.pristine) == (RUN - 80, True, False)
+    after = ledger.budget.account
+    assert (after.seconds, after.gpu_seconds, after.shares, after.begun_images) == (40.0, 20.0, [], 0)
+    assert not after.started  # the next phase has to be started up again
+    assert first.account == before  # a budget that was made does not change
+
+
+def test_confirmed_runs_are_counted_where_an_earlier_command_has_ended_them(
+    workplace: Workplace, folder: Path, open_ledger: Open
+) -> None:
+    file = workplace.load("study.max_hours=1")
+    for seed, status in ((1, Status.FINISHED), (2, Status.FAILED)):
+        record(folder, run_of(file, seed, small=False, order="published"), images=RUN, status=status)
+    record(folder, run_of(file, 1, small=False), images=RUN)  # it may turn out to be trained with other settings
+    assert open_ledger(file).budget.account.confirmed == 1
+
+
+def test_the_ledger_writes_only_while_a_command_is_at_work(
+    workplace: Workplace, folder: Path, open_ledger: Open, clock: Clock
+) -> None:
+    file = workplace.load("study.max_hours=1")
+    ledger = timed(open_ledger(file), concurrency=2, run_seconds=100)
+    assert ledger.budget.account.seconds == 0
+    clock.now += 1000
+    assert not (folder / "spent.json").exists()
+    with ledger.at_work():
+        clock.now += 7
+    spent = json.loads((folder / "spent.json").read_text())
+    assert (spent["seconds"], spent["concurrency"]) == (7, {"full": 2})
+    again = open_ledger(file)
+    assert (again.concurrency("small"), again.run_seconds("full")) == (2, 100)
+    assert [path.name for path in folder.glob("spent*")] == ["spent.json"]
+
+
+def test_what_was_measured_holds_for_the_resources_that_it_was_measured_with(
+    workplace: Workplace, folder: Path, open_ledger: Open
+) -> None:
+    file = workplace.load("study.max_hours=1")
+    with timed(open_ledger(file), concurrency=2, run_seconds=100).at_work():
+        pass
+    assert open_ledger(file).run_seconds("full") == 100
+    started = open_ledger(file)
+    for start_up in (7.0, 3.0):
+        started.expect("full", 100, start_up=start_up)
+        assert started.budget.account.start_up == 7
+    more = open_ledger(workplace.load("study.max_hours=1", "base.resources.cpus_per_worker=2"))
+    assert more.run_seconds("full") is None
+    busier = open_ledger(file)
+    busier.set_concurrency("full", 4)
+    assert busier.run_seconds("full") is None
+
+
+def test_what_a_ledger_without_limits_is_told_is_kept_for_limits_to_come(
+    workplace: Workplace, folder: Path, open_ledger: Open, clock: Clock
+) -> None:
+    ledger = open_ledger(workplace.load())
+    with ledger.at_work():
+        play(ledger, clock, baselines(ledger.file)[0], seconds=50)
+        ledger.close("search")  # which nothing but time does
+    later = open_ledger(workplace.load("study.max_hours=1"))
+    assert (later.seconds, later.run_seconds("full")) == (50, 50)
+    assert later.budget.account.closed == frozenset()

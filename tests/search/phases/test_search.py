@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import FrozenTrial
+from support.spending import BASELINES, RESERVE, RUN
 from support.study import MakeSearch, optuna_trials, order_of
 from support.theatre import FINISHED, Theatre, confirmation_of
 from support.workplace import Workplace
@@ -191,8 +192,6 @@ def test_the_folder_of_a_run_tells_all_of_it(workplace: Workplace, make_search: 
 
 
 HALVING = "study.stopping={kind: successive_halving, settle_share: null}"
-#: Runs of the tiny study: its baselines, and the least confirmation; and images of each.
-BASELINES, RESERVE, RUN = 2, 12, 320
 
 
 @pytest.mark.parametrize("stopping", ["study.stopping={kind: none}", HALVING])
