@@ -14,7 +14,7 @@ from curriculum_search.evaluation import Evaluation
 from curriculum_search.experiment import Experiment, Training
 from curriculum_search.export import curriculum_of, experiment_yaml, write_best
 from curriculum_search.loading import load_experiment
-from curriculum_search.search.study import StudyFile
+from curriculum_search.search.load import load_study
 
 ROOT = Path(__file__).parents[1]
 
@@ -76,7 +76,7 @@ def test_the_curriculum_of_a_study_file_is_that_of_its_base(tmp_path: Path) -> N
     assert done.stdout.startswith(f"{study} is a study file: its base is taken\n{output}: read it with")
     values = {"base.curriculum.num_clusters": 7, "base.curriculum.order.kind": "hard_to_easy"}
     file = CurriculumFile.load(output)
-    assert replace(file, evidence={}) == curriculum_of(StudyFile.load(study, values).base)
+    assert replace(file, evidence={}) == curriculum_of(load_study(study, values).base)
     assert len(file.permutation) == 7
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -73,7 +74,9 @@ def test_the_file_can_be_read_again_and_the_figure_is_there(measured: Difficulty
 
 
 @pytest.mark.parametrize("curve", ["convergence", "entropy"])
-def test_the_file_cuts_and_orders_the_clusters_of_a_curriculum(measured: DifficultyResult, curve: str) -> None:
+def test_the_file_cuts_and_orders_the_clusters_of_a_curriculum(
+    measured: DifficultyResult, curve: Literal["convergence", "entropy"]
+) -> None:
     path, difficulty = str(measured.path), measured.file.curve(curve)
     order = MeasuredOrder(path=path, curve=curve)
     cut = Curriculum(num_clusters=3, partition=MeasuredPartition(path=path, curve=curve), order=order)

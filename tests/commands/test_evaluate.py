@@ -5,13 +5,14 @@ import re
 import shutil
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from support.tracked import tracked_runs
 from support.workplace import Workplace
 
 from curriculum_search.experiment import Experiment
@@ -20,17 +21,31 @@ from curriculum_search.loading import validated
 from curriculum_search.runs.folder import RunFolder
 
 
+@dataclass
+class Trained:
+    """A workplace where an experiment with a plug-in has been trained by its file.
+
+    Attributes:
+        workplace: where.
+        experiment: the file.
+        run_dir: the run's folder.
+    """
+
+    workplace: Workplace
+    experiment: Path
+    run_dir: Path
+
+
 @pytest.fixture(scope="module")
-def trained(make_workplace: Callable[[], Workplace]) -> Any:
-    """A workplace where an experiment with a plug-in has been trained by its file; `run_dir` is the run's folder."""
+def trained(make_workplace: Callable[[], Workplace]) -> Trained:
     workplace = make_workplace()
-    workplace.experiment = workplace.folder / "experiment.yaml"
+    experiment = workplace.folder / "experiment.yaml"
     base = workplace.load("base.training.total_images=64", "base.training.num_evaluations=1").base
-    workplace.experiment.write_text(experiment_yaml(base, "an experiment"))
-    status, _, err = workplace.call("train", workplace.experiment)
+    experiment.write_text(experiment_yaml(base, "an experiment"))
+    status, _, err = workplace.call("train", experiment)
     assert status == 0, err
-    (workplace.run_dir,) = (workplace.results / "train" / "runs").iterdir()
-    return workplace
+    (run_dir,) = (workplace.results / "train" / "runs").iterdir()
+    return Trained(workplace, experiment, run_dir)
 
 
 def values(out: str) -> dict[str, list[float]]:
@@ -40,27 +55,25 @@ def values(out: str) -> dict[str, list[float]]:
 
 
 def evaluations(workplace: Workplace) -> list[Run]:
-    client = MlflowClient(f"sqlite:///{workplace.results / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("curriculum-search")
-    return list(client.search_runs([experiment.experiment_id], "tags.role = 'evaluation'", order_by=["start_time"]))
+    return tracked_runs(workplace.store, matching="tags.role = 'evaluation'")
 
 
-def targets(workplace: Workplace) -> dict[str, Path]:
+def targets(trained: Trained) -> dict[str, Path]:
     """The forms in which a run can be named."""
-    best = workplace.results / "train" / "best.yaml"
-    shutil.copy(workplace.experiment, best)
-    shutil.copy(workplace.folder / "witness.py", best.parent)
+    best = trained.workplace.results / "train" / "best.yaml"
+    shutil.copy(trained.experiment, best)
+    shutil.copy(trained.workplace.folder / "witness.py", best.parent)
     return {
-        "folder": workplace.run_dir,
-        "checkpoint": workplace.run_dir / "checkpoint.pt",
+        "folder": trained.run_dir,
+        "checkpoint": trained.run_dir / "checkpoint.pt",
         "exported": best,
-        "experiment": workplace.experiment,
+        "experiment": trained.experiment,
     }
 
 
 @pytest.mark.parametrize("form", ["folder", "checkpoint", "exported", "experiment"])
-def test_a_run_is_found_by_each_of_its_names_and_evaluated_alike(trained: Any, no_ray: None, form: str) -> None:
-    status, out, err = trained.call("evaluate", targets(trained)[form], "--blocks", "2")
+def test_a_run_is_found_by_each_of_its_names_and_evaluated_alike(trained: Trained, no_ray: None, form: str) -> None:
+    status, out, err = trained.workplace.call("evaluate", targets(trained)[form], "--blocks", "2")
     assert (status, err) == (0, "")
     said, _, out = out.partition("\n")
     folder = trained.run_dir if form in ("folder", "checkpoint") else targets(trained)[form].parent
@@ -81,8 +94,8 @@ def test_a_run_is_found_by_each_of_its_names_and_evaluated_alike(trained: Any, n
     assert text.strip() in out
 
     # One evaluation, however often it is made and whatever names the run.
-    (run,) = evaluations(trained)
-    client = MlflowClient(f"sqlite:///{trained.results / 'mlflow.db'}")
+    (run,) = evaluations(trained.workplace)
+    client = MlflowClient(trained.workplace.store)
     assert run.info.status == "FINISHED"
     assert run.data.params["checkpoint"] == trained.run_dir.name
     (point,) = client.get_metric_history(run.info.run_id, "val_loss")
@@ -92,19 +105,21 @@ def test_a_run_is_found_by_each_of_its_names_and_evaluated_alike(trained: Any, n
     assert {file.path for file in client.list_artifacts(run.info.run_id)} == {"samples.png", "evaluation.txt"}
 
 
-def test_other_settings_are_another_evaluation(trained: Any, no_ray: None) -> None:
-    status, out, err = trained.call("evaluate", trained.run_dir, "evaluation.sampler.num_steps=3", "--blocks", "2")
+def test_other_settings_are_another_evaluation(trained: Trained, no_ray: None) -> None:
+    status, out, err = trained.workplace.call(
+        "evaluate", trained.run_dir, "evaluation.sampler.num_steps=3", "--blocks", "2"
+    )
     assert (status, err) == (0, "")
-    *_, run = evaluations(trained)
+    *_, run = evaluations(trained.workplace)
     assert run.data.metrics["fd_pca4_24"] == pytest.approx(sum(values(out)["fd_pca4_24"]) / 2, rel=1e-4)
-    protocols = {run.data.tags["protocol"] for run in evaluations(trained)}
-    assert len(protocols) == len(evaluations(trained))
-    kept = list((trained.results / "evaluate").glob("*/evaluation.txt"))
-    assert len({path.read_text() for path in kept}) == len(evaluations(trained))
+    protocols = {run.data.tags["protocol"] for run in evaluations(trained.workplace)}
+    assert len(protocols) == len(evaluations(trained.workplace))
+    kept = list((trained.workplace.results / "evaluate").glob("*/evaluation.txt"))
+    assert len({path.read_text() for path in kept}) == len(evaluations(trained.workplace))
 
 
 @pytest.fixture
-def copied(trained: Any, tmp_path: Path) -> Path:
+def copied(trained: Trained, tmp_path: Path) -> Path:
     """The run's folder, to be spoilt."""
     return Path(shutil.copytree(trained.run_dir, tmp_path / "run"))
 
@@ -117,19 +132,20 @@ def refused(workplace: Workplace, *arguments: object) -> str:
     return str(err).removeprefix("error: ").strip()
 
 
-def test_an_experiment_that_was_never_trained_says_how_to_train_it(trained: Any, no_ray: None) -> None:
-    path = trained.folder / "other.yaml"
+def test_an_experiment_that_was_never_trained_says_how_to_train_it(trained: Trained, no_ray: None) -> None:
+    path = trained.workplace.folder / "other.yaml"
     path.write_text(trained.experiment.read_text().replace("seed: 0", "seed: 5"))
-    assert refused(trained, path) == (
-        f"{path}: has no checkpoint beside it nor under {trained.results}; train it first: python jobs/train.py {path}"
+    assert refused(trained.workplace, path) == (
+        f"{path}: has no checkpoint beside it nor under {trained.workplace.results}; "
+        f"train it first: python jobs/train.py {path}"
     )
 
 
-def test_what_is_no_run_is_refused(trained: Any, no_ray: None, copied: Path) -> None:
+def test_what_is_no_run_is_refused(trained: Trained, no_ray: None, copied: Path) -> None:
     for spoil in ("checkpoint.pt", "experiment.json"):
         (copied / spoil).rename(copied / "away")
         for target in (copied, copied / "checkpoint.pt"):
-            assert refused(trained, target) == (
+            assert refused(trained.workplace, target) == (
                 f"{target}: is no run: it needs checkpoint.pt and experiment.json in one folder"
             )
         (copied / "away").rename(copied / spoil)
@@ -145,47 +161,53 @@ def test_what_is_no_run_is_refused(trained: Any, no_ray: None, copied: Path) -> 
         (["--blocks", "0"], "{checkpoint}: num_blocks must be in 1.."),
     ],
 )
-def test_wrong_settings_are_refused(trained: Any, no_ray: None, arguments: list[str], message: str) -> None:
+def test_wrong_settings_are_refused(trained: Trained, no_ray: None, arguments: list[str], message: str) -> None:
     config, checkpoint = trained.run_dir / "experiment.json", trained.run_dir / "checkpoint.pt"
     start = message.format(config=config, checkpoint=checkpoint)
-    assert refused(trained, trained.run_dir, *arguments).startswith(start)
+    assert refused(trained.workplace, trained.run_dir, *arguments).startswith(start)
 
 
-def test_a_damaged_checkpoint_and_one_of_another_network_are_refused(trained: Any, no_ray: None, copied: Path) -> None:
+def test_a_damaged_checkpoint_and_one_of_another_network_are_refused(
+    trained: Trained, no_ray: None, copied: Path
+) -> None:
     checkpoint, config = copied / "checkpoint.pt", copied / "experiment.json"
     plain = json.loads(config.read_text())
     config.write_text(json.dumps(plain | {"model": plain["model"] | {"hidden_size": 24}}))
-    assert refused(trained, copied).startswith(
+    assert refused(trained.workplace, copied).startswith(
         f"{checkpoint}: does not fit the experiment: RuntimeError: Error(s) in loading state_dict for "
     )
     config.write_text(json.dumps(plain))
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    assert refused(trained, copied).startswith(f"{checkpoint}: {checkpoint} is not a readable checkpoint: ")
+    assert refused(trained.workplace, copied).startswith(f"{checkpoint}: {checkpoint} is not a readable checkpoint: ")
 
 
-def test_weights_that_are_not_finite_are_refused(trained: Any, no_ray: None, copied: Path) -> None:
+def test_weights_that_are_not_finite_are_refused(trained: Trained, no_ray: None, copied: Path) -> None:
     state = torch.load(copied / "checkpoint.pt", weights_only=True)
     state["ema"] = {name: torch.full_like(tensor, torch.nan) for name, tensor in state["ema"].items()}
     torch.save(state, copied / "checkpoint.pt")
-    assert refused(trained, copied).startswith(f"{copied / 'checkpoint.pt'}: ")
-    assert len(evaluations(trained)) <= 2
+    assert refused(trained.workplace, copied).startswith(f"{copied / 'checkpoint.pt'}: ")
+    assert len(evaluations(trained.workplace)) <= 2
 
 
-def test_data_that_have_gone_are_named(trained: Any, no_ray: None, copied: Path) -> None:
+def test_data_that_have_gone_are_named(trained: Trained, no_ray: None, copied: Path) -> None:
     plain = json.loads((copied / "experiment.json").read_text())
     (copied / "experiment.json").write_text(json.dumps(plain | {"data": {"kind": "folder", "path": "/nowhere"}}))
-    assert refused(trained, copied).startswith(f"{copied / 'checkpoint.pt'}: data: path: /nowhere does not exist")
+    assert refused(trained.workplace, copied).startswith(
+        f"{copied / 'checkpoint.pt'}: data: path: /nowhere does not exist"
+    )
 
 
-def test_an_unreachable_tracking_server_is_named(trained: Any, no_ray: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_tracking_server_is_named(
+    trained: Trained, no_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{probe.getsockname()[1]}"  # nobody listens there
-        monkeypatch.setattr(trained, "tracking_uri", uri)
-        assert refused(trained, trained.run_dir).startswith(f"MLflow cannot be used at {uri}: ")
+        monkeypatch.setattr(trained.workplace, "tracking_uri", uri)
+        assert refused(trained.workplace, trained.run_dir).startswith(f"MLflow cannot be used at {uri}: ")
 
 
-def test_the_config_in_a_runs_folder_is_the_run(trained: Any) -> None:
+def test_the_config_in_a_runs_folder_is_the_run(trained: Trained) -> None:
     plain = json.loads((trained.run_dir / "experiment.json").read_text())
     assert plain["plugins"] == ["witness.py"]
     assert validated(Experiment, plain, "config").identity() == trained.run_dir.name

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
+from support.tracked import tracked_runs
 from support.workplace import Workplace, wait_for
 
 from curriculum_search.export import experiment_yaml
@@ -43,8 +43,7 @@ def test_an_experiment_is_trained_tracked_and_then_only_shown(
     assert [line.split(":")[0] for line in out.splitlines()[1:5]] == [f"{n} images" for n in (80, 160, 240, 320)]
     assert f"  val_loss = {result.metrics['val_loss']!r}\n" in out
     assert f"Run:    {workplace.results / 'train' / 'runs' / key}\n" in out
-    client = MlflowClient(f"sqlite:///{workplace.results / 'mlflow.db'}")
-    found = client.search_runs([client.get_experiment_by_name("curriculum-search").experiment_id])
+    found = tracked_runs(workplace.store)
     (child,) = [run for run in found if "mlflow.parentRunId" in run.data.tags]
     assert child.data.metrics["val_loss"] == result.metrics["val_loss"]
     assert {run.info.status for run in found} == {"FINISHED"}
@@ -77,8 +76,7 @@ def test_a_run_that_diverges_says_so_and_fails(workplace: Workplace, experiment:
 
 def statuses(workplace: Workplace) -> dict[str, str]:
     """What MLflow says of each run, by the name of the run's folder; "study" is their parent."""
-    client = MlflowClient(f"sqlite:///{workplace.results / 'mlflow.db'}")
-    found = client.search_runs([client.get_experiment_by_name("curriculum-search").experiment_id])
+    found = tracked_runs(workplace.store)
     return {run.data.tags["curriculum_search.run"]: run.info.status for run in found}
 
 

@@ -1,4 +1,4 @@
-"""Where Ray is looked for, and signals that arrive while it starts."""
+"""Where Ray is looked for, signals that arrive while it starts, and that a cluster is left as it was found."""
 
 import signal
 import socket
@@ -112,3 +112,14 @@ def test_a_signal_that_arrives_while_ray_starts_is_obeyed_right_after_it(number:
     out, err = command.communicate(timeout=120)
     assert (command.returncode, out) == (130, "")
     assert err == "\ninterrupted; the same command goes on from here\n"
+
+
+def test_a_connection_that_is_there_is_used_and_kept(two_cpus: None) -> None:
+    with Cluster(dashboard=False) as cluster:
+        assert cluster.capacity(Resources()).trials == 2
+    assert ray.is_initialized()
+
+
+def test_a_cluster_that_nobody_asks_is_not_started(no_ray: None) -> None:
+    with Cluster(dashboard=False):
+        pass

@@ -1,7 +1,8 @@
-"""Jobs on a real Ray cluster: how each kind of end is told, and what a cluster has room for."""
+"""Jobs on a real Ray cluster: how each kind of end is told."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 import ray
@@ -13,11 +14,10 @@ from support.jobs import Jobs, base_job, unwatched
 from support.workplace import Workplace
 
 from curriculum_search.experiment import Experiment, Resources
-from curriculum_search.loading import UserError, validated
+from curriculum_search.loading import validated
 from curriculum_search.runs import restarts
-from curriculum_search.runs.capacity import Capacity, check_capacity
 from curriculum_search.runs.executor import _broken, run_jobs
-from curriculum_search.runs.job import Job, Outcome, RunError, Status, one_line
+from curriculum_search.runs.job import Job, Outcome, RunError, Status
 from curriculum_search.runs.restarts import Break
 from curriculum_search.training import PlainSession, Report, train
 
@@ -60,9 +60,14 @@ POINTS = [80, 160, 240, 320]
 TIMES = {"images_per_second", "train_seconds"}
 
 
+class MakeJob(Protocol):
+    """Makes a job of the tiny study's base experiment, with overrides, under a name."""
+
+    def __call__(self, name: str, *overrides: str) -> Job: ...
+
+
 @pytest.fixture(scope="module")
-def make_job(make_workplace: Callable[[], Workplace]) -> Callable[..., Job]:
-    """A job of the tiny study's base experiment, with overrides, under a name."""
+def make_job(make_workplace: Callable[[], Workplace]) -> MakeJob:
     workplace = make_workplace()
     (workplace.folder / "faulty.py").write_text(FAULTY)
 
@@ -82,7 +87,7 @@ def witness_log(job: Job) -> Path:
 
 @pytest.fixture(scope="module")
 def ends(
-    make_job: Callable[..., Job], make_workplace: Callable[[], Workplace], connect_two_cpus: Callable[[], None]
+    make_job: MakeJob, make_workplace: Callable[[], Workplace], connect_two_cpus: Callable[[], None]
 ) -> tuple[Jobs, dict[str, Job]]:
     """Jobs, each of which comes to another end, run in one go."""
     connect_two_cpus()
@@ -189,23 +194,10 @@ def test_of_several_workers_the_one_that_raised_is_told_not_the_one_that_went_do
     raised = RunError("OSError: disk full", "Traceback ...")
     lost = WorkerHealthCheckFailedError("A worker health check failed.", ActorDiedError())
     group = WorkerGroupError("two workers failed", {0: lost, 1: raised})
-    failure = RayTaskError("train", "Traceback of Ray", group).as_instanceof_cause()
-    sent = ray.cloudpickle.loads(ray.cloudpickle.dumps(failure))
+    failure = RayTaskError("train", "Traceback of Ray", group).as_instanceof_cause()  # type: ignore[no-untyped-call]
+    sent = ray.cloudpickle.loads(ray.cloudpickle.dumps(failure))  # type: ignore[no-untyped-call]
     outcome = Outcome(status=Status.FAILED, reason="OSError: disk full", trace="Traceback ...")
     assert _broken(sent, make_job("group")) == (Break.ERROR, outcome)
-
-
-@pytest.mark.parametrize(
-    ("error", "line"),
-    [
-        (ValueError("wrong"), "ValueError: wrong"),
-        (AssertionError(), "AssertionError"),
-        (RuntimeError("CUDA error: out of memory\nCompile with ...\n"), "RuntimeError: CUDA error: out of memory"),
-        (RuntimeError("\nError(s) in DiT:\n\tsize of a\n\tsize of b"), "RuntimeError: Error(s) in DiT: size of a"),
-    ],
-)
-def test_an_error_on_one_line(error: Exception, line: str) -> None:
-    assert one_line(error) == line
 
 
 def test_a_job_ends_where_its_source_stops_it(ends: tuple[Jobs, dict[str, Job]]) -> None:
@@ -214,7 +206,7 @@ def test_a_job_ends_where_its_source_stops_it(ends: tuple[Jobs, dict[str, Job]])
     assert images(source, "stopped") == [80, 160]
 
 
-def test_what_the_source_raises_ends_the_run_and_is_raised(make_job: Callable[..., Job], two_cpus: None) -> None:
+def test_what_the_source_raises_ends_the_run_and_is_raised(make_job: MakeJob, two_cpus: None) -> None:
     class Failing(Jobs):
         def reported(self, job: Job, report: Report) -> bool:
             raise OSError("no space left on device")
@@ -224,9 +216,7 @@ def test_what_the_source_raises_ends_the_run_and_is_raised(make_job: Callable[..
         run_jobs(Failing([job]), resources=Resources(), limit=1, scratch=job.run_dir.parents[1] / "tune2")
 
 
-def test_runs_that_are_under_way_when_the_source_raises_have_not_ended(
-    make_job: Callable[..., Job], two_cpus: None
-) -> None:
+def test_runs_that_are_under_way_when_the_source_raises_have_not_ended(make_job: MakeJob, two_cpus: None) -> None:
     held = make_job("held")
     hold = witness_log(held).with_name("held.log.hold")
     hold.write_text("0")
@@ -241,28 +231,3 @@ def test_runs_that_are_under_way_when_the_source_raises_have_not_ended(
         run_jobs(source, resources=Resources(), limit=2, scratch=held.run_dir.parents[1] / "tune3")
     hold.unlink()
     assert source.outcomes == {}
-
-
-def test_a_cluster_has_room_for_as_many_trials_as_fit_whole(two_cpus: None) -> None:
-    assert check_capacity(Resources()) == Capacity(trials=2, slots=2, workers=1, nodes=1, cpus=2.0, gpus=0.0)
-    assert check_capacity(Resources(cpus_per_worker=2)).trials == 1
-    assert check_capacity(Resources(workers=2)).trials == 1
-
-
-@pytest.mark.parametrize(
-    ("resources", "asked", "slots"),
-    [
-        (Resources(cpus_per_worker=3), "1 workers with 3 CPUs each", 0),
-        (Resources(gpus_per_worker=0.5), "1 workers with 1 CPUs and 0.5 GPUs each", 0),
-        (Resources(workers=4), "4 workers with 1 CPUs each", 2),
-    ],
-)
-def test_a_trial_larger_than_the_cluster_is_refused_with_what_there_is(
-    two_cpus: None, resources: Resources, asked: str, slots: int
-) -> None:
-    with pytest.raises(UserError) as caught:
-        check_capacity(resources)
-    assert str(caught.value) == (
-        f"base.resources: a trial asks for {asked}, and this cluster (1 node, 2 CPUs, 0 GPUs) has room for "
-        f"{slots} of them; lower workers, cpus_per_worker or gpus_per_worker, or add nodes"
-    )

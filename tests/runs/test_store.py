@@ -1,52 +1,55 @@
-"""A run on disk: its result, its curve, and what tells runs apart in a table."""
+"""The runs of a command: one owner of what each has seen and how it ended, on disk, at work and in MLflow."""
 
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-from unittest.mock import create_autospec
+from unittest.mock import Mock, create_autospec
 
 import pytest
+from support.clock import Clock
 
 from curriculum_search.curriculum import Curriculum, NoOrder, Plateau
 from curriculum_search.direction import Direction
-from curriculum_search.experiment import Experiment
-from curriculum_search.runs.folder import RunFolder
+from curriculum_search.experiment import Experiment, Resources, Training
 from curriculum_search.runs.job import Outcome, Status
-from curriculum_search.runs.result import Curve, RunResult
-from curriculum_search.runs.store import RunStore, tracked_params
+from curriculum_search.runs.result import RunResult
+from curriculum_search.runs.store import RunRecord, RunStore, recorded_runs, tracked_params
 from curriculum_search.tracking import Tracker
-from curriculum_search.training import Report
+from curriculum_search.training import Report, StatusReport
+
+SHORT = Experiment(training=Training(total_images=320, batch_size=16, num_evaluations=4))
 
 
-def report(images: int, value: float, **fields: Any) -> Report:
-    return Report(images=images, metrics={"fd": value}, **fields)
+def report(images: int, value: float, *, exposure: Mapping[str, list[float]] | None = None) -> Report:
+    return Report(images=images, metrics={"fd": value}, exposure=exposure or {})
 
 
-def test_a_result_is_read_as_it_was_written(tmp_path: Path) -> None:
-    assert RunFolder(tmp_path).read_result() is None
-    result = RunResult(
-        status=Status.STOPPED,
-        metrics={"fd": 0.1 + 0.2},
-        images=640,
-        seconds=1.5,
-        exposure={"edges": [0.0, 1.0], "mass": [1.0]},
-        reason="because",
-    )
-    RunFolder(tmp_path).write_result(result)
-    assert RunFolder(tmp_path).read_result() == result
-    assert [path.name for path in tmp_path.iterdir()] == ["result.json"]
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
-def test_a_curve_has_each_point_once_and_the_last_exposure() -> None:
-    curve = Curve()
-    assert curve.add(report(10, 3.0, switches=({"stage": 1},)))
-    assert curve.add(report(20, 2.0, switches=({"stage": 2},), exposure={"mass": [1.0]}))
-    assert not curve.add(report(10, 3.0, switches=({"stage": 1},)))  # said again after a resume
-    assert not curve.add(report(20, 2.0))
-    assert curve.add(Report(images=30, metrics={"other": 1.0}))
-    assert curve.points("fd") == [(10, 3.0), (20, 2.0)]
-    assert curve.columns("fd") == ([10, 20], [3.0, 2.0])
-    assert curve.switches == [{"stage": 1}, {"stage": 2}]
-    assert curve.exposure == {"mass": [1.0]}
+#: Opens the store of a study, by its folder's name, as a command that has just been started does, with its tracker.
+Open = Callable[..., tuple[RunStore, Mock]]
+
+
+@pytest.fixture
+def open_store(tmp_path: Path, clock: Clock) -> Open:
+    def make(name: str = "") -> tuple[RunStore, Mock]:
+        tracker: Mock = create_autospec(Tracker, instance=True)
+        store = RunStore(
+            tmp_path / name,
+            cache_dir=tmp_path / "cache",
+            plugins={"mine.py": "x = 1"},
+            tracker=tracker,
+            objective="fd",
+            direction=Direction.MINIMIZE,
+            clock=clock,
+        )
+        return store, tracker
+
+    return make
 
 
 @pytest.mark.parametrize(
@@ -59,12 +62,9 @@ def test_a_curve_has_each_point_once_and_the_last_exposure() -> None:
     ],
 )
 def test_only_a_run_that_came_to_its_end_has_a_value_there(
-    tmp_path: Path, status: Status, values: list[float], tracked: dict[str, float]
+    open_store: Open, status: Status, values: list[float], tracked: dict[str, float]
 ) -> None:
-    tracker = create_autospec(Tracker, instance=True)
-    store = RunStore(
-        tmp_path, cache_dir=tmp_path, plugins={}, tracker=tracker, objective="fd", direction=Direction.MINIMIZE
-    )
+    store, tracker = open_store()
     job = store.start("key", Experiment(), name="trial", tags={})
     for i, value in enumerate(values):
         store.reported(job.key, report(10 * i, value))
@@ -86,3 +86,209 @@ def test_ordinary_training_has_no_settings_of_a_curriculum() -> None:
     params = tracked_params(Experiment(curriculum=Curriculum(order=NoOrder())))
     assert params["order"] == "none"
     assert not {"clusters", "pacing", "partition", "accumulation", "end_share"} & set(params)
+
+
+# A run from its beginning to its end.
+
+
+def status(images: int) -> StatusReport:
+    return StatusReport(images=images, train_loss=0.5, images_per_second=9.0, stage=1, unlocked_share=0.5)
+
+
+def test_a_run_that_is_handed_out_has_a_folder_a_job_and_a_record(open_store: Open, tmp_path: Path) -> None:
+    store, tracker = open_store()
+    gpu = replace(SHORT, resources=Resources(workers=2, gpus_per_worker=0.5))
+    job = store.start("key", gpu, name="trial 0", tags={"role": "searched"})
+    assert (job.key, job.experiment, job.run_dir) == ("key", gpu, (tmp_path / "runs" / "key").resolve())
+    assert (job.cache_dir, job.plugins, job.working_dir) == (tmp_path / "cache", {"mine.py": "x = 1"}, Path.cwd())
+    assert store.folder("key").read_experiment()["plugins"] == ["mine.py"]
+    assert store.records["key"] == RunRecord(
+        key="key", seed=0, gpus=1.0, adopted=False, images=0, status=None, seconds=0.0
+    )
+    live = store.live["key"]
+    assert (live.name, live.total_images, live.number, live.images_before) == ("trial 0", 320, 1, 0)
+    assert tracker.start_run.call_args.args == ("key",)
+    assert tracker.start_run.call_args.kwargs["tags"] == {"role": "searched"}
+    assert tracker.log_artifact.call_args.args == ("key", store.folder("key").experiment)
+
+
+def test_a_report_is_written_once_whoever_says_it_again(open_store: Open, clock: Clock) -> None:
+    store, tracker = open_store()
+    store.start("key", SHORT, name="trial 0", tags={})
+    clock.now = 5.0
+    assert store.reported("key", report(80, 3.0))
+    clock.now = 9.0
+    assert store.reported("key", report(160, 2.0))
+    assert not store.reported("key", report(160, 2.0))
+    assert (store.records["key"].images, store.live["key"].images) == (160, 160)
+    assert store.live["key"].first_report == (5.0, 80)
+    assert [call.args[1] for call in tracker.log_metrics.call_args_list] == [80, 160]
+    assert store.folder("key").read_curve().images == [80, 160]
+
+    again, tracker = open_store()  # the next command, whose run goes on from a checkpoint before its last report
+    again.start("key", SHORT, name="trial 0", tags={})
+    assert (again.live["key"].images_before, again.live["key"].first_report) == (160, None)
+    assert not again.reported("key", report(160, 2.0))
+    assert again.reported("key", report(240, 1.0))
+    assert [call.args[1] for call in tracker.log_metrics.call_args_list] == [240]
+    assert again.folder("key").read_curve().images == [80, 160, 240]
+
+
+def test_statuses_that_a_resumed_run_says_again_move_it_on_and_are_not_written_twice(open_store: Open) -> None:
+    store, tracker = open_store()
+    store.start("key", SHORT, name="trial 0", tags={})
+    for images in (40, 120):
+        store.progressed("key", status(images))
+    assert store.live["key"].share == 120 / 320
+    (first, *_) = tracker.log_metrics.call_args_list
+    assert first.args == (
+        "key",
+        40,
+        {"status/train_loss": 0.5, "status/images_per_second": 9.0, "status/stage": 1.0, "status/unlocked_share": 0.5},
+    )
+
+    again, tracker = open_store()
+    again.start("key", SHORT, name="trial 0", tags={})
+    assert again.live["key"].share == 0.0
+    for images in (80, 120, 160):
+        again.progressed("key", status(images))
+        assert again.live["key"].share == images / 320
+    assert [call.args[1] for call in tracker.log_metrics.call_args_list] == [160]
+    assert again.folder("key").read_curve().status_images == 160
+    lines = (again.folder("key").path / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["images"] for line in lines] == [40, 120, 160]
+
+
+def test_the_end_of_a_run_is_written_last_and_takes_it_out_of_what_is_under_way(open_store: Open, clock: Clock) -> None:
+    store, tracker = open_store()
+    job = store.start("key", SHORT, name="trial 0", tags={})
+    store.reported("key", report(320, 2.0, exposure={"mass": [1.0]}))
+    (job.run_dir / "samples.png").write_bytes(b"pixels")
+    clock.now = 7.0
+    tracker.end_run.side_effect = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        store.ended("key", Outcome(status=Status.FINISHED))
+    assert store.folder("key").read_result() is None
+    assert "key" in store.live
+    tracker.end_run.side_effect = None
+    result = store.ended("key", Outcome(status=Status.FINISHED))
+    assert result == RunResult(
+        status=Status.FINISHED, metrics={"fd": 2.0}, images=320, seconds=7.0, exposure={"mass": [1.0]}
+    )
+    assert store.folder("key").read_result() == store.result("key") == result
+    assert store.live == {}
+    assert (store.records["key"].status, store.records["key"].seconds) == (Status.FINISHED, 7.0)
+    assert store.records["key"].settled
+    assert tracker.log_artifact.call_args.args == ("key", job.run_dir / "samples.png")
+    assert tracker.set_tags.call_args.args == ("key", {"outcome": "finished"})
+
+
+def test_a_failure_has_its_trace_beside_it_and_is_forgotten_to_be_tried_again(open_store: Open) -> None:
+    store, tracker = open_store()
+    job = store.start("key", SHORT, name="trial 0", tags={})
+    store.reported("key", report(80, 3.0))
+    (job.run_dir / "checkpoint.pt").write_bytes(b"weights")
+    result = store.ended("key", Outcome(status=Status.FAILED, reason="OSError: disk full", trace="line 1"))
+    error = job.run_dir / "error.txt"
+    assert (result.reason, error.read_text()) == (f"OSError: disk full ({error})", "line 1")
+    assert tracker.set_tags.call_args.args == ("key", {"outcome": "failed", "reason": result.reason})
+    assert tracker.end_run.call_args.kwargs["status"] == "FAILED"
+    assert not store.records["key"].settled
+
+    again, _ = open_store()
+    again.forget_failure("key")
+    assert again.result("key") is None
+    assert (again.records["key"].status, again.records["key"].images) == (None, 80)
+    assert open_store()[0].result("key") is None  # on disk too
+    assert (job.run_dir / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("end", [Status.FINISHED, Status.STOPPED, Status.DIVERGED])
+def test_only_a_failure_is_forgotten(open_store: Open, end: Status) -> None:
+    store, _ = open_store()
+    store.forget_failure("key")  # of which there is nothing
+    store.start("key", SHORT, name="trial 0", tags={})
+    store.reported("key", report(80, 3.0))
+    store.ended("key", Outcome(status=end))
+    for opened in (store, open_store()[0]):
+        opened.forget_failure("key")
+        result = opened.result("key")
+        assert result is not None
+        assert result.status is end
+
+
+def test_what_is_under_way_when_the_command_ends_is_so_no_more(open_store: Open) -> None:
+    store, tracker = open_store()
+    with store:
+        for key in ("done", "cut off", "late"):
+            store.start(key, SHORT, name=key, tags={})
+        assert [run.number for run in store.live.values()] == [1, 2, 3]
+        store.reported("done", report(320, 1.0))
+        store.ended("done", Outcome(status=Status.FINISHED))
+        tracker.end_run.reset_mock()
+    assert [(call.args[0], call.kwargs["status"]) for call in tracker.end_run.call_args_list] == [
+        ("cut off", "KILLED"),
+        ("late", "KILLED"),
+    ]
+    assert (store.live, store.begun) == ({}, 0)
+    assert store.records["cut off"].status is None
+
+
+def test_every_run_that_has_a_folder_is_known_as_its_folder_has_it(open_store: Open, tmp_path: Path) -> None:
+    store, _ = open_store()
+    gpu = replace(SHORT, seed=4, resources=Resources(workers=2, gpus_per_worker=0.5))
+    for key, experiment in (("a", SHORT), ("b", gpu), ("c", SHORT)):
+        store.start(key, experiment, name=key, tags={})
+        store.reported(key, report(80, 3.0))
+    store.ended("a", Outcome(status=Status.STOPPED))
+    store.folder("c").experiment.write_text('{"seed": 7, "reso')
+    (tmp_path / "runs" / ".d").mkdir()  # a run that was being adopted
+    found = {run.key: (run.seed, run.gpus, run.images, run.status) for run in recorded_runs(tmp_path)}
+    assert found == {
+        "a": (0, 0.0, 80, Status.STOPPED),
+        "b": (4, 1.0, 80, None),
+        "c": (None, 0.0, 80, None),
+    }
+    assert open_store()[0].records.keys() == found.keys()
+    assert list(recorded_runs(tmp_path / "elsewhere")) == []
+
+
+# Runs of another study.
+
+
+def test_a_finished_run_of_another_study_is_taken_over_with_its_curve(open_store: Open, tmp_path: Path) -> None:
+    other, _ = open_store("other")
+    other.start("key", SHORT, name="trial 3", tags={})
+    for images, value in ((160, 3.0), (320, 2.0)):
+        other.reported("key", report(images, value))
+    other.ended("key", Outcome(status=Status.FINISHED))
+
+    store, tracker = open_store("new")
+    assert store.records == {}
+    store.adopt("key", SHORT, tmp_path / "other" / "runs", name="mine", tags={"role": "searched"})
+    record = store.records["key"]
+    assert (record.adopted, record.settled, record.images, record.seed) == (True, True, 320, 0)
+    assert store.result("key") == other.result("key")
+    assert store.curve("key").points("fd") == [(160, 3.0), (320, 2.0)]
+    assert [call.args for call in tracker.log_metrics.call_args_list] == [
+        ("key", 160, {"fd": 3.0}),
+        ("key", 320, {"fd": 2.0}),
+    ]
+    assert tracker.end_run.call_args.kwargs == {"status": "FINISHED", "best": {"best_fd": 2.0, "end_fd": 2.0}}
+    tracker.reset_mock()
+    store.adopt("key", SHORT, tmp_path / "other" / "runs", name="mine", tags={})  # it is here already
+    assert tracker.mock_calls == []
+
+
+@pytest.mark.parametrize("end", [None, Status.STOPPED, Status.DIVERGED, Status.FAILED])
+def test_a_run_that_did_not_finish_elsewhere_is_not_taken_over(
+    open_store: Open, tmp_path: Path, end: Status | None
+) -> None:
+    other, _ = open_store("other")
+    other.start("key", SHORT, name="trial 3", tags={})
+    other.reported("key", report(160, 3.0))
+    if end is not None:
+        other.ended("key", Outcome(status=end))
+    store, tracker = open_store("new")
+    store.adopt("key", SHORT, tmp_path / "other" / "runs", name="mine", tags={})
+    assert (store.records, store.result("key"), tracker.mock_calls) == ({}, None, [])

@@ -11,7 +11,7 @@ import torch
 from ray import tune
 from ray.cluster_utils import Cluster
 from ray.util import placement_group_table
-from support.jobs import Jobs, base_job, unwatched
+from support.jobs import Jobs, base_job, free_cpus, unwatched
 from support.workplace import Workplace, wait_for
 
 from curriculum_search.experiment import Experiment, Resources
@@ -68,11 +68,15 @@ def two_nodes() -> Iterator[None]:
     ray.init(address=cluster.address, log_to_driver=False)
     yield
     ray.shutdown()
-    cluster.shutdown()
+    cluster.shutdown()  # type: ignore[no-untyped-call]
+
+
+#: The source of two jobs, where they ran, and what they trained.
+Pair = tuple[Jobs, Workplace, Experiment]
 
 
 @pytest.fixture(scope="module")
-def trained(make_workplace: Callable[[], Workplace], two_nodes: None) -> tuple[Jobs, Any, Experiment]:
+def trained(make_workplace: Callable[[], Workplace], two_nodes: None) -> Pair:
     """A job that is stopped early, then one that is not: it finds room only if the first has given back its own."""
     workplace = make_workplace()
     settings = ("base.resources.workers=2", "base.training.microbatch_size=4", "base.cadence.status_images=48")
@@ -86,7 +90,7 @@ def test_two_nodes_have_room_for_one_trial_of_two_workers(two_nodes: None) -> No
     assert check_capacity(TWO) == Capacity(trials=1, slots=2, workers=2, nodes=2, cpus=2.0, gpus=0.0)
 
 
-def test_the_workers_are_on_different_nodes(trained: tuple[Jobs, Any, Experiment]) -> None:
+def test_the_workers_are_on_different_nodes(trained: Pair) -> None:
     _, workplace, _ = trained
     seen = [line.split() for line in workplace.witnessed()]
     processes = dict(seen)
@@ -95,7 +99,7 @@ def test_the_workers_are_on_different_nodes(trained: tuple[Jobs, Any, Experiment
     assert {processes[process] for process in last_run} == set(processes.values())
 
 
-def test_two_workers_reach_the_metrics_of_one(trained: tuple[Jobs, Any, Experiment], tmp_path: Path) -> None:
+def test_two_workers_reach_the_metrics_of_one(trained: Pair, tmp_path: Path) -> None:
     source, workplace, base = trained
     assert source.outcomes["whole"] == Outcome(status=Status.FINISHED)
     assert [report.images for report in source.reports["whole"]] == POINTS
@@ -109,9 +113,9 @@ def test_two_workers_reach_the_metrics_of_one(trained: tuple[Jobs, Any, Experime
     assert (workplace.folder / "runs" / "whole" / "samples.png").exists()
 
 
-def test_a_trial_that_is_stopped_early_gives_its_room_back(trained: tuple[Jobs, Any, Experiment]) -> None:
+def test_a_trial_that_is_stopped_early_gives_its_room_back(trained: Pair) -> None:
     source, *_ = trained
     assert source.outcomes["stopped"] == Outcome(status=Status.STOPPED)
     assert source.outcomes["whole"].status is Status.FINISHED
     assert wait_for(lambda: {group["state"] for group in placement_group_table().values()} == {"REMOVED"}, 30)
-    assert wait_for(lambda: ray.available_resources().get("CPU") == 2.0, 30)
+    assert wait_for(lambda: free_cpus() == 2.0, 30)

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Protocol
 
 import pytest
+from support.study import MakeSearch, MakeStore
 from support.workplace import Workplace
 
 from curriculum_search.runs.store import RunStore
@@ -13,10 +13,6 @@ from curriculum_search.search.ledger import Ledger
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.study import StudyFile
 from curriculum_search.tracking import Tracker
-
-
-class MakeStore(Protocol):
-    def __call__(self, file: StudyFile, clock: Callable[[], float] | None = None) -> RunStore: ...
 
 
 @pytest.fixture
@@ -29,7 +25,7 @@ def make_store(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> Iter
         trackers.append(
             Tracker(
                 folder / "tracking",
-                uri=f"sqlite:///{workplace.results / 'mlflow.db'}",
+                uri=workplace.store,
                 study=file.study.name,
                 experiment=f"phases {len(trackers)}",
             )
@@ -44,7 +40,7 @@ def make_store(workplace: Workplace, capsys: pytest.CaptureFixture[str]) -> Iter
 
 
 @pytest.fixture
-def make_search(make_store: MakeStore) -> Callable[[StudyFile], SearchPhase]:
+def make_search(make_store: MakeStore) -> MakeSearch:
     """The search phase, ready to go on."""
 
     def make(file: StudyFile) -> SearchPhase:

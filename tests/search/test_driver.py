@@ -5,17 +5,19 @@ import gc
 import itertools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
-import ray
 import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
-from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from support.jobs import free_cpus
+from support.study import optuna_trials
+from support.tracked import tracked_runs
 from support.workplace import Workplace, wait_for
 
 from curriculum_search.curriculum import CurriculumFile
@@ -34,16 +36,38 @@ POINTS = [80, 160, 240, 320]
 TIMES = {"images_per_second", "train_seconds"}
 
 
+@dataclass
+class Ended:
+    """A study whose command has run to its end in a process of its own.
+
+    Attributes:
+        workplace: where.
+        out, err: what the command said.
+        deserted: whether it left no process behind.
+    """
+
+    workplace: Workplace
+    out: str
+    err: str
+    deserted: bool
+
+    @property
+    def root(self) -> Path:
+        """The study's folder."""
+        return self.workplace.results / "tiny"
+
+    def search(self, *overrides: str) -> tuple[int, str, str]:
+        """The same command again, with overrides."""
+        return self.workplace.call("search", self.workplace.study, self.workplace.watched(), *overrides)
+
+
 @pytest.fixture(scope="module")
-def study(make_workplace: Callable[[], Workplace]) -> Any:
-    """A workplace where the command has run to its end in a process of its own, with what it said."""
+def study(make_workplace: Callable[[], Workplace]) -> Ended:
     workplace = make_workplace()
     process = workplace.start("search", workplace.study, workplace.watched())
-    workplace.out, workplace.err = process.communicate(timeout=280)
-    assert process.returncode == 0, workplace.err
-    workplace.deserted = workplace.is_deserted()
-    workplace.root = workplace.results / "tiny"
-    return workplace
+    out, err = process.communicate(timeout=280)
+    assert process.returncode == 0, err
+    return Ended(workplace, out, err, workplace.is_deserted())
 
 
 def results(root: Path) -> dict[str, RunResult]:
@@ -57,11 +81,11 @@ def stamps(root: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in (root / "runs").rglob("*") if path.is_file()}
 
 
-def without_times(metrics: Any) -> dict[str, float]:
+def without_times(metrics: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if name not in TIMES}
 
 
-def test_the_command_says_where_it_is_and_ends_with_table_verdict_and_paths(study: Any) -> None:
+def test_the_command_says_where_it_is_and_ends_with_table_verdict_and_paths(study: Ended) -> None:
     assert re.search(r"^search: 5 runs, \d+ at a time$", study.out, re.M)
     assert len(re.findall(r"^search: .* finished at 320 images, \d+ s, val_loss [\d.]+", study.out, re.M)) == 5
     assert "(best so far)" in study.out
@@ -73,20 +97,20 @@ def test_the_command_says_where_it_is_and_ends_with_table_verdict_and_paths(stud
         assert words in table
     assert re.search(r"^Verdict: \S+", table, re.M)
     assert f"trains with: python jobs/train.py {study.root / 'best.yaml'}" in table
-    assert f"mlflow ui --backend-store-uri sqlite:///{study.results / 'mlflow.db'}" in table
+    assert f"mlflow ui --backend-store-uri sqlite:///{study.workplace.results / 'mlflow.db'}" in table
 
 
-def test_nothing_but_the_study_speaks(study: Any) -> None:
+def test_nothing_but_the_study_speaks(study: Ended) -> None:
     assert study.err == ""
     lines = study.out[: study.out.index("tiny: val_loss at the end")].removeprefix(study.told).splitlines()
     assert [line for line in lines if not line.startswith(("search: ", "confirmation: "))] == []
 
 
-def test_the_command_leaves_no_process_behind(study: Any) -> None:
+def test_the_command_leaves_no_process_behind(study: Ended) -> None:
     assert study.deserted
 
 
-def test_a_study_leaves_its_files(study: Any) -> None:
+def test_a_study_leaves_its_files(study: Ended) -> None:
     names = {path.name for path in study.root.iterdir()}
     assert {
         "best.yaml",
@@ -113,12 +137,12 @@ def test_a_study_leaves_its_files(study: Any) -> None:
     assert CurriculumFile.load(study.root / "curriculum.json").total_images == 320
 
 
-def test_every_run_is_trained_once(study: Any) -> None:
-    assert len(study.witnessed()) == 4 * len(results(study.root))
+def test_every_run_is_trained_once(study: Ended) -> None:
+    assert len(study.workplace.witnessed()) == 4 * len(results(study.root))
     assert {result.status for result in results(study.root).values()} == {Status.FINISHED}
 
 
-def test_confirmation_takes_seeds_that_the_search_never_saw(study: Any) -> None:
+def test_confirmation_takes_seeds_that_the_search_never_saw(study: Ended) -> None:
     seeds: dict[str, set[int]] = {"search": set(), "confirmation": set()}
     for folder in (study.root / "runs").iterdir():
         experiment = json.loads((folder / "experiment.json").read_text())
@@ -127,20 +151,18 @@ def test_confirmation_takes_seeds_that_the_search_never_saw(study: Any) -> None:
     assert {1, 2} <= seeds["confirmation"]
 
 
-def test_optuna_has_every_trial_with_its_values(study: Any) -> None:
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(study.root / "study.journal")))
-    trials = optuna.load_study(study_name="tiny", storage=storage).get_trials()
-    assert [trial.state for trial in trials] == [optuna.trial.TrialState.COMPLETE] * 3
+def test_optuna_has_every_trial_with_its_values(study: Ended) -> None:
+    trials = optuna_trials(study.root)
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 3
     for trial in trials:
         assert sorted(trial.intermediate_values) == POINTS
         assert trial.value == trial.intermediate_values[320]
 
 
 @pytest.fixture(scope="module")
-def tracked(study: Any) -> tuple[MlflowClient, Run, dict[str, Run]]:
+def tracked(study: Ended) -> tuple[MlflowClient, Run, dict[str, Run]]:
     """MLflow's client, the study's run and its children by the name of their folder."""
-    client = MlflowClient(f"sqlite:///{study.results / 'mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name("curriculum-search").experiment_id])
+    client, runs = MlflowClient(study.workplace.store), tracked_runs(study.workplace.store)
     children = {r.data.tags["curriculum_search.run"]: r for r in runs if "mlflow.parentRunId" in r.data.tags}
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert {child.data.tags["mlflow.parentRunId"] for child in children.values()} == {parent.info.run_id}
@@ -148,7 +170,7 @@ def tracked(study: Any) -> tuple[MlflowClient, Run, dict[str, Run]]:
 
 
 def test_mlflow_has_a_child_for_every_run_with_its_curve(
-    study: Any, tracked: tuple[MlflowClient, Run, dict[str, Run]]
+    study: Ended, tracked: tuple[MlflowClient, Run, dict[str, Run]]
 ) -> None:
     client, _, children = tracked
     assert set(children) == set(results(study.root))
@@ -165,7 +187,7 @@ def test_mlflow_has_a_child_for_every_run_with_its_curve(
 
 
 def test_mlflow_has_the_study_with_figures_and_best_config(
-    study: Any, tracked: tuple[MlflowClient, Run, dict[str, Run]]
+    study: Ended, tracked: tuple[MlflowClient, Run, dict[str, Run]]
 ) -> None:
     client, parent, _ = tracked
     assert (parent.info.run_name, parent.info.status) == ("tiny", "FINISHED")
@@ -179,38 +201,42 @@ def test_mlflow_has_the_study_with_figures_and_best_config(
     assert {Path(file.path).name for file in figures} == {path.name for path in (study.root / "figures").iterdir()}
 
 
-def test_the_same_command_again_asks_for_no_cluster_trains_nothing_and_says_the_same(study: Any, no_ray: None) -> None:
-    before, witnessed = stamps(study.root), study.witnessed()
-    status, out, err = study.call("search", study.study, study.watched())
+def test_the_same_command_again_asks_for_no_cluster_trains_nothing_and_says_the_same(
+    study: Ended, no_ray: None
+) -> None:
+    before, witnessed = stamps(study.root), study.workplace.witnessed()
+    status, out, err = study.search()
     assert (status, err) == (0, "")
     assert out == study.told + study.out[study.out.index("tiny: val_loss at the end") :]
     assert stamps(study.root) == before
-    assert study.witnessed() == witnessed
+    assert study.workplace.witnessed() == witnessed
 
 
-def test_the_best_config_trains_to_the_same_number_digit_for_digit(study: Any, no_ray: None) -> None:
-    status, out, err = study.call("train", study.root / "best.yaml")
+def test_the_best_config_trains_to_the_same_number_digit_for_digit(study: Ended, no_ray: None) -> None:
+    status, out, err = study.workplace.call("train", study.root / "best.yaml")
     assert (status, err) == (0, "")
     claimed = re.search(r"ends at val_loss = (\S+)", (study.root / "best.yaml").read_text())
     assert claimed
     assert f"  val_loss = {claimed[1]}\n" in out
-    (folder,) = (study.results / "train" / "runs").iterdir()
+    (folder,) = (study.workplace.results / "train" / "runs").iterdir()
     trained, of_study = RunFolder(folder).read_result(), results(study.root)[folder.name]
     assert trained
     assert without_times(trained.metrics) == without_times(of_study.metrics)
     assert trained.exposure == of_study.exposure
 
 
-def test_with_more_trials_only_the_new_ones_are_trained(study: Any, two_cpus: None) -> None:
-    before, witnessed, known = stamps(study.root), len(study.witnessed()), set(results(study.root))
-    status, out, err = study.call("search", study.study, study.watched(), "study.trials=5")
+def test_with_more_trials_only_the_new_ones_are_trained(study: Ended, two_cpus: None) -> None:
+    before, witnessed, known = stamps(study.root), len(study.workplace.witnessed()), set(results(study.root))
+    status, out, err = study.workplace.call(
+        "search", study.workplace.study, study.workplace.watched(), "study.trials=5"
+    )
     assert (status, err) == (0, "")
     now = results(study.root)
     searched = [key for key in set(now) - known if _experiment(study.root, key)["seed"] == 0]
     assert len(searched) == 2
     assert re.search(r"^search: 2 runs, 2 at a time$", out, re.M)
     assert {path: stamp for path, stamp in stamps(study.root).items() if path in before} == before
-    assert len(study.witnessed()) - witnessed == 4 * len(set(now) - known)
+    assert len(study.workplace.witnessed()) - witnessed == 4 * len(set(now) - known)
 
 
 def _experiment(root: Path, key: str) -> dict[str, Any]:
@@ -218,7 +244,7 @@ def _experiment(root: Path, key: str) -> dict[str, Any]:
     return found
 
 
-def interrupt_after(patch: pytest.MonkeyPatch, where: Any, name: str) -> None:
+def interrupt_after(patch: pytest.MonkeyPatch, where: object, name: str) -> None:
     """Have the first call of a function followed by Ctrl-C."""
     original, calls = getattr(where, name), itertools.count()
 
@@ -262,7 +288,7 @@ def test_interrupted_at_one_step_after_the_other_a_study_comes_to_its_end_within
             status, _, err = workplace.call("search", *command)
             assert (status, err) == (130, "\ninterrupted; the same command goes on from here\n"), name
         gc.collect()  # Elsewhere the actors of an interrupted command end with its process.
-        assert wait_for(lambda: ray.available_resources().get("CPU") == 2, 60)
+        assert wait_for(lambda: free_cpus() == 2, 60)
     status, out, err = workplace.call("search", *command)
     assert (status, err) == (0, "")
     assert "Verdict: " in out
@@ -272,8 +298,7 @@ def test_interrupted_at_one_step_after_the_other_a_study_comes_to_its_end_within
     # What is trained again is the stretch that a run was in; two runs are under way at each interruption.
     running = sum(where in (RunStore, Searcher, ConfirmationPhase) for where, _ in MOMENTS)
     assert 4 * len(found) <= len(workplace.witnessed()) <= 4 * len(found) + 2 * running
-    client = MlflowClient(f"sqlite:///{workplace.results / 'mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name("curriculum-search").experiment_id])
+    runs = tracked_runs(workplace.store)
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert len(runs) == len(found) + 1
 

@@ -3,16 +3,17 @@
 import json
 import os
 import signal
+import subprocess
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from support.tracked import tracked_runs
 from support.workplace import Workplace, wait_for
 
 from curriculum_search.experiment import Experiment
@@ -55,7 +56,7 @@ def story(make_workplace: Callable[[], Workplace]) -> Story:
     story = Story(workplace, workplace.results / "tiny")
     command = (workplace.study, workplace.watched(), "study.trials=4", "study.confirmation.leaders=0")
 
-    def turn_page(process: Any, processes: int) -> None:
+    def turn_page(process: subprocess.Popen[str], processes: int) -> None:
         out, err = process.communicate(timeout=120)
         deserted = workplace.is_deserted()
         workplace.kill_all()
@@ -71,11 +72,10 @@ def story(make_workplace: Callable[[], Workplace]) -> Story:
             finished=ended,
             begun={folder.name for folder in runs} - ended,
         )
-        client = MlflowClient(f"sqlite:///{workplace.results / 'mlflow.db'}")
-        chapter.mlflow = client.search_runs([client.get_experiment_by_name("curriculum-search").experiment_id])
+        chapter.mlflow = tracked_runs(workplace.store)
         story.chapters.append(chapter)
 
-    def start(evaluations: int) -> Any:
+    def start(evaluations: int) -> subprocess.Popen[str]:
         workplace.hold_after(evaluations)
         process = workplace.start("search", *command)
         assert wait_for(lambda: len(workplace.witnessed()) > evaluations, 120), process.communicate()
@@ -149,7 +149,7 @@ def test_each_curve_has_each_point_once(story: Story) -> None:
     for folder in (story.root / "runs").iterdir():
         reports = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         assert [report["images"] for report in reports] == POINTS
-    client = MlflowClient(f"sqlite:///{story.workplace.results / 'mlflow.db'}")
+    client = MlflowClient(story.workplace.store)
     runs = story.chapters[2].mlflow
     assert Counter(run.data.tags["curriculum_search.run"] for run in runs).most_common(1)[0][1] == 1
     assert {run.info.status for run in runs} == {"FINISHED"}

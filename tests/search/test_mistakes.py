@@ -36,61 +36,15 @@ def refused(workplace: Workplace, *arguments: object) -> str:
             "study.objective: no evaluator of base.evaluation.evaluators yields 'fid50k'; they yield: val_loss, ",
         ),
         (
-            "study.secondary_objectives=[fid50k]",
-            "study.secondary_objectives: no evaluator of base.evaluation.evaluators yields 'fid50k'; they yield: ",
-        ),
-        (
-            "study.objective=images_to_baseline",
-            "study.objective: images_to_baseline can only be one of secondary_objectives",
-        ),
-        (
             "study={name: a, objective: val_loss, secondary_objectives: [witnessed], stopping: "
             "{kind: successive_halving}}",
             "study: stopping must be none where there are secondary_objectives: ",
         ),
-        (
-            "study.objective=fd_pca4_24",
-            "study.objective: no evaluator of base.evaluation.evaluators yields 'fd_pca4_24'; they yield: val_loss, "
-            "val_loss_q0-0.2, val_loss_q0.2-0.4, val_loss_q0.4-0.6, val_loss_q0.6-0.8, val_loss_q0.8-1, witnessed; it "
-            "is measured at the end alone: move it from final_evaluators to evaluators",
-        ),
-        (
-            "study={name: a, objective: val_loss, ablation_seeds: 2, confirmation: {leaders: 0}}",
-            "study: ablation_seeds must be 0 where confirmation.leaders is 0: ",
-        ),
-        ("study.baselines=[published]", "study: baselines must include no_curriculum: "),
-        ("study.baselines=[no_curriculum, best]", "study.baselines.1: must be "),
-        (
-            "space.curriculum.order.kind.choices=[easy_to_hard]",
-            "study.equal_tries: the space never has curriculum.order.kind none, so that ordinary training would get no "
-            "tries of training.learning_rate beside the curricula; add none to the choices of ",
-        ),
         ("study.proxy={training.batchsize: 3}", "study.proxy: training.batchsize: no such field (did you mean "),
-        ("study.proxy={training.learning_rate: 1e-3}", "study.proxy: training.learning_rate is searched; take it out "),
-        ("study.proxy.training.learning_rate=1e-3", "study.proxy: training.learning_rate is searched; take it out "),
-        (
-            "study.proxy={model.patch_size: 3}",
-            "study.proxy: model: patch_size must divide the resolution 8, and 3 does ",
-        ),
-        (
-            "study.proxy={evaluation.evaluators: [{kind: witness}]}",
-            "study.objective: no evaluator of base with study.proxy.evaluation.evaluators yields 'val_loss'; ",
-        ),
-        (
-            "study={name: a, objective: val_loss, secondary_objectives: [witnessed], algorithm: {kind: cmaes}}",
-            "study.algorithm: cmaes cannot search this space: If the study is being used for multi-objective ",
-        ),
         (
             "study.algorithm={kind: optuna, name: BruteForceSampler}",
             "study.algorithm: BruteForceSampler cannot search this space: FloatDistribution.step must be given ",
         ),
-        (
-            "study.algorithm={kind: optuna, name: TPESampler, options: {speed: 1}}",
-            "study.algorithm: TPESampler cannot search this space: options of sampler TPESampler: ",
-        ),
-        ("study.algorithm={kind: optuna, name: BaseSampler}", "study.algorithm: name must be one of Brute"),
-        ("study.seeds_per_trial=0", "study: seeds_per_trial must be at least 1, not 0"),
-        ("study.max_images=-1", "study: max_images must be above 0, not -1"),
     ],
 )
 def test_a_wrong_file_ends_the_command_before_anything_is_written(

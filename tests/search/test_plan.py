@@ -11,7 +11,9 @@ from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import RunResult
 from curriculum_search.search import plan
+from curriculum_search.search.design import Size
 from curriculum_search.search.measure import Measured
+from curriculum_search.search.study import StudyFile
 
 ARMS = "1 leader, 1 control, 2 baselines, ordinary training with their settings"
 
@@ -75,9 +77,13 @@ def test_a_plan_is_made_from_a_few_measured_steps_and_leaves_nothing(workplace: 
 def test_the_proxys_runs_are_measured_beside_the_targets(
     workplace: Workplace, one_second: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = []
-    measured = Measured(first_start=0.0, start=0.0, per_image=0.01, evaluation=0.0, final=0.0)
-    monkeypatch.setattr(plan, "measure", lambda file, size, **_: asked.append(size) or measured)
+    asked: list[Size] = []
+
+    def measure(file: StudyFile, size: Size, **_: object) -> Measured:
+        asked.append(size)
+        return Measured(first_start=0.0, start=0.0, per_image=0.01, evaluation=0.0, final=0.0)
+
+    monkeypatch.setattr(plan, "measure", measure)
     status, out, _ = workplace.call("search", "--plan", workplace.study, "study.proxy={training.total_images: 160}")
     assert status == 0
     assert asked == ["small", "full"]
@@ -94,10 +100,10 @@ def test_what_is_done_is_not_planned_again(workplace: Workplace, one_second: Non
     rates = [2e-3, 3e-3]
     trials = [file.trial({"training.learning_rate": r, "curriculum.order.kind": "none"}) for r in rates]
     ended += [(trials[0], Status.STOPPED), (trials[1], Status.FAILED)]
-    for run, status in ended:
+    for run, end in ended:
         folder = RunFolder(workplace.results / "tiny" / "runs" / run.key)
         folder.write_experiment(run.experiment, {})
-        folder.write_result(RunResult(status=status, metrics={}, images=320, seconds=1.0))
+        folder.write_result(RunResult(status=end, metrics={}, images=320, seconds=1.0))
     before = files(workplace.results)
     status, out, err = workplace.call("search", "--plan", workplace.study, "study.confirmation.max_seeds=4")
     assert (status, err) == (0, "")

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
-from support.workplace import Workplace
+from support.tracked import tracked_runs
+from support.workplace import Workplace, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
-Wait = Callable[[Callable[[], bool], float], bool]
 
 
 @dataclass
@@ -93,8 +92,7 @@ class Head:
 
     def statuses(self) -> dict[str, str]:
         """MLflow's run names and statuses."""
-        client = MlflowClient(f"sqlite:///{self.results / 'mlflow.db'}")
-        runs = client.search_runs([client.get_experiment_by_name("curriculum-search").experiment_id])
+        runs = tracked_runs(f"sqlite:///{self.results / 'mlflow.db'}")
         return {run.info.run_name: run.info.status for run in runs}
 
 
@@ -111,9 +109,7 @@ def free_ports(number: int) -> tuple[int, ...]:
 
 
 @pytest.fixture(scope="module")
-def head(
-    make_workplace: Callable[[], Workplace], tmp_path_factory: pytest.TempPathFactory, wait_for: Wait
-) -> Iterator[Head]:
+def head(make_workplace: Callable[[], Workplace], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     workplace = make_workplace()
     head = Head(workplace, tmp_path_factory.mktemp("ray"), free_ports(4))
     generate = [*head._ray, "get-auth-token", "--generate"]
@@ -135,11 +131,11 @@ class Jobs:
     statuses_of_stopped: dict[str, str]
     trials_left: bool
     again: subprocess.CompletedProcess[str]
-    upload: list[Path]
+    upload: dict[Path, int]  # what the job was sent, with sizes in bytes
 
 
 @pytest.fixture(scope="module")
-def jobs(head: Head, wait_for: Wait) -> Jobs:
+def jobs(head: Head) -> Jobs:
     workplace = head.workplace
     workplace.hold_after(5)
     name = ("--submission-id", "first")
@@ -154,7 +150,8 @@ def jobs(head: Head, wait_for: Wait) -> Jobs:
     workplace.hold_after(None)
     again = head.submit()
     (package,) = head.folder.glob("ray/session_2*/runtime_resources/working_dir_files/_ray_pkg_*/")
-    return Jobs(stop, logs, statuses, left, again, [path for path in package.rglob("*") if path.is_file()])
+    files = {path.relative_to(package): path.stat().st_size for path in package.rglob("*") if path.is_file()}
+    return Jobs(stop, logs, statuses, left, again, files)
 
 
 def test_whoever_has_no_token_is_sent_away(head: Head) -> None:
@@ -205,5 +202,7 @@ def test_the_same_job_again_goes_on(head: Head, jobs: Jobs) -> None:
 
 
 def test_little_is_uploaded(jobs: Jobs) -> None:
-    assert sum(path.stat().st_size for path in jobs.upload) < 3e6
-    assert not {".venv", ".git", "tests", "results"} & {part for path in jobs.upload for part in path.parts}
+    assert sum(jobs.upload.values()) < 3e6
+    assert not {".venv", ".git", "tests", "results"} & {path.parts[0] for path in jobs.upload}
+    package = {path.relative_to(REPOSITORY) for path in (REPOSITORY / "curriculum_search").rglob("*.py")}
+    assert package <= set(jobs.upload)

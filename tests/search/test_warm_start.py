@@ -2,23 +2,24 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from mlflow import MlflowClient
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
+from support.study import MakeSearch
 from support.theatre import Theatre
 from support.workplace import Workplace
 
 from curriculum_search.experiment import Experiment
 from curriculum_search.export import experiment_yaml
 from curriculum_search.loading import UserError
+from curriculum_search.runs.job import Job
 from curriculum_search.search.optuna.searcher import LEARNT
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.space import Categorical, Float, Int, Space
-from curriculum_search.search.study import StudyFile
 from curriculum_search.search.warm_start import check_warm_start, project, warm_start
 
 ALLOWED = (
@@ -37,42 +38,58 @@ SPACE = Space(
     }
 )
 
-Play = Callable[..., SearchPhase]
+
+@dataclass
+class Played:
+    """A search whose training was played: the phase, what was said of its warm start, and the jobs."""
+
+    phase: SearchPhase
+    lines: list[str]
+    jobs: list[Job]
+
+    @property
+    def root(self) -> Path:
+        """The study's folder."""
+        return self.phase.store.root
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """As Optuna has them."""
+        return self.phase.searcher.study.trials
+
+    @property
+    def sources(self) -> list[str]:
+        """Where the trials come from, as far as they were not proposed by the sampler."""
+        return [t.user_attrs["source"] for t in self.trials if "source" in t.user_attrs]
+
+    @property
+    def searched(self) -> list[dict[str, Any]]:
+        """What the searched configs set, the best config first."""
+        return [dict(c.run.arm.values) for c in self.phase.finished() if c.run.arm.role == "searched"]
+
+    @property
+    def trained(self) -> list[str]:
+        """The keys of the jobs."""
+        return [job.key for job in self.jobs]
+
+
+class Play(Protocol):
+    """Runs the search of the tiny study under a name, with overrides, as the command does."""
+
+    def __call__(self, name: str, *overrides: str, limit: int = 1000) -> Played: ...
 
 
 @pytest.fixture
-def play(workplace: Workplace, make_search: Callable[[StudyFile], SearchPhase]) -> Play:
-    """Runs the search of the tiny study under a name, with overrides, as the command does; training is played."""
-
-    def run(name: str, *overrides: str, limit: int = 1000) -> SearchPhase:
+def play(workplace: Workplace, make_search: MakeSearch) -> Play:
+    def run(name: str, *overrides: str, limit: int = 1000) -> Played:
         file = workplace.load(f"study.name={name}", "study.trials=6", *overrides)
         check_warm_start(file)
         search = make_search(file)
         (search.store.root / "study.json").write_text(file.fingerprint())
-        search.lines = warm_start(file, search.searcher, search.store)  # type: ignore[attr-defined]
-        search.played = Theatre(search).play(limit)  # type: ignore[attr-defined]
-        return search
+        lines = warm_start(file, search.searcher, search.store)
+        return Played(search, lines, Theatre(search).play(limit))
 
     return run
-
-
-def sources(search: SearchPhase) -> list[str]:
-    """Where the trials of a study come from, as far as they were not proposed by the sampler."""
-    return [t.user_attrs["source"] for t in search.searcher.study.trials if "source" in t.user_attrs]
-
-
-def searched(search: SearchPhase) -> list[dict[str, Any]]:
-    """What the searched configs set, the best config first."""
-    return [dict(c.run.arm.values) for c in search.finished() if c.run.arm.role == "searched"]
-
-
-def lines(search: Any) -> list[str]:
-    found: list[str] = search.lines
-    return found
-
-
-def trained(search: Any) -> list[str]:
-    return [job.key for job in search.played]
 
 
 @pytest.mark.parametrize(
@@ -133,10 +150,10 @@ def test_the_published_setting_is_tried_first_and_its_own_baseline_run_is_not_re
         f"space.curriculum.pacing.patience_share={{kind: float, low: 0.01, high: 0.1, {plateau}}}",
         f"space.curriculum.pacing.end_share={{kind: float, low: 0.1, high: 0.8, {plateau}}}",
     )
-    assert lines(search) == ["warm start: published: 1 config to try first"]
-    (trial,) = [t for t in search.searcher.study.trials if t.user_attrs.get("source") == "published"]
+    assert search.lines == ["warm start: published: 1 config to try first"]
+    (trial,) = [t for t in search.trials if t.user_attrs.get("source") == "published"]
     assert (trial.number, trial.params["curriculum.num_clusters"], trial.state) == (0, 20, TrialState.COMPLETE)
-    assert len(trained(search)) == 2 + 5
+    assert len(search.trained) == 2 + 5
 
 
 def test_what_a_config_loses_is_said(play: Play, workplace: Workplace) -> None:
@@ -144,35 +161,35 @@ def test_what_a_config_loses_is_said(play: Play, workplace: Workplace) -> None:
     path = workplace.folder / "exported.yaml"
     path.write_text(experiment_yaml(other, "a config"))
     search = play("second", f"study.warm_start=[{path}]")
-    assert lines(search) == [
+    assert search.lines == [
         f"warm start: {path}: 1 config to try first",
         f"  {path}: left to the sampler, for curriculum.num_clusters is a whole number from 2 to 4 in steps of 1 here, "
         "and 12 there",
         f'  {path}: not searched here, so as in base: curriculum.partition.kind ("uniform" there)',
     ]
-    first = search.searcher.study.trials[0]
+    first = search.trials[0]
     assert first.user_attrs["source"] == str(path)
     assert first.params["curriculum.order.kind"] == "easy_to_hard"
-    assert len(searched(search)) == 6  # it is one of the trials, not one more
+    assert len(search.searched) == 6  # it is one of the trials, not one more
     again = play("second", f"study.warm_start=[{path}]", "study.trials=8")
-    assert lines(again) == []
-    assert sources(again) == [str(path)]
-    assert len(searched(again)) == 8
+    assert again.lines == []
+    assert again.sources == [str(path)]
+    assert len(again.searched) == 8
 
 
 def test_the_best_configs_of_a_study_on_another_base_are_tried_and_no_value_is_taken_over(play: Play) -> None:
     old = play("old", "base.training.batch_size=32")
-    search = play("new", f"study.warm_start=[{old.store.root}]")
-    assert lines(search) == [
-        f"warm start: {old.store.root}: 3 configs to try first",
+    search = play("new", f"study.warm_start=[{old.root}]")
+    assert search.lines == [
+        f"warm start: {old.root}: 3 configs to try first",
         "  its values are not taken over, for it has another base",
     ]
-    trials = search.searcher.study.trials
-    assert [trial.params for trial in trials[:3]] == searched(old)[:3]
+    trials = search.trials
+    assert [trial.params for trial in trials[:3]] == old.searched[:3]
     assert not any(LEARNT in trial.user_attrs for trial in trials)
-    assert len(trained(search)) == 2 + 6  # the baselines and the trials
-    again = play("new", f"study.warm_start=[{old.store.root}]")
-    assert (lines(again), trained(again)) == ([], [])
+    assert len(search.trained) == 2 + 6  # the baselines and the trials
+    again = play("new", f"study.warm_start=[{old.root}]")
+    assert (again.lines, again.trained) == ([], [])
 
 
 @pytest.mark.parametrize(("seed", "repeated"), [(0, False), (1, True), (4, True), (5, False)])
@@ -185,7 +202,7 @@ def test_a_config_that_was_chosen_on_the_seeds_of_the_confirmation_is_told(
     other = f"study.seed={seed}"
     play("other", other)
     for name, item in (("file", path), ("study", workplace.results / "other")):
-        said = [line for line in lines(play(name, f"study.warm_start=[{item}]")) if "set study.seed" in line]
+        said = [line for line in play(name, f"study.warm_start=[{item}]").lines if "set study.seed" in line]
         words = f"  it was chosen on seed {seed}, on which this study confirms; for a verdict on seeds that it has not "
         assert said == ([f"{words}seen, set study.seed to another"] if repeated else [])
 
@@ -195,31 +212,31 @@ def test_a_study_that_differs_in_its_space_alone_is_learnt_and_nothing_is_traine
 ) -> None:
     old = play("old", "study.trials=8")
     wider = "space.training.learning_rate.low=1e-4"
-    search = play("new", f"study.warm_start=[{old.store.root}]", wider)
-    assert lines(search) == [f"warm start: {old.store.root}: 3 configs to try first, 5 learnt with their values"]
-    trials = search.searcher.study.trials
-    assert [trial.params for trial in trials if "source" in trial.user_attrs] == searched(old)
-    by_text = {json.dumps(dict(c.run.arm.values)): c.values for c in old.finished()}
+    search = play("new", f"study.warm_start=[{old.root}]", wider)
+    assert search.lines == [f"warm start: {old.root}: 3 configs to try first, 5 learnt with their values"]
+    trials = search.trials
+    assert [trial.params for trial in trials if "source" in trial.user_attrs] == old.searched
+    by_text = {json.dumps(dict(c.run.arm.values)): c.values for c in old.phase.finished()}
     for trial in trials[:8]:
         assert trial.state is TrialState.COMPLETE
         assert tuple(trial.values) == by_text[json.dumps(trial.params)]
-    assert not set(trained(search)) & set(trained(old)[2:])
-    assert len(trained(search)) == 2 + 3  # the baselines, and of six trials those that are new
-    assert searched(search)[0] == searched(old)[0]  # so the earlier study's best can be confirmed here
-    again = play("new", f"study.warm_start=[{old.store.root}]", wider)
-    assert (lines(again), trained(again)) == ([], [])
+    assert not set(search.trained) & set(old.trained[2:])
+    assert len(search.trained) == 2 + 3  # the baselines, and of six trials those that are new
+    assert search.searched[0] == old.searched[0]  # so the earlier study's best can be confirmed here
+    again = play("new", f"study.warm_start=[{old.root}]", wider)
+    assert (again.lines, again.trained) == ([], [])
 
-    book = search.store
+    book = search.phase.store
     assert book.tracker.flush(60) == ""
     client = MlflowClient(f"sqlite:///{workplace.results / 'mlflow.db'}")
-    first, second = old.finished()[:2]
+    first, second = old.phase.finished()[:2]
     best = (first if first.run.trial is not None else second).run
     (found,) = [
         run
         for experiment in client.search_experiments()
         if experiment.name == "phases 1"
         for run in client.search_runs([experiment.experiment_id])
-        if run.data.tags.get("arm") == f"{old.store.root}, trial {best.trial}"
+        if run.data.tags.get("arm") == f"{old.root}, trial {best.trial}"
     ]
     assert found.info.status == "FINISHED"
     assert len(client.get_metric_history(found.info.run_id, "val_loss")) == 4
@@ -228,54 +245,52 @@ def test_a_study_that_differs_in_its_space_alone_is_learnt_and_nothing_is_traine
 def test_the_runs_of_all_seeds_are_taken_over(play: Play) -> None:
     two = "study.seeds_per_trial=2"
     old = play("old", two)
-    search = play("new", two, "space.curriculum.num_clusters.high=9", f"study.warm_start=[{old.store.root}]")
-    assert lines(search) == [f"warm start: {old.store.root}: 3 configs to try first, 3 learnt with their values"]
-    assert len(trained(search)) == 2 * (2 + 3)
-    assert searched(search)[0] == searched(old)[0]
-    one = play("one", f"study.warm_start=[{old.store.root}]")
-    assert lines(one)[1] == "  its values are not taken over, for it has another study.seeds_per_trial"
+    search = play("new", two, "space.curriculum.num_clusters.high=9", f"study.warm_start=[{old.root}]")
+    assert search.lines == [f"warm start: {old.root}: 3 configs to try first, 3 learnt with their values"]
+    assert len(search.trained) == 2 * (2 + 3)
+    assert search.searched[0] == old.searched[0]
+    one = play("one", f"study.warm_start=[{old.root}]")
+    assert one.lines[1] == "  its values are not taken over, for it has another study.seeds_per_trial"
 
 
 def test_values_are_taken_over_by_their_objectives_name(play: Play) -> None:
     old = play("old", "study.secondary_objectives=[images_to_baseline]")
-    search = play("new", f"study.warm_start=[{old.store.root}]")
-    assert lines(search)[0].endswith(", 3 learnt with their values")
-    expected = {json.dumps(t.params): t.values[0] for t in old.searcher.study.trials}
-    for trial in search.searcher.study.trials:
+    search = play("new", f"study.warm_start=[{old.root}]")
+    assert search.lines[0].endswith(", 3 learnt with their values")
+    expected = {json.dumps(t.params): t.values[0] for t in old.trials}
+    for trial in search.trials:
         if LEARNT in trial.user_attrs:
             assert trial.values == [expected[json.dumps(trial.params)]]
-    three = play("three", f"study.warm_start=[{search.store.root}]", "study.secondary_objectives=[images_to_baseline]")
-    assert lines(three)[1] == "  its values are not taken over, for it has another study.secondary_objectives"
+    three = play("three", f"study.warm_start=[{search.root}]", "study.secondary_objectives=[images_to_baseline]")
+    assert three.lines[1] == "  its values are not taken over, for it has another study.secondary_objectives"
 
 
 def test_a_study_that_is_at_work_is_read_and_not_disturbed(play: Play) -> None:
     old = play("old", limit=4)  # two baselines and two trials have begun, and two of the four have ended at most
-    journal = old.store.root / "study.journal"
+    journal = old.root / "study.journal"
     with journal.open("a") as file:
         file.write('{"op_code": 6, "trial_')  # its driver is writing
-    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in old.store.root.rglob("*")}
-    complete = [t for t in old.searcher.study.trials if t.state is TrialState.COMPLETE]
-    search = play("new", f"study.warm_start=[{old.store.root}]")
-    assert len(sources(search)) == len(complete)
-    assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in old.store.root.rglob("*")} == before
+    before = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in old.root.rglob("*")}
+    complete = [t for t in old.trials if t.state is TrialState.COMPLETE]
+    search = play("new", f"study.warm_start=[{old.root}]")
+    assert len(search.sources) == len(complete)
+    assert {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in old.root.rglob("*")} == before
 
 
 def test_a_study_from_before_trials_had_several_seeds_is_read(play: Play) -> None:
     old = play("old")
-    fingerprint = old.store.root / "study.json"
+    fingerprint = old.root / "study.json"
     parts = json.loads(fingerprint.read_text())
     del parts["study.seeds_per_trial"]
     fingerprint.write_text(json.dumps(parts))
-    assert lines(play("new", f"study.warm_start=[{old.store.root}]"))[0] == (
-        f"warm start: {old.store.root}: 3 configs to try first"
-    )
+    assert play("new", f"study.warm_start=[{old.root}]").lines[0] == (f"warm start: {old.root}: 3 configs to try first")
 
 
 def test_a_study_in_which_nothing_has_finished_is_no_mistake(play: Play) -> None:
     old = play("old", "study.trials=0")
-    search = play("new", f"study.warm_start=[{old.store.root}]")
-    assert lines(search) == [
-        f"warm start: {old.store.root}: nothing to try",
+    search = play("new", f"study.warm_start=[{old.root}]")
+    assert search.lines == [
+        f"warm start: {old.root}: nothing to try",
         "  no searched config has finished there",
     ]
 
@@ -333,7 +348,7 @@ def test_what_cannot_be_read_is_told_with_what_can(
 
 def test_a_study_whose_plugin_is_not_named_here_says_so(play: Play, workplace: Workplace) -> None:
     old = play("old")
-    fingerprint = (old.store.root / "study.json").read_text().replace('"kind": "linear"', '"kind": "sine"')
-    (old.store.root / "study.json").write_text(fingerprint)
+    fingerprint = (old.root / "study.json").read_text().replace('"kind": "linear"', '"kind": "sine"')
+    (old.root / "study.json").write_text(fingerprint)
     with pytest.raises(UserError, match=r"'sine' is unknown.*if a plug-in defines it, name that in base\.plugins"):
-        check_warm_start(workplace.load(f"study.warm_start=[{old.store.root}]"))
+        check_warm_start(workplace.load(f"study.warm_start=[{old.root}]"))

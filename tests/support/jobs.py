@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import ray
+
 from curriculum_search.experiment import Experiment
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome
@@ -68,3 +70,9 @@ def unwatched(experiment: Experiment) -> dict[str, object]:
     plain = experiment.to_dict()
     plain["evaluation"]["evaluators"][1]["log"] = ""
     return plain
+
+
+def free_cpus() -> float:
+    """Processors of the connected cluster that nothing holds."""
+    free: dict[str, float] = ray.available_resources()  # type: ignore[no-untyped-call]
+    return free.get("CPU", 0.0)

@@ -131,6 +131,11 @@ class Workplace:
         return self.folder / "results"
 
     @property
+    def store(self) -> str:
+        """Where commands track unless they are told otherwise."""
+        return f"sqlite:///{self.results / 'mlflow.db'}"
+
+    @property
     def log(self) -> Path:
         """What the witness has seen."""
         return self.folder / "witness.log"

@@ -1,12 +1,12 @@
 """One SQLite store for all tests, each with an experiment of its own: setting one up takes seconds."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 from mlflow.entities import Run
+from support.tracked import MakeTracker, RunsOf, tracked_runs
 
 from curriculum_search.tracking import Tracker, tracking_uri
 
@@ -27,12 +27,14 @@ def experiment() -> str:
 
 
 @pytest.fixture
-def make_tracker(uri: str, experiment: str, tmp_path: Path) -> Iterator[Callable[..., Tracker]]:
-    """Trackers of one study, by default on one folder; those left open are closed."""
-    trackers: list[Tracker] = []
+def make_tracker(uri: str, experiment: str, tmp_path: Path) -> Iterator[MakeTracker]:
+    """Trackers that are left open are closed."""
+    own_uri, own_experiment, trackers = uri, experiment, list[Tracker]()
 
-    def make(folder: str = "study", experiment: str = experiment, uri: str = uri) -> Tracker:
-        trackers.append(Tracker(tmp_path / folder, uri=uri, study="quick", experiment=experiment))
+    def make(folder: str = "study", *, experiment: str = "", uri: str = "") -> Tracker:
+        trackers.append(
+            Tracker(tmp_path / folder, uri=uri or own_uri, study="quick", experiment=experiment or own_experiment)
+        )
         return trackers[-1]
 
     yield make
@@ -41,12 +43,11 @@ def make_tracker(uri: str, experiment: str, tmp_path: Path) -> Iterator[Callable
 
 
 @pytest.fixture
-def runs_of(uri: str) -> Callable[[str], dict[str, Run]]:
+def runs_of(uri: str) -> RunsOf:
     """The runs of an experiment by name, as MLflow has them; two of one name are an error."""
 
     def runs(experiment: str) -> dict[str, Run]:
-        client = MlflowClient(tracking_uri=uri)
-        found = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+        found = tracked_runs(uri, experiment)
         by_name = {run.info.run_name: run for run in found}
         assert len(by_name) == len(found)
         return by_name

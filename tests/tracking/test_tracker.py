@@ -3,17 +3,14 @@
 import json
 import math
 import socket
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from support.tracked import MakeTracker, RunsOf, tracked_runs
 
-from curriculum_search.tracking import STUDY, Tracker, tracking_uri
-
-MakeTracker = Callable[..., Tracker]
-RunsOf = Callable[[str], dict[str, Run]]
+from curriculum_search.tracking import STUDY, tracking_uri
 
 
 def curve(uri: str, run: Run, metric: str) -> list[tuple[int, float]]:
@@ -163,8 +160,7 @@ def test_a_new_study_of_an_old_name_gets_runs_of_its_own(make_tracker: MakeTrack
         tracker = make_tracker(folder)
         tracker.start_run("a1", name="trial")
         assert tracker.close(30) == ""
-    client = MlflowClient(tracking_uri=uri)
-    runs = client.search_runs([client.get_experiment_by_name(experiment).experiment_id])
+    runs = tracked_runs(uri, experiment)
     assert sorted(run.info.run_name for run in runs) == ["quick", "quick", "trial", "trial"]
 
 
@@ -220,7 +216,9 @@ def test_the_check_names_an_experiment_that_its_user_has_deleted(
 ) -> None:
     make_tracker().check()
     client = MlflowClient(tracking_uri=uri)
-    client.delete_experiment(client.get_experiment_by_name(experiment).experiment_id)
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    client.delete_experiment(found.experiment_id)
     with pytest.raises(ValueError, match=f"{experiment} has been deleted"):
         make_tracker("other").check()
 

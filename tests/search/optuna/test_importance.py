@@ -9,6 +9,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from curriculum_search.direction import Direction
+from curriculum_search.search.optuna.encoding import suggest, to_directions
 from curriculum_search.search.optuna.importance import Importances, importances
 from curriculum_search.search.space import Categorical, Float, Int, Space
 
@@ -25,21 +27,12 @@ SPACE = Space(
 Values = Callable[[dict[str, Any]], Sequence[float]]
 
 
-def suggest(trial: optuna.Trial, path: str, distribution: Any) -> Any:
-    match distribution:
-        case Float():
-            return trial.suggest_float(path, distribution.low, distribution.high, log=distribution.log)
-        case Int():
-            return trial.suggest_int(path, distribution.low, distribution.high)
-    return trial.suggest_categorical(path, distribution.choices)
-
-
 def searched(
-    num_trials: int, values: Values, *, space: Space = SPACE, directions: Sequence[str] = ("minimize",)
+    num_trials: int, values: Values, *, space: Space = SPACE, directions: Sequence[Direction] = (Direction.MINIMIZE,)
 ) -> optuna.Study:
     """A study of random trials with these values, and a little noise."""
     rng = random.Random(0)
-    study = optuna.create_study(directions=list(directions), sampler=optuna.samplers.RandomSampler(seed=1))
+    study = optuna.create_study(directions=to_directions(directions), sampler=optuna.samplers.RandomSampler(seed=1))
     for _ in range(num_trials):
         trial = study.ask()
         params = space.define(functools.partial(suggest, trial))
@@ -86,7 +79,7 @@ def test_each_objective_has_its_own_whichever_way_is_better() -> None:
     def values(params: dict[str, Any]) -> list[float]:
         return by_order(params) + [-v for v in by_clusters(params)]
 
-    study = searched(90, values, directions=("minimize", "maximize"))
+    study = searched(90, values, directions=tuple(Direction))
     _, curricula = importances(study, SPACE, ["fd", "speed"])
     assert [next(iter(shares)) for shares in curricula.shares.values()] == [
         "curriculum.order.kind",

@@ -10,32 +10,20 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
+from support.spaces import SAMPLERS, SPACE
 
 from curriculum_search.direction import Direction
 from curriculum_search.search.optuna.samplers import (
-    CMAES,
     NSGAII,
-    QMC,
     TPE,
     AnyOptuna,
-    GaussianProcess,
     Grid,
     Random,
     SearchSampler,
 )
 from curriculum_search.search.optuna.searcher import Searcher
-from curriculum_search.search.optuna.suitability import try_out
-from curriculum_search.search.space import Categorical, Float, Int, Space
+from curriculum_search.search.space import Categorical, Int, Space
 
-SPACE = Space(
-    parameters={
-        "order": Categorical(choices=("easy", "hard", "none")),
-        "lr": Float(low=1e-4, high=1e-2, log=True),
-        "pacing": Categorical(choices=("linear", "plateau"), when={"order": ["easy", "hard"]}),
-        "patience": Float(low=0.01, high=0.1, when={"pacing": "plateau"}),
-        "clusters": Int(low=2, high=20, when={"order": ["easy", "hard"]}),
-    }
-)
 SMALL = Space(parameters={"a": Int(low=0, high=3), "b": Categorical(choices=("x", "y"), when={"a": 3})})
 
 
@@ -50,20 +38,9 @@ def searcher(folder: Path, *, space: Space = SPACE, sampler: SearchSampler | Non
 
 def objective(params: dict[str, Any]) -> float:
     distance = (math.log10(params["lr"]) + 3) ** 2
-    return distance + {"easy": 0.0, "hard": 1.0, "none": 0.5}[params["order"]] + 0.02 * params.get("clusters", 10)
-
-
-SAMPLERS: list[SearchSampler] = [
-    TPE(),
-    TPE(multivariate=False, group=False),
-    GaussianProcess(num_startup_trials=5),
-    CMAES(),
-    QMC(),
-    NSGAII(population_size=5),
-    Random(),
-    Grid(points=3),
-    AnyOptuna(name="TPESampler", options={"n_startup_trials": 3}),
-]
+    return float(
+        distance + {"easy": 0.0, "hard": 1.0, "none": 0.5}[params["order"]] + 0.02 * params.get("clusters", 10)
+    )
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler.to_dict()["kind"])
@@ -75,34 +52,6 @@ def test_every_sampler_proposes_configurations_of_the_space(tmp_path: Path, samp
         SPACE.check(asked[1])
         search.tell_complete(asked[0], objective(asked[1]))
     assert len({text(params) for _, params in search.handed_out()}) == 12
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler.to_dict()["kind"])
-def test_a_sampler_that_suits_the_space_can_be_tried_out(
-    sampler: SearchSampler, capfd: pytest.CaptureFixture[str]
-) -> None:
-    try_out(sampler, SPACE, [Direction.MINIMIZE])
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize(
-    ("sampler", "directions", "message"),
-    [
-        (CMAES(), [*Direction], "multi-objective"),
-        (AnyOptuna(name="BruteForceSampler"), [Direction.MINIMIZE], "FloatDistribution.step must be given"),
-        (AnyOptuna(name="TPESampler", options={"gamma": 3}), [Direction.MINIMIZE], "not callable"),
-        (
-            AnyOptuna(name="TPESampler", options={"gamma": 3, "n_startup_trials": 500}),
-            [Direction.MINIMIZE],
-            "not callable",
-        ),
-    ],
-)
-def test_a_sampler_that_does_not_suit_fails_when_it_is_tried_out(
-    sampler: SearchSampler, directions: Any, message: str
-) -> None:
-    with pytest.raises((ValueError, TypeError), match=message):
-        try_out(sampler, SPACE, directions)
 
 
 def test_a_sampler_that_knows_when_the_space_is_exhausted_comes_to_its_end(tmp_path: Path) -> None:
@@ -284,8 +233,8 @@ def test_optunas_own_command_opens_a_study_and_leaves_it_as_it_is(tmp_path: Path
     before = (tmp_path / "study.journal").read_bytes()
 
     def optuna_says(*arguments: str) -> Any:
-        command = [Path(sys.executable).with_name("optuna"), *arguments, "--format", "json"]
-        storage = ["--storage", tmp_path / "study.journal", "--study-name", "study"]
+        command = [str(Path(sys.executable).with_name("optuna")), *arguments, "--format", "json"]
+        storage = ["--storage", str(tmp_path / "study.journal"), "--study-name", "study"]
         return json.loads(subprocess.run([*command, *storage], check=True, capture_output=True, text=True).stdout)
 
     assert [trial["state"] for trial in optuna_says("trials")] == ["COMPLETE", "COMPLETE", "PRUNED"]
@@ -304,22 +253,3 @@ def test_a_configuration_is_known_once_it_waits_runs_or_has_been_learnt(tmp_path
         assert [again.knows(params) for params in (waiting, learnt, other, {"lr": 2e-3})] == [True, True, False, False]
     assert search.ask() == (0, waiting)
     assert search.knows(waiting)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: AnyOptuna(name="NoSampler"), "name must be one of .*TPESampler"),
-        (
-            lambda: AnyOptuna(name="BaseSampler"),
-            "name must be one of BruteForceSampler, CmaEsSampler, NSGAIISampler, NSGAIIISampler, QMCSampler, "
-            "RandomSampler, TPESampler, GPSampler, not 'BaseSampler'",
-        ),
-        (lambda: AnyOptuna(name="TPESampler", options={"speed": 1}).build(0), "options of sampler TPESampler: .*speed"),
-        (lambda: TPE(multivariate=False), "group must be false where multivariate is false"),
-        (lambda: Grid(points=0), "points must be at least 1, not 0"),
-    ],
-)
-def test_a_sampler_that_cannot_be_made_is_named(make: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make()

@@ -4,10 +4,11 @@ import itertools
 import re
 import statistics
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import pytest
-from support.theatre import Theatre, ablation_of, confirmation_of
+from support.study import MakeSearch
+from support.theatre import FINISHED, Theatre, ablation_of, confirmation_of, finishes
 from support.workplace import Workplace
 
 from curriculum_search.diffusion import Uniform
@@ -15,13 +16,9 @@ from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
 from curriculum_search.search.arms import Arm, baseline, exposure_control, is_ordinary
 from curriculum_search.search.phases.ablation import EXPOSURE, AblationPhase, path_to
 from curriculum_search.search.phases.confirmation import ConfirmationPhase
-from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.study import StudyFile
 
-Make = Callable[[StudyFile], SearchPhase]
-
 EXPOSED = {"edges": [0.0, 0.5, 1.0], "mass": [0.25, 0.75]}
-FINISHED = Outcome(status=Status.FINISHED)
 RICH = (
     "space.curriculum.pacing.kind={kind: categorical, choices: [linear, plateau], when: {curriculum.order.kind: "
     "easy_to_hard}}",
@@ -159,11 +156,15 @@ def test_the_path_to_a_control_ends_with_the_exposure_and_that_to_a_baseline_has
 OVERRIDES = ("study.trials=6", "study.ablation_seeds=2", "study.confirmation.max_seeds=3")
 
 
-@pytest.fixture
-def confirmed(workplace: Workplace, make_search: Make, capsys: pytest.CaptureFixture[str]) -> Any:
+class Confirm(Protocol):
     """Searches and confirms, and gives the confirmation as a command that has just been started finds it."""
 
-    def confirm(*overrides: str, end: Callable[[Job], Outcome] = lambda job: FINISHED) -> ConfirmationPhase:
+    def __call__(self, *overrides: str, end: Callable[[Job], Outcome] = finishes) -> ConfirmationPhase: ...
+
+
+@pytest.fixture
+def confirmed(workplace: Workplace, make_search: MakeSearch, capsys: pytest.CaptureFixture[str]) -> Confirm:
+    def confirm(*overrides: str, end: Callable[[Job], Outcome] = finishes) -> ConfirmationPhase:
         search = make_search(workplace.load(*OVERRIDES, *overrides))
         Theatre(search).play()
         Theatre(confirmation_of(search), end=end).play()
@@ -180,7 +181,9 @@ def _ablation(confirmation: ConfirmationPhase, runs_left: int | None = None) -> 
         return ablation_of(confirmation)
 
 
-def test_steps_are_trained_on_the_seeds_of_the_confirmation_and_what_that_has_trained_is_not(confirmed: Any) -> None:
+def test_steps_are_trained_on_the_seeds_of_the_confirmation_and_what_that_has_trained_is_not(
+    confirmed: Confirm,
+) -> None:
     confirmation = confirmed()
     known = {folder.name for folder in (confirmation.store.root / "runs").iterdir()}
     ablation = _ablation(confirmation)
@@ -204,13 +207,13 @@ def test_steps_are_trained_on_the_seeds_of_the_confirmation_and_what_that_has_tr
     assert _ablation(confirmation).next() is Exhausted.DONE
 
 
-def test_arms_of_the_confirmation_keep_its_runs_and_get_no_more(confirmed: Any) -> None:
+def test_arms_of_the_confirmation_keep_its_runs_and_get_no_more(confirmed: Confirm) -> None:
     ablation = _ablation(confirmed("study.ablation_seeds=5"))
     Theatre(ablation).play()
     assert [len(result.values) for result in ablation.path()] == [5, 5, 2, 5, 2]
 
 
-def test_each_step_is_compared_with_the_one_before_it(confirmed: Any) -> None:
+def test_each_step_is_compared_with_the_one_before_it(confirmed: Confirm) -> None:
     confirmation = confirmed()
     ablation = _ablation(confirmation)
     Theatre(ablation).play()
@@ -229,12 +232,13 @@ def test_each_step_is_compared_with_the_one_before_it(confirmed: Any) -> None:
     whole = ablation.whole()
     assert whole is not None
     assert whole.difference == pytest.approx(sum(result.difference for result in results[1:] if result.difference))
+    assert whole.difference is not None
     # As the landscape has it: a tenth by the order, the rest by the learning rate.
     assert results[3].difference == pytest.approx(-0.1, abs=0.002)
     assert results[1].difference == pytest.approx(whole.difference + 0.1, abs=0.003)
 
 
-def test_an_interrupted_ablation_trains_only_what_is_missing_and_what_an_error_ended(confirmed: Any) -> None:
+def test_an_interrupted_ablation_trains_only_what_is_missing_and_what_an_error_ended(confirmed: Confirm) -> None:
     confirmation = confirmed()
     failing = Outcome(status=Status.FAILED, reason="OSError: disk full", trace="line 1")
     ends = iter([FINISHED, failing, Outcome(status=Status.DIVERGED, reason="nan")])
@@ -249,7 +253,7 @@ def test_an_interrupted_ablation_trains_only_what_is_missing_and_what_an_error_e
     assert (results[1].lost, results[1].error) == (0, None)
 
 
-def test_a_small_budget_leaves_steps_out_and_their_changes_come_with_the_next(confirmed: Any) -> None:
+def test_a_small_budget_leaves_steps_out_and_their_changes_come_with_the_next(confirmed: Confirm) -> None:
     confirmation = confirmed()
     ablation = _ablation(confirmation, runs_left=3)
     assert ablation.remark.startswith("1 of 5 steps are left out")
@@ -263,14 +267,14 @@ def test_a_small_budget_leaves_steps_out_and_their_changes_come_with_the_next(co
     assert _ablation(confirmation).remark == ""
 
 
-def test_without_any_run_left_there_is_no_path(confirmed: Any) -> None:
+def test_without_any_run_left_there_is_no_path(confirmed: Confirm) -> None:
     ablation = _ablation(confirmed(), runs_left=1)
     assert not ablation.pending()
     assert (ablation.steps, ablation.path(), ablation.whole()) == ([], [], None)
     assert ablation.remark == "No path: the budget has no runs left for it."
 
 
-def test_where_ordinary_training_came_out_ahead_there_is_no_path(confirmed: Any) -> None:
+def test_where_ordinary_training_came_out_ahead_there_is_no_path(confirmed: Confirm) -> None:
     diverged = Outcome(status=Status.DIVERGED, reason="nan")
 
     def only_ordinary_training_works(job: Job) -> Outcome:
@@ -282,13 +286,13 @@ def test_where_ordinary_training_came_out_ahead_there_is_no_path(confirmed: Any)
     assert (ablation.steps, ablation.pending()) == ([], False)
 
 
-def test_nothing_is_trained_where_nothing_is_asked_for(confirmed: Any) -> None:
+def test_nothing_is_trained_where_nothing_is_asked_for(confirmed: Confirm) -> None:
     ablation = _ablation(confirmed("study.ablation_seeds=0"))
     assert not ablation.pending()
     assert (ablation.steps, ablation.remark) == ([], "")
 
 
-def test_the_path_is_trained_at_the_targets_size(confirmed: Any) -> None:
+def test_the_path_is_trained_at_the_targets_size(confirmed: Confirm) -> None:
     confirmation = confirmed("study.proxy={training.batch_size: 32}")
     jobs = Theatre(_ablation(confirmation)).play()
     assert jobs

@@ -2,30 +2,36 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Protocol
 
 import pytest
 import yaml
-from support.theatre import Theatre, ablation_of, confirmation_of
+from support.study import MakeSearch
+from support.theatre import FINISHED, Theatre, ablation_of, confirmation_of, finishes
 from support.workplace import Workplace
 
 from curriculum_search.runs.job import Job, Outcome, Status
 from curriculum_search.runs.result import RunResult
-from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.results.publish import StudyFailedError, StudyResult, _row, publish
-from curriculum_search.search.study import StudyFile
 
-Make = Callable[[StudyFile], SearchPhase]
-FINISHED = Outcome(status=Status.FINISHED)
+#: The study's result, what was printed, the report, and the tags in MLflow.
+Published = tuple[StudyResult, str, str, dict[str, str]]
+
+
+class Publish(Protocol):
+    """Plays a study to its end, and publishes it."""
+
+    def __call__(self, *overrides: str, end: Callable[[Job], Outcome] = finishes) -> Published: ...
 
 
 @pytest.fixture
-def published(workplace: Workplace, make_search: Make, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Plays a study to its end, and gives its result, what was printed, the report, and the tags in MLflow."""
-
-    def play(
-        *overrides: str, end: Callable[[Job], Outcome] = lambda job: FINISHED
-    ) -> tuple[StudyResult, str, str, Any]:
+def published(
+    workplace: Workplace,
+    make_search: MakeSearch,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Publish:
+    def play(*overrides: str, end: Callable[[Job], Outcome] = finishes) -> Published:
         file = workplace.load("study.confirmation.max_seeds=3", *overrides)
         search = make_search(file)
         store = search.store
@@ -35,7 +41,7 @@ def published(workplace: Workplace, make_search: Make, capsys: pytest.CaptureFix
         Theatre(confirmation, end=end).play()
         ablation = ablation_of(confirmation)
         Theatre(ablation, end=end).play()
-        store.tracker.set_tags = lambda key, new: tags.update(new)
+        monkeypatch.setattr(store.tracker, "set_tags", lambda key, new: tags.update(new))
         capsys.readouterr()
         result = publish(file, store, search, confirmation, ablation)
         printed = capsys.readouterr().out
@@ -50,7 +56,7 @@ def groups(report: str) -> list[str]:
     return list(dict.fromkeys(line.split("|")[1].strip(" *") for line in table.splitlines()[2:]))
 
 
-def test_a_plain_study_has_its_arms_its_verdict_and_what_it_cannot_say(published: Any) -> None:
+def test_a_plain_study_has_its_arms_its_verdict_and_what_it_cannot_say(published: Publish) -> None:
     result, printed, report, tags = published("study.trials=4")
     assert groups(report) == ["baselines, fresh seeds", "leaders, fresh seeds", "search, one seed each"]
     assert re.search(r"^Verdict: trial \d is ", printed, re.M)
@@ -66,7 +72,7 @@ def test_a_plain_study_has_its_arms_its_verdict_and_what_it_cannot_say(published
     assert f"ends at val_loss = {result.value!r}" in result.best_path.read_text()
 
 
-def test_the_verdict_says_what_the_budget_was_not_enough_for(published: Any) -> None:
+def test_the_verdict_says_what_the_budget_was_not_enough_for(published: Publish) -> None:
     result, printed, report, tags = published(
         "study.trials=7", "study.confirmation.max_seeds=9", f"study.max_images={(2 + 4 + 12) * 320}"
     )
@@ -75,7 +81,7 @@ def test_the_verdict_says_what_the_budget_was_not_enough_for(published: Any) -> 
     assert all(remark in text for text in (printed, report, tags["verdict"], result.best_path.read_text()))
 
 
-def test_only_confirmed_arms_can_be_the_best_of_the_table(published: Any) -> None:
+def test_only_confirmed_arms_can_be_the_best_of_the_table(published: Publish) -> None:
     _, _, report, _ = published("study.trials=4")
     (bold,) = [line for line in report.splitlines() if line.startswith("| **")]
     assert "fresh seeds" in bold
@@ -93,7 +99,7 @@ def test_the_table_has_the_time_in_training_without_what_a_run_waited_for() -> N
     assert _row("leaders", "trial 1", runs[2:], objective="fd", others=[]).train_seconds is None
 
 
-def test_the_path_to_the_winner_is_in_report_terminal_and_mlflow(published: Any) -> None:
+def test_the_path_to_the_winner_is_in_report_terminal_and_mlflow(published: Publish) -> None:
     _, printed, report, tags = published("study.trials=4", "study.ablation_seeds=2")
     section = report[report.index("## From ordinary training to the winner") :]
     rows = [line for line in section.split("## ")[1].splitlines() if line.startswith("| ")][2:]
@@ -105,7 +111,7 @@ def test_the_path_to_the_winner_is_in_report_terminal_and_mlflow(published: Any)
     assert "curriculum.order.kind = easy_to_hard: -0." in tags["ablation"]
 
 
-def test_importances_are_in_report_terminal_and_mlflow_where_there_are_enough_trials(published: Any) -> None:
+def test_importances_are_in_report_terminal_and_mlflow_where_there_are_enough_trials(published: Publish) -> None:
     _, printed, report, tags = published("study.trials=20", "study.equal_tries=false")
     section = report[report.index("## Importance of each parameter over all trials") :]
     assert re.search(r"^\| training.learning_rate \| \d+ % \|$", section, re.M)
@@ -116,7 +122,7 @@ def test_importances_are_in_report_terminal_and_mlflow_where_there_are_enough_tr
     )
 
 
-def test_several_objectives_have_a_pareto_set_in_report_figures_terminal_and_mlflow(published: Any) -> None:
+def test_several_objectives_have_a_pareto_set_in_report_figures_terminal_and_mlflow(published: Publish) -> None:
     result, printed, report, tags = published("study.trials=6", "study.secondary_objectives=[images_to_baseline]")
     section = report[report.index("## Pareto set of the search") :].split("\n## ")[0]
     assert "| arm | val_loss | images_to_baseline |" in section
@@ -128,7 +134,7 @@ def test_several_objectives_have_a_pareto_set_in_report_figures_terminal_and_mlf
     assert "(figures/pareto.png)" in report
 
 
-def test_a_proxys_numbers_stand_under_their_own_heading(published: Any) -> None:
+def test_a_proxys_numbers_stand_under_their_own_heading(published: Publish) -> None:
     result, _, report, _ = published(
         "study.trials=4", "study.proxy={training.batch_size: 32}", "study.seeds_per_trial=2"
     )
@@ -142,14 +148,14 @@ def test_a_proxys_numbers_stand_under_their_own_heading(published: Any) -> None:
     assert "Convergence by order, search at the proxy's size" in report
 
 
-def test_without_a_leader_ordinary_training_is_exported_as_it_was_confirmed(published: Any) -> None:
+def test_without_a_leader_ordinary_training_is_exported_as_it_was_confirmed(published: Publish) -> None:
     ordinary = ("space.curriculum.order.kind.choices=[none]", "space.curriculum.num_clusters=null")
     result, _, _, _ = published("study.trials=3", "study.proxy={training.batch_size: 32}", *ordinary)
     assert result.arm == "no_curriculum"
     assert (result.best.seed, result.best.training.batch_size) == (1, 16)
 
 
-def test_a_study_whose_runs_all_diverged_says_why(published: Any) -> None:
+def test_a_study_whose_runs_all_diverged_says_why(published: Publish) -> None:
     diverged = Outcome(status=Status.DIVERGED, reason="the loss is nan")
     with pytest.raises(
         StudyFailedError, match=r"no run of study tiny came to its end:\n  no_curriculum: diverged: the loss is nan"
@@ -157,7 +163,7 @@ def test_a_study_whose_runs_all_diverged_says_why(published: Any) -> None:
         published("study.trials=2", end=lambda job: diverged)
 
 
-def test_a_run_of_the_proxy_is_never_exported_as_the_target(published: Any) -> None:
+def test_a_run_of_the_proxy_is_never_exported_as_the_target(published: Publish) -> None:
     def end(job: Job) -> Outcome:
         small = job.experiment.training.batch_size == 32
         return FINISHED if small else Outcome(status=Status.DIVERGED, reason="the loss is nan")

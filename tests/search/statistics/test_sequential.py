@@ -75,9 +75,9 @@ def test_holm_rejects_by_level_exactly_when_it_rejects_by_corrected_p_value(
     hypotheses: list[tuple[float, float]], waiting: int
 ) -> None:
     total = sum(weight for _, weight in hypotheses) + waiting
-    weights = {i: weight / total for i, (_, weight) in enumerate(hypotheses)}
+    weights: dict[int | str, float] = {i: weight / total for i, (_, weight) in enumerate(hypotheses)}
     weights |= {f"waiting {i}": 1 / total for i in range(waiting)}
-    p_values = {i: p for i, (p, _) in enumerate(hypotheses)}
+    p_values: dict[int | str, float] = {i: p for i, (p, _) in enumerate(hypotheses)}
     for key, (level, corrected) in weighted_holm(p_values, weights, 0.05).items():
         if abs(corrected - 0.05) > 1e-9:
             assert (p_values[key] <= level) == (corrected <= 0.05)

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 import yaml
 
-from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError, parse_value, read_yaml, to_yaml, validated
 from curriculum_search.loading.yaml_text import MOST_BYTES, MOST_VALUES
 from curriculum_search.search.load import load_study
 from curriculum_search.search.space import Distribution
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 SCALARS = {
     "064000": 64000,
@@ -66,49 +65,6 @@ def test_a_scalar_is_what_the_core_schema_says(text: str, value: object) -> None
 @pytest.mark.parametrize("text", [t for t in TEXTS if t != "-"])
 def test_what_the_core_schema_does_not_name_is_text(text: str) -> None:
     assert parse_value(text) == text
-
-
-@pytest.mark.parametrize(
-    ("value", "message"),
-    [
-        ("1:30", r'training\.batch_size: must be a whole number, not "1:30"'),
-        ("1_000", r'training\.batch_size: must be a whole number, not "1_000"'),
-        ("yes", r'training\.batch_size: must be a whole number, not "yes"'),
-        ("1.5e1", None),
-        ("15.5", r"training\.batch_size: must be a whole number, not 15\.5"),
-        ("1e300", r"training\.batch_size: must be a whole number, not 1e\+300"),
-        (".inf", r"training\.batch_size: must be a whole number, not Infinity"),
-        ("true", r"training\.batch_size: must be a whole number, not true"),
-    ],
-)
-def test_a_field_of_whole_numbers_takes_these_however_they_are_written(value: str, message: str | None) -> None:
-    raw = {"training": {"total_images": parse_value("30e3"), "noise_shards": 1, "batch_size": parse_value(value)}}
-    if message is None:
-        training = validated(Experiment, raw, "x").training
-        assert (training.total_images, training.batch_size) == (30000, 15)
-        assert {type(training.total_images), type(training.batch_size)} == {int}
-        return
-    with pytest.raises(UserError, match=f"^x: {message}$"):
-        validated(Experiment, raw, "x")
-
-
-def test_whole_numbers_written_as_floats_are_the_same_experiment() -> None:
-    def experiment(total: str, shards: str) -> Experiment:
-        raw = {"training": {"total_images": parse_value(total), "noise_shards": parse_value(shards)}}
-        return validated(Experiment, raw | {"cadence": {"status_images": parse_value(shards)}}, "x")
-
-    assert experiment("64e3", "8.0") == experiment("64000", "8")
-    assert experiment("64e3", "8.0").identity() == experiment("064000", "0o10").identity()
-
-
-def test_a_number_that_need_not_be_whole_and_a_switch_stay_what_they_are() -> None:
-    raw = {"training": {"learning_rate": 1, "betas": [0.5, 0.0], "compile": False}}
-    training = validated(Experiment, raw, "x").training
-    assert [type(v) for v in (training.learning_rate, *training.betas, training.compile)] == [float] * 3 + [bool]
-    with pytest.raises(UserError, match=r"^x: training\.compile: must be true or false, not \"on\"$"):
-        validated(Experiment, {"training": {"compile": parse_value("on")}}, "x")
-    with pytest.raises(UserError, match=r"^x: training\.compile: must be true or false, not 1\.0$"):
-        validated(Experiment, {"training": {"compile": 1.0}}, "x")
 
 
 def test_a_space_takes_whole_numbers_written_as_floats(tmp_path: Path) -> None:
@@ -255,3 +211,44 @@ def test_a_number_is_written_so_that_both_versions_of_yaml_read_it_as_that(numbe
     written = to_yaml({"a": number})
     for read in (parse_value(written)["a"], yaml.safe_load(written)["a"]):
         assert (read, type(read)) == (number, type(number))
+
+
+def test_numbers_are_read_as_people_write_them() -> None:
+    values = parse_value("[1e-4, 5E3, 1.5e-3, -2e+2, 0.1, 7, .5]")
+    assert values == [1e-4, 5000.0, 1.5e-3, -200.0, 0.1, 7, 0.5]
+    assert [type(value) for value in values] == [float] * 5 + [int, float]
+    assert parse_value("null") is None
+    assert parse_value("2026-01-01") == "2026-01-01"
+    assert parse_value("1e") == "1e"
+
+
+def test_anchors_and_merge_keys_work() -> None:
+    assert parse_value("{a: &x {b: 1, c: 2}, d: {<<: *x, c: 3}}") == {"a": {"b": 1, "c": 2}, "d": {"b": 1, "c": 3}}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"study: [1, 2\nbase: 3", r"study\.yaml: line 2, column 5: expected ',' or ']', but got ':'"),
+        (b"a: 1\nb: 2\na: 3\n", r"study\.yaml: line 3, column 1: 'a' is written twice"),
+        (b"a:\n  b: {c: 1, c: 2}\n", r"study\.yaml: line 2, column 13: 'c' is written twice"),
+        (b"- 1\n- 2\n", r"study\.yaml: must hold a mapping of fields to values, not \[1, 2\]"),
+        (b"", r"study\.yaml: must hold a mapping of fields to values, not null"),
+        (b"\xff\xfe\x00", r"study\.yaml: is not a text file"),
+        (b"a: !!python/name:os.system\n", r"study\.yaml: line 1, column 4: could not determine a constructor"),
+        (b"a: !!set {b, c}\n", r"study\.yaml: holds what is no number, text, list or mapping"),
+        (b"a: &x [*x]\n", r"study\.yaml: holds what is no number, text, list or mapping"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_with_the_place(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_yaml(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.yaml: cannot be read \(No such file or directory\)"):
+        read_yaml(tmp_path / "nowhere.yaml")
+    with pytest.raises(UserError, match=r"cannot be read \(Is a directory\)"):
+        read_yaml(tmp_path)

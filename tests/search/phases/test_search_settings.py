@@ -2,37 +2,31 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
-import optuna
 import pytest
-from optuna.storages.journal import JournalFileBackend
-from support.theatre import Theatre, confirmation_of
+from optuna.trial import FrozenTrial
+from support.study import MakeSearch, optuna_trials, order_of
+from support.theatre import FINISHED, Theatre, confirmation_of
 from support.workplace import Workplace
 
+from curriculum_search.models import DiT
 from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
-from curriculum_search.search.phases.search import SearchPhase
-from curriculum_search.search.study import StudyFile
 from curriculum_search.training import Report
 
-FINISHED = Outcome(status=Status.FINISHED)
-Make = Callable[[StudyFile], SearchPhase]
+
+def hidden_size(job: Job) -> int:
+    assert isinstance(job.experiment.model, DiT)
+    return job.experiment.model.hidden_size
 
 
-def order_of(job: Job) -> str:
-    return str(job.experiment.curriculum.order.to_dict()["kind"])
-
-
-def _trials(workplace: Workplace, name: str = "tiny") -> list[Any]:
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(workplace.results / name / "study.journal")))
-    return optuna.load_study(study_name=name, storage=storage).get_trials()
+def _trials(workplace: Workplace, name: str = "tiny") -> list[FrozenTrial]:
+    return optuna_trials(workplace.results / name)
 
 
 def test_a_trial_of_several_seeds_is_worth_their_mean_and_one_stopped_run_ends_it(
-    workplace: Workplace, make_search: Make
+    workplace: Workplace, make_search: MakeSearch
 ) -> None:
     search = make_search(workplace.load("study.trials=3", "study.seeds_per_trial=2"))
     jobs = Theatre(search).play()
@@ -54,11 +48,11 @@ def test_a_trial_of_several_seeds_is_worth_their_mean_and_one_stopped_run_ends_i
     assert not make_search(spoilt.file).pending()
 
 
-def test_a_proxy_searches_small_and_confirms_large(workplace: Workplace, make_search: Make) -> None:
+def test_a_proxy_searches_small_and_confirms_large(workplace: Workplace, make_search: MakeSearch) -> None:
     file = workplace.load("study.trials=4", "study.proxy={model.hidden_size: 8}")
     search = make_search(file)
     jobs = Theatre(search).play()
-    assert {job.experiment.model.hidden_size for job in jobs} == {8}
+    assert {hidden_size(job) for job in jobs} == {8}
     confirmation = confirmation_of(search)
     (leader,) = confirmation.plan.leaders
     # The control has the exposure of the leader's first run at the full size, so that has to end before it can begin.
@@ -75,7 +69,7 @@ def test_a_proxy_searches_small_and_confirms_large(workplace: Workplace, make_se
         confirmation.reported(job, replace(report, exposure=exposure))
         confirmation.ended(job, FINISHED)
     jobs = Theatre(confirmation).play()
-    assert {job.experiment.model.hidden_size for job in jobs} == {16}
+    assert {hidden_size(job) for job in jobs} == {16}
     control = confirmation.arms[confirmation.plan.controls[leader]]
     assert control.values["density.mass"] == [0.4, 0.6]
     assert confirmation_of(search).arms == confirmation.arms  # after a restart
@@ -91,9 +85,10 @@ def test_a_proxy_searches_small_and_confirms_large(workplace: Workplace, make_se
     ],
 )
 def test_a_proxy_is_written_by_dotted_path_or_nested_and_changes_nothing_else(
-    workplace: Workplace, make_search: Make, proxy: str
+    workplace: Workplace, make_search: MakeSearch, proxy: str
 ) -> None:
     file = workplace.load("study.trials=3", proxy)
+    assert isinstance(file.base.model, DiT)
     assert file.small == replace(file.base, model=replace(file.base.model, hidden_size=8))
     before = file.fingerprint()
     Theatre(make_search(file)).play()
@@ -102,7 +97,7 @@ def test_a_proxy_is_written_by_dotted_path_or_nested_and_changes_nothing_else(
 
 
 def test_a_choice_that_is_a_mapping_stays_as_it_is_where_a_parameter_lies_below_it(
-    workplace: Workplace, make_search: Make
+    workplace: Workplace, make_search: MakeSearch
 ) -> None:
     space = (
         "space.curriculum.pacing={kind: categorical, choices: [{kind: linear, start_unlocked: 0.1}, {kind: root}]}",
@@ -116,7 +111,9 @@ def test_a_choice_that_is_a_mapping_stays_as_it_is_where_a_parameter_lies_below_
     }
 
 
-def test_with_several_objectives_the_leaders_come_from_the_pareto_set(workplace: Workplace, make_search: Make) -> None:
+def test_with_several_objectives_the_leaders_come_from_the_pareto_set(
+    workplace: Workplace, make_search: MakeSearch
+) -> None:
     file = workplace.load(
         "study.trials=8", "study.secondary_objectives=[images_to_baseline]", "study.confirmation.leaders=3"
     )
@@ -140,7 +137,7 @@ def test_with_several_objectives_the_leaders_come_from_the_pareto_set(workplace:
     assert [trial.values for trial in _trials(workplace)] == [list(by_name[f"trial {n}"]) for n in range(8)]
 
 
-def test_a_trial_waits_for_the_value_of_ordinary_training(workplace: Workplace, make_search: Make) -> None:
+def test_a_trial_waits_for_the_value_of_ordinary_training(workplace: Workplace, make_search: MakeSearch) -> None:
     file = workplace.load("study.trials=1", "study.secondary_objectives=[images_to_baseline]")
     search = make_search(file)
     baseline, published, trial = search.next(), search.next(), search.next()
@@ -152,17 +149,17 @@ def test_a_trial_waits_for_the_value_of_ordinary_training(workplace: Workplace, 
         search.ended(job, FINISHED)
     assert [t.state.name for t in _trials(workplace)] == ["RUNNING"]
     again = make_search(file)  # and the driver is killed
-    job = again.next()
-    assert isinstance(job, Job)
-    assert job.key == baseline.key
+    first = again.next()
+    assert isinstance(first, Job)
+    assert first.key == baseline.key
     assert again.next() is Exhausted.DONE
-    again.reported(job, Report(images=320, metrics={"val_loss": 2.0, "unlocked_share": 1.0}))
-    again.ended(job, FINISHED)
+    again.reported(first, Report(images=320, metrics={"val_loss": 2.0, "unlocked_share": 1.0}))
+    again.ended(first, FINISHED)
     assert [t.state.name for t in _trials(workplace)] == ["COMPLETE"]
 
 
 def test_a_trial_that_is_the_same_training_as_a_running_baseline_is_trained_once(
-    workplace: Workplace, make_search: Make
+    workplace: Workplace, make_search: MakeSearch
 ) -> None:
     file = workplace.load("study.trials=2", "space.training.learning_rate=null")
     search = make_search(file)

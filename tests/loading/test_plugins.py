@@ -30,7 +30,7 @@ from curriculum_search.runs.job import Job
 from curriculum_search.search.load import load_study
 from curriculum_search.search.warm_start import check_warm_start
 
-REPOSITORY = Path(__file__).parents[1]
+REPOSITORY = Path(__file__).parents[2]
 
 #: A pacing whose kind, class and share are to be filled in.
 PACING = """
@@ -300,3 +300,16 @@ def test_an_exported_config_with_a_plug_in_is_read_where_it_lies(tmp_path: Path,
     again, _ = load_experiment(tmp_path / "results" / BEST, {})
     assert again == experiment
     assert experiment_yaml(again, "x") == (tmp_path / "results" / BEST).read_text()
+
+
+def test_a_plug_in_is_run_once_and_its_failure_is_told(tmp_path: Path) -> None:
+    (tmp_path / "broken_loading.py").write_text("x = 1 / 0\n")
+    sources = read_plugins(["broken_loading.py"], "x", tmp_path)
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"plug-in broken_loading\.py fails: ZeroDivisionError: division by zero"):
+            define_plugins(sources)
+    marker = tmp_path / "marker"
+    source = {"once_loading.py": f"open({str(marker)!r}, 'a').write('x')"}
+    define_plugins(source)
+    define_plugins(source)
+    assert marker.read_text() == "x"

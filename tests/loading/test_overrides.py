@@ -1,0 +1,44 @@
+"""Values on the command line, and where they go."""
+
+import pytest
+
+from curriculum_search.loading import UserError, dotted, parse_overrides, with_values
+
+
+@pytest.mark.parametrize("argument", ["training.seed", "=3", ""])
+def test_an_override_is_path_and_value(argument: str) -> None:
+    with pytest.raises(UserError, match=r"command line: .* is not of the form path=value, as in training\.seed=1"):
+        parse_overrides([argument])
+
+
+def test_an_override_that_is_no_yaml_is_refused() -> None:
+    with pytest.raises(UserError, match=r"command line: '\[1' is not a value that YAML can read"):
+        parse_overrides(["a=[1"])
+
+
+def test_values_are_set_by_dotted_path_in_a_copy() -> None:
+    raw = {"a": {"b": 1, "c": {"d": 2}}}
+    assert with_values(raw, {"a.c.d": 3, "e.f": 4}, "x") == {"a": {"b": 1, "c": {"d": 3}}, "e": {"f": 4}}
+    assert raw == {"a": {"b": 1, "c": {"d": 2}}}
+    with pytest.raises(UserError, match=r"command line: a\.b\.c: a\.b is 1 and has no fields"):
+        with_values(raw, {"a.b.c": 1}, "command line")
+
+
+def test_values_are_copied_so_that_deeper_ones_do_not_change_them() -> None:
+    values = {"pacing": {"kind": "linear"}, "pacing.end_share": 0.3}
+    assert with_values({}, values, "x") == {"pacing": {"kind": "linear", "end_share": 0.3}}
+    assert values == {"pacing": {"kind": "linear"}, "pacing.end_share": 0.3}
+
+
+def test_nested_sections_are_dotted_paths_and_lists_are_values() -> None:
+    raw = {"model.depth": 1, "model": {"depth": 2, "attention": [1, 2]}, "training": {"total_images": 9}}
+    assert dotted(raw) == {"model.depth": 2, "model.attention": [1, 2], "training.total_images": 9}
+
+
+def test_another_kind_drops_the_fields_of_the_old_one_and_the_same_kind_keeps_them() -> None:
+    raw = {"pacing": {"kind": "plateau", "patience_share": 0.1}}
+    assert with_values(raw, {"pacing.end_share": 0.3, "pacing.kind": "linear"}, "x") == {
+        "pacing": {"kind": "linear", "end_share": 0.3}
+    }
+    assert with_values(raw, {"pacing.kind": "plateau"}, "x") == raw
+    assert with_values(raw, {"pacing": {"kind": "step"}}, "x") == {"pacing": {"kind": "step"}}
