@@ -16,7 +16,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from optuna.storages.journal import JournalFileBackend
-from support.workplace import Workplace, without_plugins, wait_for
+from support.workplace import Workplace, wait_for, without_plugins
 
 from curriculum_search.curriculum import CurriculumFile
 from curriculum_search.runs.folder import RunFolder
