@@ -9,6 +9,7 @@ import pytest
 
 from curriculum_search.cli import cache_root, results_root
 from curriculum_search.loading import UserError
+from curriculum_search.search.measure import _temporary
 
 REPOSITORY = Path(__file__).parents[1]
 QUICKSTART = "search_spaces/quickstart.yaml"
@@ -71,6 +72,14 @@ def test_every_command_ends_with_one_message(command: tuple[str, ...]) -> None:
     )
     message = "error: --results: /dev/null/results cannot be a folder: /dev/null is no folder\n"
     assert (done.returncode, done.stderr) == (2, message)
+
+
+def test_a_plan_that_can_make_no_folder_says_so() -> None:
+    with (
+        pytest.raises(UserError, match=r"^/proc/nowhere/a: no folder can be made there \(No such file or directory\)$"),
+        _temporary(Path("/proc/nowhere/a")),
+    ):
+        pass
 
 
 def test_a_curriculum_that_cannot_be_written_is_one_message(tmp_path: Path) -> None:

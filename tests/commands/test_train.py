@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from support.tracked import tracked_runs
-from support.workplace import Workplace, wait_for
+from support.workplace import Workplace, wait_for, without_plugins
 
 from curriculum_search.export import experiment_yaml
 from curriculum_search.runs.folder import RunFolder
@@ -197,7 +197,8 @@ def test_a_killed_run_goes_on_and_a_second_command_is_kept_out(workplace: Workpl
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, "\ninterrupted; the same command goes on from here\n")
-    assert [line.split(":")[0] for line in out.splitlines()] == ["data", "80 images", "160 images"]
+    lines = without_plugins(out).splitlines()
+    assert [line.split(":")[0] for line in lines] == ["data", "80 images", "160 images"]
     workplace.hold_after(None)
     status, out, err = workplace.call("train", experiment)
     assert (status, err) == (0, "")

@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 from support.jobs import free_cpus
 from support.study import optuna_trials
 from support.tracked import tracked_runs
-from support.workplace import Workplace, wait_for
+from support.workplace import Workplace, wait_for, without_plugins
 
 from curriculum_search.curriculum import CurriculumFile
 from curriculum_search.runs.folder import RunFolder
@@ -102,7 +102,7 @@ def test_the_command_says_where_it_is_and_ends_with_table_verdict_and_paths(stud
 
 def test_nothing_but_the_study_speaks(study: Ended) -> None:
     assert study.err == ""
-    lines = study.out[: study.out.index("tiny: val_loss at the end")].removeprefix(study.told).splitlines()
+    lines = without_plugins(study.out[: study.out.index("tiny: val_loss at the end")]).splitlines()
     assert [line for line in lines if not line.startswith(("search: ", "confirmation: "))] == []
 
 
@@ -207,7 +207,7 @@ def test_the_same_command_again_asks_for_no_cluster_trains_nothing_and_says_the_
     before, witnessed = stamps(study.root), study.workplace.witnessed()
     status, out, err = study.search()
     assert (status, err) == (0, "")
-    assert out == study.told + study.out[study.out.index("tiny: val_loss at the end") :]
+    assert out == study.out[study.out.index("tiny: val_loss at the end") :]
     assert stamps(study.root) == before
     assert study.workplace.witnessed() == witnessed
 
@@ -312,7 +312,7 @@ def test_nothing_of_a_study_is_read_or_written_while_another_command_is_at_work(
         (folder / "spent.json").write_text("nor this")
         before = {path: path.stat().st_mtime_ns for path in workplace.results.rglob("*")}
         status, out, err = workplace.call("search", workplace.study)
-        assert (status, out) == (2, workplace.told)
+        assert (status, out) == (2, "")
         assert err == f"error: {folder}: another command is at work there; wait for it, or stop it\n"
         assert {path: path.stat().st_mtime_ns for path in workplace.results.rglob("*")} == before
 
@@ -320,7 +320,7 @@ def test_nothing_of_a_study_is_read_or_written_while_another_command_is_at_work(
 def test_a_study_without_enough_time_is_refused_before_its_first_run(workplace: Workplace, two_cpus: None) -> None:
     status, out, err = workplace.call("search", workplace.study, "study.max_hours=0.00001")
     assert status == 2
-    assert out == f"{workplace.told}tiny: a few training steps, to see how long a run lasts\n"
+    assert out == "tiny: a few training steps, to see how long a run lasts\n"
     assert err.startswith(
         f"error: {workplace.study}: study.max_hours: 1e-05 is not enough for 2 baseline runs, one trial"
     )

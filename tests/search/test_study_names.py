@@ -83,7 +83,7 @@ def test_a_seed_out_of_range_is_named(seed: int) -> None:
         study(seed=seed)
 
 
-@pytest.mark.parametrize("kind", SearchSampler.kinds().keys() - {"optuna"})
+@pytest.mark.parametrize("kind", sorted(SearchSampler.kinds().keys() - {"optuna"}))
 @pytest.mark.parametrize("seed", [0, LARGEST_SEED])
 def test_every_sampler_takes_the_seeds_at_the_ends_of_the_range(kind: str, seed: int) -> None:
     algorithm = study(seed=seed, algorithm={"kind": kind}).algorithm

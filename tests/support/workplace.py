@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import runpy
 import shutil
 import signal
@@ -122,11 +123,6 @@ class Workplace:
         return self.folder / "study.yaml"
 
     @property
-    def told(self) -> str:
-        """What a command that reads the study says of the code that it runs."""
-        return f"plug-ins that are run: {self.folder / 'witness.py'}\n"
-
-    @property
     def results(self) -> Path:
         return self.folder / "results"
 
@@ -182,7 +178,8 @@ class Workplace:
         return process
 
     def call(self, script: str, *arguments: object) -> tuple[int, str, str]:
-        """Run a command in this process, and give its exit status, output and errors."""
+        """Run a command in this process, and give its exit status, output and errors, without what it says of its
+        plug-ins."""
         out, err = io.StringIO(), io.StringIO()
         argv, handler = sys.argv, signal.getsignal(signal.SIGTERM)
         sys.argv = [f"{script}.py", *map(str, arguments), "--results", str(self.results)]
@@ -204,7 +201,7 @@ class Workplace:
             sys.argv = argv
             signal.signal(signal.SIGTERM, handler)
         assert isinstance(status, int), status
-        return status, out.getvalue(), err.getvalue()
+        return status, without_plugins(out.getvalue()), err.getvalue()
 
     def started(self) -> list[int]:
         """The living processes that commands of this workplace have started, Ray's included."""
@@ -225,6 +222,11 @@ class Workplace:
                 os.kill(pid, signal.SIGKILL)
         for command in self.processes:
             command.communicate()
+
+
+def without_plugins(out: str) -> str:
+    """What a command has said beside which plug-ins it runs."""
+    return re.sub(r"^plug-ins that are run: .*\n", "", out, flags=re.MULTILINE)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
