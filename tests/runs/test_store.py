@@ -196,6 +196,7 @@ def test_a_failure_has_its_trace_beside_it_and_is_forgotten_to_be_tried_again(op
     assert not store.records["key"].settled
 
     again, _ = open_store()
+    assert [record.status for record in again.records.values()] == [Status.FAILED]
     again.forget_failure("key")
     assert again.result("key") is None
     assert (again.records["key"].status, again.records["key"].images) == (None, 80)

@@ -19,7 +19,7 @@ from curriculum_search.curriculum import (
 from curriculum_search.diffusion import Histogram
 from curriculum_search.experiment import Experiment, Training
 from curriculum_search.loading import validated, with_values
-from curriculum_search.search.arms import Arm, baseline, exposure_control, title
+from curriculum_search.search.arms import Arm, BaselineName, baseline, exposure_control, title
 
 BASE = Experiment(
     curriculum=Curriculum(num_clusters=7, order=RandomOrder(), accumulation=Newest(), pacing=Step()),
@@ -49,8 +49,8 @@ def test_the_published_setting_is_what_was_published() -> None:
 
 
 @pytest.mark.parametrize(("name", "order"), [("reversed", HardToEasy()), ("random_order", RandomOrder())])
-def test_the_other_baselines_differ_from_it_in_their_order_alone(name: str, order: object) -> None:
-    published, other = (made(baseline(n, BASE)).curriculum for n in ("published", name))  # type: ignore[arg-type]
+def test_the_other_baselines_differ_from_it_in_their_order_alone(name: BaselineName, order: object) -> None:
+    published, other = made(baseline("published", BASE)).curriculum, made(baseline(name, BASE)).curriculum
     assert other.order == order
     assert replace(other, order=published.order) == published
 

@@ -71,9 +71,12 @@ def study(make_workplace: Callable[[], Workplace]) -> Ended:
 
 
 def results(root: Path) -> dict[str, RunResult]:
-    found = {folder.name: RunFolder(folder).read_result() for folder in (root / "runs").iterdir()}
-    assert None not in found.values()
-    return found  # type: ignore[return-value]
+    found = {}
+    for folder in (root / "runs").iterdir():
+        result = RunFolder(folder).read_result()
+        assert result is not None
+        found[folder.name] = result
+    return found
 
 
 def stamps(root: Path) -> dict[str, int]:

@@ -30,12 +30,14 @@ def made(count: int = 60) -> Table:
     rng = np.random.default_rng(0)
     runs = []
     for _ in range(count):
-        params: dict[str, object] = {"lr": float(10 ** rng.uniform(-4, -2)), "order": str(rng.choice(["easy", "none"]))}
-        end = 5 + (math.log10(float(params["lr"])) + 3) ** 2  # type: ignore[arg-type]
-        if params["order"] == "easy":
-            params["clusters"] = int(rng.integers(2, 21))
-            end += 0.01 * (params["clusters"] - 10) ** 2 - 1  # type: ignore[operator]
-        unlocked_at = 0.6 if params["order"] == "easy" else 0.0
+        rate, order = float(10 ** rng.uniform(-4, -2)), str(rng.choice(["easy", "none"]))
+        params: dict[str, object] = {"lr": rate, "order": order}
+        end = 5 + (math.log10(rate) + 3) ** 2
+        if order == "easy":
+            clusters = int(rng.integers(2, 21))
+            params["clusters"] = clusters
+            end += 0.01 * (clusters - 10) ** 2 - 1
+        unlocked_at = 0.6 if order == "easy" else 0.0
         runs.append(run(params, end=end, unlocked_at=unlocked_at))
         runs.append(run(params, end=end + 3, total=TOTAL // 4, unlocked_at=unlocked_at))
     return Table(tuple(runs))

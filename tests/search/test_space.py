@@ -1,5 +1,7 @@
 """The search space: conditions, checks, enumeration."""
 
+from collections.abc import Callable
+
 import pytest
 
 from curriculum_search.search.space import Categorical, Distribution, Float, Int, Space
@@ -84,9 +86,9 @@ def test_a_condition_that_cannot_hold_is_named(parameters: dict[str, Distributio
         (lambda: Int(low=1, high=9, step=2, log=True), "step must be 1 where log is true, not 2"),
     ],
 )
-def test_a_distribution_without_values_is_refused(make: object, message: str) -> None:
+def test_a_distribution_without_values_is_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make()  # type: ignore[operator]
+        make()
 
 
 @pytest.mark.parametrize(

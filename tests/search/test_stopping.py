@@ -1,6 +1,7 @@
 """Early stopping: what each rule stops, what it must not, and how it comes back after a restart."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 
@@ -112,6 +113,6 @@ def test_a_value_that_is_not_finite_stops_a_run() -> None:
         (lambda: SuccessiveHalving(settle_share=1.0), r"settle_share must be in \[0, 1\) or null, not 1.0"),
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused(make: object, message: str) -> None:
+def test_a_rule_that_makes_no_sense_is_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        make()  # type: ignore[operator]
+        make()
