@@ -26,7 +26,7 @@ def network(seed: int) -> nn.Module:
     module = CONFIG.build(channels=4, out_channels=8, resolution=8, num_classes=10)
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter += torch.randn_like(parameter)
+            parameter.add_(torch.randn_like(parameter))
     return module
 
 

@@ -28,6 +28,11 @@ def tracked_runs(uri: str, experiment: str = "curriculum-search", matching: str 
         matching: MLflow's filter; empty: all of them.
     """
     client = MlflowClient(tracking_uri=uri)
-    found = client.get_experiment_by_name(experiment)
-    assert found is not None, f"no experiment {experiment} at {uri}"
-    return list(client.search_runs([found.experiment_id], matching, order_by=["start_time"]))
+    return list(client.search_runs([experiment_id(client, experiment)], matching, order_by=["start_time"]))
+
+
+def experiment_id(client: MlflowClient, name: str) -> str:
+    """MLflow's id of an experiment, which must be there."""
+    found = client.get_experiment_by_name(name)
+    assert found is not None, f"no experiment {name} at {client.tracking_uri}"
+    return str(found.experiment_id)

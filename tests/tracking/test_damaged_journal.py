@@ -1,12 +1,13 @@
 """A journal or a record of what was sent that cannot be read, in part or at all."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from support.tracked import experiment_id
 from support.workplace import Workplace
 
 from curriculum_search.export import experiment_yaml
@@ -18,7 +19,7 @@ STEPS = range(1000, 6000, 1000)
 
 
 @pytest.fixture
-def journal(make_tracker: MakeTracker, tmp_path: Path) -> Iterator[Path]:
+def journal(make_tracker: MakeTracker, tmp_path: Path) -> Path:
     """Of a study whose run a1 is in MLflow."""
     tracker = make_tracker()
     tracker.start_run(STUDY, name="quick")
@@ -137,7 +138,7 @@ def experiment_file(workplace: Workplace) -> Path:
 def trained(workplace: Workplace) -> dict[str, object]:
     """What MLflow has of the one run: params, status, artifacts, and each metric's points."""
     client = MlflowClient(f"sqlite:///{workplace.results / 'mlflow.db'}")
-    found = client.search_runs([client.get_experiment_by_name("curriculum-search").experiment_id])
+    found = client.search_runs([experiment_id(client, "curriculum-search")])
     assert len(found) == 2
     (run,) = [run for run in found if "mlflow.parentRunId" in run.data.tags]
     points = {

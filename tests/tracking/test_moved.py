@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from mlflow import MlflowClient
 from support.mlflow_server import free_port
+from support.tracked import experiment_id
 
 from curriculum_search.tracking import STUDY, Tracker, tracking_uri
 
@@ -60,7 +61,7 @@ def tell(tracker: Tracker, results: Path, key: str) -> None:
 def artifacts(results: Path) -> dict[str, str]:
     """Run to what its config holds, as MLflow gives it out."""
     client = MlflowClient(tracking_uri(results))
-    found = client.search_runs([client.get_experiment_by_name("studies").experiment_id])
+    found = client.search_runs([experiment_id(client, "studies")])
     trials = [run.info for run in found if "mlflow.parentRunId" in run.data.tags]
     for run in trials:
         assert [file.path for file in client.list_artifacts(run.run_id)] == ["experiment.json"]

@@ -12,6 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from support.mlflow_server import free_port, server
+from support.tracked import experiment_id
 
 from curriculum_search.tracking import STUDY, Tracker
 
@@ -128,9 +129,9 @@ def truncated(database: Path, empty: Path) -> None:
 
 def emptied_in_place(database: Path, empty: Path) -> None:
     client = MlflowClient(f"sqlite:///{database}")
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    client.delete_experiment(experiment.experiment_id)
-    garbage_collect(database, "--experiment-ids", experiment.experiment_id)
+    found = experiment_id(client, EXPERIMENT)
+    client.delete_experiment(found)
+    garbage_collect(database, "--experiment-ids", found)
 
 
 def another_study_in_its_place(database: Path, empty: Path) -> None:
@@ -245,7 +246,7 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(
     study: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = MlflowClient(study.uri)
-    client.delete_experiment(client.get_experiment_by_name(EXPERIMENT).experiment_id)
+    client.delete_experiment(experiment_id(client, EXPERIMENT))
     study.begin("b2")
     study.tell("b2", *STEPS)
     assert "experiment studies has been deleted" in study.tracker.close(5)
@@ -267,7 +268,7 @@ def test_a_deleted_experiment_is_named_with_the_command_that_restores_it(
 def test_an_experiment_that_was_renamed_keeps_the_study(study: Study) -> None:
     assert study.close() == ""
     client = MlflowClient(study.uri)
-    client.rename_experiment(client.get_experiment_by_name(EXPERIMENT).experiment_id, "older studies")
+    client.rename_experiment(experiment_id(client, EXPERIMENT), "older studies")
     study.open()
     study.tracker.check()
     finish(study)

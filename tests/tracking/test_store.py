@@ -1,26 +1,43 @@
 """The only code that speaks to MLflow, against a real SQLite store."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
 from support.tracked import RunsOf, tracked_runs
 
-from curriculum_search.tracking.store import RUN_TAG, STUDY, STUDY_TAG, MlflowStore, reason, shown
+from curriculum_search.tracking.run_log import Line, Record, RunLog
+from curriculum_search.tracking.store import RUN_TAG, SENT_TAG, STUDY_TAG, MlflowStore, reason, shown
 
-Record = Mapping[str, Any]
 MakeStore = Callable[..., MlflowStore]
+Say = Callable[..., list[Line]]
 
 
 @pytest.fixture
-def make_store(uri: str, experiment: str) -> MakeStore:
-    """Opens the store of a study in the test's own experiment, as a process does that knows of these runs."""
+def say(tmp_path: Path) -> Say:
+    """Adds records to the journal, and gives their lines."""
+    journal = RunLog(tmp_path / "journal.jsonl")
 
-    def make(study_id: str = "id", runs: dict[str, str] | None = None) -> MlflowStore:
-        known = {} if runs is None else runs
-        return MlflowStore(uri, experiment=experiment, study="quick", study_id=study_id, runs=known)
+    def add(*records: Record) -> list[Line]:
+        before = len(journal.lines())
+        journal.append(*records)
+        return journal.lines()[before:]
+
+    return add
+
+
+@pytest.fixture
+def make_store(uri: str, experiment: str, tmp_path: Path) -> MakeStore:
+    """Opens the store of a study in the test's own experiment, as a process does that has this journal."""
+
+    def make(study_id: str = "id", lines: list[Line] | None = None) -> MlflowStore:
+        store = MlflowStore(
+            uri, experiment=experiment, experiment_id="", study="quick", study_id=study_id, base=tmp_path
+        )
+        store.connect()
+        store.find_runs(lines or [])
+        return store
 
     return make
 
@@ -37,30 +54,33 @@ def end(run: str, status: str = "FINISHED", time: float = 200.0, **values: float
     return {"run": run, "kind": "end", "status": status, "time": time, "images": 0, "metrics": values}
 
 
+def artifact(run: str, path: str, folder: str = "") -> Record:
+    return {"run": run, "kind": "artifact", "time": 1.0, "path": path, "folder": folder}
+
+
 def test_a_run_is_made_below_its_study_with_what_its_records_say(
-    make_store: MakeStore, runs_of: RunsOf, experiment: str, uri: str
+    make_store: MakeStore, say: Say, runs_of: RunsOf, experiment: str, uri: str
 ) -> None:
-    store = make_store()
-    assert (
-        store.write([start("a", params={"order": "none"}, tags={"arm": "x"}), metrics("a", 64, fd=2.0)], search=False)
-        == {}
-    )
+    lines = say(start("a", params={"order": "none"}, tags={"arm": "x"}), metrics("a", 64, fd=2.0))
+    assert make_store().write(lines) == {}
     runs = runs_of(experiment)
     assert set(runs) == {"quick", "run a"}  # the study's run too, though nothing was said of it
-    assert store.runs == {"a": runs["run a"].info.run_id, STUDY: runs["quick"].info.run_id}
     run = runs["run a"]
     assert (run.data.params, run.data.metrics) == ({"order": "none"}, {"fd": 2.0})
     assert run.data.tags["mlflow.parentRunId"] == runs["quick"].info.run_id
     assert (run.data.tags[STUDY_TAG], run.data.tags[RUN_TAG], run.data.tags["arm"]) == ("id", "a", "x")
+    assert {run.data.tags[SENT_TAG] for run in runs.values()} == {lines[-1].mark}
     assert (run.info.status, run.info.start_time) == ("RUNNING", 100_000)
     (point,) = MlflowClient(uri).get_metric_history(run.info.run_id, "fd")
     assert (point.step, point.timestamp) == (64, 100_000)
 
 
-def test_everything_may_be_written_twice(make_store: MakeStore, runs_of: RunsOf, experiment: str, uri: str) -> None:
-    records = [start("a", params={"order": "none"}), metrics("a", 64, fd=2.0), end("a", best_fd=2.0)]
-    for search in (False, True):  # by a process that does not remember: it has to look for the runs
-        assert make_store().write(records, search=search) == {}
+def test_everything_may_be_written_twice(
+    make_store: MakeStore, say: Say, runs_of: RunsOf, experiment: str, uri: str
+) -> None:
+    lines = say(start("a", params={"order": "none"}), metrics("a", 64, fd=2.0), end("a", best_fd=2.0))
+    for _ in range(2):  # the second by a process that knows of no journal, and writes everything over
+        assert make_store().write(lines) == {}
     runs = runs_of(experiment)
     assert set(runs) == {"quick", "run a"}
     history = MlflowClient(uri).get_metric_history(runs["run a"].info.run_id, "fd")
@@ -68,32 +88,50 @@ def test_everything_may_be_written_twice(make_store: MakeStore, runs_of: RunsOf,
     assert (runs["run a"].info.status, runs["run a"].info.end_time) == ("FINISHED", 200_000)
 
 
-def test_another_study_of_the_same_name_has_runs_of_its_own(make_store: MakeStore, uri: str, experiment: str) -> None:
+def test_what_mlflow_lacks_of_a_journal_begins_with_the_first_line_that_it_does_not_have(
+    make_store: MakeStore, say: Say
+) -> None:
+    first = say(start("a"), metrics("a", 64, fd=2.0))
+    make_store().write(first)
+    second = say(start("b"), metrics("a", 128, fd=1.0))
+    store = make_store(lines=first + second)
+    assert store.find_runs(first + second) == second[0].start
+    assert [store.lacks(line) for line in first + second] == [False, False, True, True]
+    store.write(first + second)
+    assert make_store().find_runs(first + second) == second[-1].end
+
+
+def test_another_study_of_the_same_name_has_runs_of_its_own(
+    make_store: MakeStore, say: Say, uri: str, experiment: str
+) -> None:
+    lines = say(start("a"))
     for study_id in ("one", "two", "two"):
-        make_store(study_id).write([start("a")], search=True)
+        make_store(study_id, lines).write(lines)
     found = [(run.data.tags[STUDY_TAG], run.info.run_name) for run in tracked_runs(uri, experiment)]
     assert sorted(found) == [("one", "quick"), ("one", "run a"), ("two", "quick"), ("two", "run a")]
 
 
 def test_a_run_that_is_known_and_begins_again_runs_again(
-    make_store: MakeStore, runs_of: RunsOf, experiment: str
+    make_store: MakeStore, say: Say, runs_of: RunsOf, experiment: str
 ) -> None:
-    known: dict[str, str] = {}
-    make_store(runs=known).write([start("a"), end("a", "KILLED")], search=False)
+    lines = say(start("a"), end("a", "KILLED"))
+    make_store().write(lines)
     assert runs_of(experiment)["run a"].info.status == "KILLED"
-    make_store(runs=known).write([start("a", time=300.0)], search=False)
+    again = say(start("a", time=300.0))
+    make_store(lines=lines + again).write(lines + again)
     assert runs_of(experiment)["run a"].info.status == "RUNNING"
-    make_store(runs=known).write([start("a", time=400.0), end("a", time=500.0)], search=False)
+    ended = say(start("a", time=400.0), end("a", time=500.0))
+    make_store(lines=lines + again + ended).write(lines + again + ended)
     assert runs_of(experiment)["run a"].info.status == "FINISHED"
 
 
 def test_more_than_a_call_takes_is_written_in_several(
-    make_store: MakeStore, runs_of: RunsOf, experiment: str, uri: str
+    make_store: MakeStore, say: Say, runs_of: RunsOf, experiment: str, uri: str
 ) -> None:
     many = {f"m{i}": float(i) for i in range(1000)}
     params, tags = ({f"{name}{i}": "x" for i in range(150)} for name in ("p", "t"))
-    records = [start("a", params=params, tags=tags), metrics("a", 64, **many), metrics("a", 128, **many)]
-    assert make_store().write(records, search=False) == {}
+    lines = say(start("a", params=params, tags=tags), metrics("a", 64, **many), metrics("a", 128, **many))
+    assert make_store().write(lines) == {}
     run = runs_of(experiment)["run a"]
     assert run.data.metrics == many
     assert len(run.data.params) == 150
@@ -102,50 +140,51 @@ def test_more_than_a_call_takes_is_written_in_several(
 
 
 def test_what_mlflow_never_takes_is_told_by_run_and_the_others_are_written(
-    make_store: MakeStore, runs_of: RunsOf, experiment: str, tmp_path: Path
+    make_store: MakeStore, say: Say, runs_of: RunsOf, experiment: str, tmp_path: Path
 ) -> None:
     store = make_store()
-    store.write([start("a", params={"order": "none"}), start("b"), start("c")], search=False)
-    there = tmp_path / "there.txt"
-    there.write_text("text")
-    refused = store.write(
-        [
-            {"run": "a", "kind": "start", "time": 1.0, "name": "a", "params": {"order": "random"}},  # a param for good
-            {"run": "b", "kind": "artifact", "time": 1.0, "path": str(tmp_path / "gone.txt"), "folder": ""},
-            {"run": "b", "kind": "artifact", "time": 1.0, "path": str(there), "folder": "here"},
-            metrics("c", 64, fd=1.0),
-        ],
-        search=False,
+    store.write(say(start("a", params={"order": "none"}), start("b"), start("c")))
+    (tmp_path / "there.txt").write_text("text")
+    lines = say(
+        start("a", params={"order": "random"}),  # a param is for good
+        artifact("b", "gone.txt"),
+        artifact("b", "there.txt", "here"),
+        metrics("c", 64, fd=1.0),
     )
+    refused = store.write(lines)
     assert refused.keys() == {"a", "b"}
-    assert "order" in refused["a"]
-    assert "\n" not in refused["a"]
-    assert refused["b"] == f"{tmp_path / 'gone.txt'}: no such file any more"
+    (problem,) = refused["a"]
+    assert "order" in problem
+    assert "\n" not in problem
+    assert refused["b"] == ["gone.txt: no such file any more"]
     runs = runs_of(experiment)
     assert runs["run c"].data.metrics == {"fd": 1.0}
     assert Path(runs["run b"].info.artifact_uri.removeprefix("file://"), "here", "there.txt").read_text() == "text"
 
 
-def test_what_may_pass_is_raised_to_be_tried_again(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_may_pass_is_raised_to_be_tried_again(
+    make_store: MakeStore, say: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def locked(*arguments: object) -> None:
         raise OSError("database is locked")
 
+    lines = say(start("a"), metrics("a", 64, fd=1.0))
     store = make_store()
-    store.connect()
     with monkeypatch.context() as patch:
         patch.setattr(MlflowClient, "log_batch", locked)
         with pytest.raises(OSError, match="database is locked"):
-            store.write([start("a"), metrics("a", 64, fd=1.0)], search=False)
-    assert store.write([start("a"), metrics("a", 64, fd=1.0)], search=True) == {}
+            store.write(lines)
+    assert make_store(lines=lines).write(lines) == {}
 
 
-def test_its_page_is_an_address_or_the_command_that_opens_it(make_store: MakeStore, uri: str) -> None:
+def test_its_page_is_an_address_or_the_command_that_opens_it(make_store: MakeStore, uri: str, tmp_path: Path) -> None:
     store = make_store()
     assert not store.is_server
     assert store.page() == f"mlflow ui --backend-store-uri {uri}"
-    server = MlflowStore("http://me:secret@host:5000/", experiment="e", study="s", study_id="i", runs={})
+    address = "http://me:secret@host:5000/"
+    server = MlflowStore(address, experiment="e", experiment_id="7", study="s", study_id="i", base=tmp_path)
     assert server.is_server
-    assert server.page().startswith("http://me:***@host:5000/#/experiments/")
+    assert server.page() == "http://me:***@host:5000/#/experiments/7"
 
 
 def test_an_address_is_shown_without_its_password() -> None:
