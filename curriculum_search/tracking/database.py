@@ -1,4 +1,4 @@
-"""A database that this process opens itself: where its file lies, and what has to be done for it beside MLflow."""
+"""Where MLflow keeps its store, and what has to be done beside it for a database that this process opens itself."""
 
 import contextlib
 import os
@@ -18,6 +18,14 @@ def tracking_uri(folder: Path) -> str:
     quoted = path.replace("%", "%25").replace("?", "%3F")
     # SQLAlchemy reads %25 as %; MLflow, for what begins with sqlite:///, would make a folder named %25.
     return f"sqlite:///{path}" if quoted == path else f"sqlite+pysqlite:///{quoted}"
+
+
+def shown(uri: str) -> str:
+    """`uri` without a password."""
+    parts = urlsplit(uri)
+    if parts.password is None:
+        return uri
+    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
 
 
 def file(uri: str) -> Path | None:

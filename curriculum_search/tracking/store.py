@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from curriculum_search.tracking import database
+from curriculum_search.tracking.database import shown
 from curriculum_search.tracking.run_log import Line
 
 if TYPE_CHECKING:
@@ -397,11 +398,3 @@ def reason(error: BaseException) -> str:
     while deeper := error.__cause__ or error.__context__:
         error = deeper
     return " ".join((str(error) or type(error).__name__).split())[:300]
-
-
-def shown(uri: str) -> str:
-    """`uri` without a password."""
-    parts = urlsplit(uri)
-    if parts.password is None:
-        return uri
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()

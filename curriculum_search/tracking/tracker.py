@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from curriculum_search.atomic import replacing
+from curriculum_search.tracking.database import shown
 from curriculum_search.tracking.run_log import Line, RunLog
-from curriculum_search.tracking.store import STUDY, ExperimentDeletedError, MlflowStore, reason, shown
+from curriculum_search.tracking.store import STUDY, ExperimentDeletedError, MlflowStore, reason
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
