@@ -82,7 +82,7 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         write_whole(self.experiment, json.dumps(experiment.to_dict() | {"plugins": list(plugins)}, indent=1))
         for name, source in plugins.items():
-            write_whole(self.path / name, source)
+            (self.path / name).write_text(source)
 
     def read_experiment(self) -> dict[str, Any]:
         """The config as plain values; empty where it is damaged, for whoever trains the run writes it anew."""

@@ -19,10 +19,11 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from curriculum_search.atomic import replacing
+from curriculum_search.atomic import DiskFullError, replacing
 from curriculum_search.tracking.run_log import RunLog
 from curriculum_search.tracking.store import STUDY, MlflowStore, reason, shown
 
@@ -248,5 +249,5 @@ class Tracker:
 
     def _save_sent(self, store: MlflowStore) -> None:
         content = {**self._target(), "bytes": self._sent, "runs": store.runs}
-        with replacing(self._sent_path) as partial:
+        with suppress(DiskFullError), replacing(self._sent_path) as partial:  # What is sent twice is there once.
             partial.write_text(json.dumps(content))
