@@ -18,17 +18,18 @@ _ORPHANED_SECONDS = 3600.0  # without a write, after which another machine's pro
 class DiskFullError(OSError):
     """There was no room for a file.  The message is one line: the folder, what there was no room for, what to do."""
 
-    def __init__(self, path: Path, error: OSError, num_bytes: int | None = None) -> None:
+    def __init__(self, path: Path, error: OSError, *, num_bytes: int | None = None, written: int = 0) -> None:
         """
         Args:
             path: of the file.
             error: as the system raised it.
             num_bytes: that the file needs, where that is known.
+            written: bytes of it that are there and that will not stay.
         """
         words = f"{path.parent}: {error.strerror}: "
         words += f"{path.name} needs {_shown(num_bytes)}" if num_bytes else f"{path.name} cannot be written"
         with suppress(OSError):
-            words += f", and {_shown(shutil.disk_usage(path.parent).free)} are free"
+            words += f", and there is room for {_shown(shutil.disk_usage(path.parent).free + written)}"
         super().__init__(f"{words}; make room there, and the same command goes on from where it was")
 
 
@@ -38,14 +39,14 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 @contextmanager
-def room_for(path: Path, num_bytes: int | None = None) -> Iterator[None]:
-    """Where the block finds no room for the file at `path`, say it as `DiskFullError` does."""
+def room_for(path: Path) -> Iterator[None]:
+    """Where the block finds no room for what it adds to the file at `path`, say it as `DiskFullError` does."""
     try:
         yield
     except OSError as error:
         if isinstance(error, DiskFullError) or not is_disk_full(error):
             raise
-        raise DiskFullError(path, error, num_bytes) from error
+        raise DiskFullError(path, error) from error
 
 
 @contextmanager
@@ -66,15 +67,19 @@ def replacing(path: Path, num_bytes: int | None = None) -> Iterator[Path]:
     """
     _remove_orphans(path)
     partial = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
-    with room_for(path, num_bytes):
-        try:
-            yield partial
-            _sync(partial)
-            os.replace(partial, path)
-        except BaseException:
-            with suppress(OSError):
-                partial.unlink()
-            raise
+    try:
+        yield partial
+        _sync(partial)
+        os.replace(partial, path)
+    except BaseException as error:
+        full = None
+        if isinstance(error, OSError) and not isinstance(error, DiskFullError) and is_disk_full(error):
+            full = DiskFullError(path, error, num_bytes=num_bytes, written=_size(partial))
+        with suppress(OSError):
+            partial.unlink()
+        if full is not None:
+            raise full from error
+        raise
     with suppress(OSError):  # There are file systems on which a folder cannot be waited for.
         _sync(path.parent)
 
@@ -101,6 +106,10 @@ def is_whole_zip(path: Path) -> bool:
             return archive.testzip() is None
     except Exception:  # Whatever a damaged archive brings about: it is not whole.
         return False
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def _sync(path: Path) -> None:

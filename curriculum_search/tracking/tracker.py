@@ -21,10 +21,11 @@ import threading
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from curriculum_search.atomic import replacing
+from curriculum_search.atomic import DiskFullError, replacing
 from curriculum_search.tracking.database import shown
 from curriculum_search.tracking.run_log import Line, RunLog
 from curriculum_search.tracking.store import STUDY, ExperimentDeletedError, MlflowStore, reason
@@ -344,7 +345,7 @@ class Tracker:
             "bytes": self._sent,
             "runs": sorted(self._keys),
         }
-        with replacing(self._sent_path) as partial:
+        with suppress(DiskFullError), replacing(self._sent_path) as partial:  # What is sent twice is there once.
             partial.write_text(json.dumps(content))
 
 

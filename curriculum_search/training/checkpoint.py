@@ -20,6 +20,7 @@ FORMAT = 1
 
 _SEAL = re.compile(rb"\ncrc32:([0-9a-f]{8})\n")
 _SEAL_BYTES = 16
+_HEAD_BYTES = 512
 _CHUNK_BYTES = 2**20
 
 
@@ -113,9 +114,9 @@ class _Sealing:
 
 
 def _num_bytes(state: Any) -> int:
-    """Of the tensors in a state, which are nearly all of it."""
+    """About what a state takes in a file: its tensors, each with a head."""
     if isinstance(state, Tensor):
-        return state.numel() * state.element_size()
+        return state.numel() * state.element_size() + _HEAD_BYTES
     if isinstance(state, Mapping):
         return sum(map(_num_bytes, state.values()))
     return sum(map(_num_bytes, state)) if isinstance(state, list | tuple) else 0
