@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from curriculum_search.direction import Direction
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.job import Status
+from curriculum_search.runs.record import LiveRun
 from curriculum_search.runs.result import RunResult
-from curriculum_search.runs.store import LiveRun
 
 
 class Progress:

@@ -4,8 +4,8 @@ What is in the runs' folders is the truth: MLflow is a copy of it, and a run tha
 """
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +16,7 @@ from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Job, Outcome, Status
+from curriculum_search.runs.record import LiveRun, RunRecord, gpus, read_record, recorded_runs
 from curriculum_search.runs.result import Curve, RunResult
 from curriculum_search.runs.watch import STACKS
 from curriculum_search.runs.workspace import make_cache
@@ -25,83 +26,6 @@ from curriculum_search.training import Report, StatusReport
 #: A silence is worth a line when it is so many times the longest before it, and so many seconds at least: a little more
 #: than the worker's own, which has left its stacks by then (`watch`).
 _SILENT_FACTOR, _SILENT_SECONDS = 12.0, 150.0
-
-
-@dataclass(kw_only=True)
-class RunRecord:
-    """A run that has a folder.
-
-    Attributes:
-        key: its identity.
-        seed: of the run; None where a killed command has left its config half written.
-        gpus: that it holds while it is at work.
-        adopted: whether another study has trained it, so that it has cost this one nothing.
-        images: that it has reported.
-        status: how it ended; None if it has not.
-        seconds: that it took, if it has ended.
-    """
-
-    key: str
-    seed: int | None
-    gpus: float
-    adopted: bool
-    images: int
-    status: Status | None
-    seconds: float
-
-    @property
-    def settled(self) -> bool:
-        """Whether it has ended for good: a run that an error ended is tried again."""
-        return self.status is not None and not self.status.is_failure
-
-
-@dataclass(kw_only=True)
-class LiveRun:
-    """A run that has been handed out and has not ended.
-
-    Attributes:
-        record: what is written down of it.
-        name: in words.
-        total_images: that it is to see.
-        number: its place among the runs that this command has handed out since nothing was last at work.
-        began: when it was handed out, by the store's clock, in seconds.
-        images_before: images that it had seen then.
-        first_report: when it reported first since then, and images seen; None before that.
-        status_images: images at its last status.
-        heard: when it last said something, by the store's clock; or began.
-        longest: its longest silence so far, in seconds.
-        restarts: how often it has broken off and been started again.
-        called_silent: whether its present silence has been remarked on.
-    """
-
-    record: RunRecord
-    name: str
-    total_images: int
-    number: int
-    began: float
-    images_before: int
-    first_report: tuple[float, int] | None = None
-    status_images: int = 0
-    heard: float
-    longest: float = 0.0
-    restarts: int = 0
-    called_silent: bool = False
-
-    @property
-    def images(self) -> int:
-        """Images at its last evaluation."""
-        return self.record.images
-
-    def hear(self, now: float) -> None:
-        """Take that it has said something."""
-        if self.first_report is not None:  # what comes before is starting up
-            self.longest = max(self.longest, now - self.heard)
-        self.heard, self.called_silent = now, False
-
-    @property
-    def share(self) -> float:
-        """Share of its images that it is known to have seen."""
-        return max(self.images, self.status_images) / self.total_images
 
 
 class RunStore:
@@ -193,7 +117,7 @@ class RunStore:
         folder.write_experiment(experiment, self.plugins)
         folder.set_aside_checkpoint()
         if key not in records:
-            records[key] = _record(folder, experiment.seed, _gpus(experiment))
+            records[key] = read_record(folder, experiment.seed, gpus(experiment))
         record = records[key]
         self.begun += 1
         self.live[key] = LiveRun(
@@ -317,7 +241,7 @@ class RunStore:
             return
         records = self.records
         folder.adopt(other)
-        records[key] = _record(folder, experiment.seed, _gpus(experiment))
+        records[key] = read_record(folder, experiment.seed, gpus(experiment))
         self.tracker.start_run(key, name=name, params=tracked_params(experiment), tags=tags)
         for path in (folder.experiment, folder.grid):
             if path.exists():
@@ -354,32 +278,6 @@ class RunStore:
             return {}
         best = {f"best_{self.objective}": self.direction.best(values, float)}
         return best | ({f"end_{self.objective}": values[-1]} if status is Status.FINISHED else {})
-
-
-def recorded_runs(root: Path) -> Iterable[RunRecord]:
-    """The runs of the study in `root` as their folders have them."""
-    for path in sorted((root / "runs").glob("[!.]*")):
-        folder = RunFolder(path)
-        config = folder.read_experiment()
-        resources = config.get("resources", {"workers": 1, "gpus_per_worker": 0.0})
-        yield _record(folder, config.get("seed"), resources["workers"] * resources["gpus_per_worker"])
-
-
-def _record(folder: RunFolder, seed: int | None, gpus: float) -> RunRecord:
-    result = folder.read_result()
-    return RunRecord(
-        key=folder.path.name,
-        seed=seed,
-        gpus=gpus,
-        adopted=folder.adopted,
-        images=result.images if result else folder.read_curve().images_seen,
-        status=result.status if result else None,
-        seconds=result.seconds if result else 0.0,
-    )
-
-
-def _gpus(experiment: Experiment) -> float:
-    return experiment.resources.workers * experiment.resources.gpus_per_worker
 
 
 def tracked_params(experiment: Experiment) -> dict[str, str]:

@@ -13,7 +13,8 @@ from dataclasses import asdict, dataclass, field, replace
 
 from curriculum_search.atomic import set_aside, write_whole
 from curriculum_search.runs.job import Status
-from curriculum_search.runs.store import LiveRun, RunRecord, RunStore
+from curriculum_search.runs.record import LiveRun, RunRecord
+from curriculum_search.runs.store import RunStore
 from curriculum_search.search.arms import Run
 from curriculum_search.search.budget import Account, Budget, Limits
 from curriculum_search.search.design import SIZES, Design, Size

@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import create_autospec
 
 import pytest
-from mlflow import MlflowClient
+from support.tracked import tracked_runs
 from support.workplace import Workplace
 
 from curriculum_search import atomic
@@ -31,9 +31,7 @@ def experiment(workplace: Workplace) -> Path:
 
 
 def statuses(workplace: Workplace) -> set[str]:
-    client = MlflowClient(f"sqlite:///{workplace.results / 'mlflow.db'}")
-    found = client.search_runs([client.get_experiment_by_name("curriculum-search").experiment_id])
-    return {run.info.status for run in found}
+    return {run.info.status for run in tracked_runs(f"sqlite:///{workplace.results / 'mlflow.db'}")}
 
 
 def fill_disk(patch: pytest.MonkeyPatch, is_full_for: Callable[[str, int], bool]) -> None:

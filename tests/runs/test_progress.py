@@ -5,8 +5,8 @@ import pytest
 from curriculum_search.direction import Direction
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.progress import Progress
+from curriculum_search.runs.record import LiveRun, RunRecord
 from curriculum_search.runs.result import RunResult
-from curriculum_search.runs.store import LiveRun, RunRecord
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ from curriculum_search.curriculum import Curriculum, NoOrder, Plateau
 from curriculum_search.direction import Direction
 from curriculum_search.experiment import Experiment, Resources, Training
 from curriculum_search.runs.job import Outcome, Status
+from curriculum_search.runs.record import RunRecord
 from curriculum_search.runs.result import RunResult
-from curriculum_search.runs.store import RunRecord, RunStore, recorded_runs, tracked_params
+from curriculum_search.runs.store import RunStore, tracked_params
 from curriculum_search.tracking import Tracker
 from curriculum_search.training import Report, StatusReport
 
@@ -130,7 +131,8 @@ def test_a_report_is_written_once_whoever_says_it_again(open_store: Open, clock:
     assert (again.live["key"].images_before, again.live["key"].first_report) == (160, None)
     assert not again.reported("key", report(160, 2.0))
     assert again.reported("key", report(240, 1.0))
-    assert [call.args[1] for call in tracker.log_metrics.call_args_list] == [240]
+    # What the folder has goes first, for a kill may have come before the tracker had it, which takes a point once.
+    assert [call.args[1] for call in tracker.log_metrics.call_args_list] == [80, 160, 240]
     assert again.folder("key").read_curve().images == [80, 160, 240]
 
 
@@ -233,25 +235,6 @@ def test_what_is_under_way_when_the_command_ends_is_so_no_more(open_store: Open)
     ]
     assert (store.live, store.begun) == ({}, 0)
     assert store.records["cut off"].status is None
-
-
-def test_every_run_that_has_a_folder_is_known_as_its_folder_has_it(open_store: Open, tmp_path: Path) -> None:
-    store, _ = open_store()
-    gpu = replace(SHORT, seed=4, resources=Resources(workers=2, gpus_per_worker=0.5))
-    for key, experiment in (("a", SHORT), ("b", gpu), ("c", SHORT)):
-        store.start(key, experiment, name=key, tags={})
-        store.reported(key, report(80, 3.0))
-    store.ended("a", Outcome(status=Status.STOPPED))
-    store.folder("c").experiment.write_text('{"seed": 7, "reso')
-    (tmp_path / "runs" / ".d").mkdir()  # a run that was being adopted
-    found = {run.key: (run.seed, run.gpus, run.images, run.status) for run in recorded_runs(tmp_path)}
-    assert found == {
-        "a": (0, 0.0, 80, Status.STOPPED),
-        "b": (4, 1.0, 80, None),
-        "c": (None, 0.0, 80, None),
-    }
-    assert open_store()[0].records.keys() == found.keys()
-    assert list(recorded_runs(tmp_path / "elsewhere")) == []
 
 
 # Runs of another study.

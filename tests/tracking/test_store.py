@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from support.tracked import RunsOf, tracked_runs
 
 from curriculum_search.tracking.run_log import Line, Record, RunLog
-from curriculum_search.tracking.store import RUN_TAG, SENT_TAG, STUDY_TAG, MlflowStore, reason, shown
+from curriculum_search.tracking.store import RUN_TAG, SENT_TAG, STUDY_TAG, MlflowStore, reason
 
 MakeStore = Callable[..., MlflowStore]
 Say = Callable[..., list[Line]]
@@ -185,11 +185,6 @@ def test_its_page_is_an_address_or_the_command_that_opens_it(make_store: MakeSto
     server = MlflowStore(address, experiment="e", experiment_id="7", study="s", study_id="i", base=tmp_path)
     assert server.is_server
     assert server.page() == "http://me:***@host:5000/#/experiments/7"
-
-
-def test_an_address_is_shown_without_its_password() -> None:
-    assert shown("postgresql://me:secret@host/db") == "postgresql://me:***@host/db"
-    assert shown("sqlite:////tmp/mlflow.db") == "sqlite:////tmp/mlflow.db"
 
 
 def test_what_went_wrong_is_told_from_the_bottom_on_one_line() -> None:

@@ -144,7 +144,7 @@ def test_several_workers_begin_again_together(tiny: Any, runner: Any) -> None:
     with pytest.raises(Interrupted):
         runner(experiment, Halts(run_dir=run_dir, device=CPU))
     (run_dir / CHECKPOINT).write_bytes((run_dir / CHECKPOINT).read_bytes()[:2_000])
-    spawn(worker, (str(run_dir), experiment), nprocs=2)
+    spawn(worker, (str(run_dir), experiment), nprocs=2)  # type: ignore[no-untyped-call]
     for rank in range(2):
         assert (run_dir / f"worker {rank}").read_text() == "[80, 160, 240, 320]"
     assert [path.name for path in run_dir.glob(f"{CHECKPOINT}.*")] == [f"{CHECKPOINT}.damaged-1"]

@@ -11,7 +11,7 @@ from support.workplace import Workplace
 
 from curriculum_search.diffusion import Uniform
 from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
-from curriculum_search.runs.store import recorded_runs
+from curriculum_search.runs.record import recorded_runs
 from curriculum_search.search.arms import Run
 from curriculum_search.search.phases.confirmation import ConfirmationPhase
 

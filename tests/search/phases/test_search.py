@@ -13,7 +13,7 @@ from support.workplace import Workplace
 
 from curriculum_search.loading import UserError
 from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
-from curriculum_search.runs.store import recorded_runs
+from curriculum_search.runs.record import recorded_runs
 from curriculum_search.training import Report
 
 
