@@ -15,13 +15,12 @@ from support.workplace import Workplace
 
 from curriculum_search.curriculum import Pacing
 from curriculum_search.experiment import Experiment
-from curriculum_search.export import BEST, experiment_yaml, write_best
+from curriculum_search.export import write_best
 from curriculum_search.loading import (
     PluginRunner,
     UserError,
     define_plugins,
     load_experiment,
-    load_experiment_or_base,
     parse_overrides,
     read_plugins,
 )
@@ -102,11 +101,6 @@ def test_each_file_is_named_once_by_a_command(tmp_path: Path, put: Put, capsys: 
     assert capsys.readouterr().out == f"plug-ins that are run: {a}\nplug-ins that are run: {b}\n"
     PluginRunner().run(["a.py"], "x", tmp_path)  # another command
     assert capsys.readouterr().out == f"plug-ins that are run: {a}\n"
-
-
-def test_files_without_plug_ins_say_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    load_experiment(experiment_file(tmp_path), {}, PluginRunner(allowed=False))
-    assert capsys.readouterr() == ("", "")
 
 
 def test_a_worker_runs_them_without_a_word(workplace: Workplace, capfd: pytest.CaptureFixture[str]) -> None:
@@ -291,15 +285,6 @@ def test_another_plug_in_does_not_take_the_place_of_a_kind_without_a_word() -> N
     message = r"plug-in old\.py fails: ValueError: kind 'of_two' is already taken, by plug-in new\.py"
     with pytest.raises(UserError, match=message):
         define_plugins({"old.py": pacing("of_two", share=0.7)})
-
-
-def test_an_exported_config_with_a_plug_in_is_read_where_it_lies(tmp_path: Path, put: Put) -> None:
-    put("mine.py", pacing("of_export_test"))
-    experiment, plugins = load_experiment_or_base(experiment_file(tmp_path, "mine.py", kind="of_export_test"), {})
-    write_best(tmp_path / "results", experiment, plugins, comment="x", evidence={})
-    again, _ = load_experiment(tmp_path / "results" / BEST, {})
-    assert again == experiment
-    assert experiment_yaml(again, "x") == (tmp_path / "results" / BEST).read_text()
 
 
 def test_a_plug_in_is_run_once_and_its_failure_is_told(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
-"""From plain values to configuration: whole numbers, however they are written, and no other guesses."""
+"""Where a field takes whole numbers, these may be written as floats."""
+
+from pathlib import Path
 
 import pytest
 
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError, parse_value, validated
+from curriculum_search.search.load import load_study
+from curriculum_search.search.space import Distribution
 
 
 @pytest.mark.parametrize(
@@ -47,3 +51,26 @@ def test_a_number_that_need_not_be_whole_and_a_switch_stay_what_they_are() -> No
         validated(Experiment, {"training": {"compile": parse_value("on")}}, "x")
     with pytest.raises(UserError, match=r"^x: training\.compile: must be true or false, not 1\.0$"):
         validated(Experiment, {"training": {"compile": 1.0}}, "x")
+
+
+def test_a_space_takes_whole_numbers_written_as_floats(tmp_path: Path) -> None:
+    raw = parse_value("{a: {kind: int, low: 1e3, high: 2.0e+3, step: 5e2}}")
+    (distribution,) = validated(dict[str, Distribution], raw, "x").values()
+    assert distribution.values(9) == [1000, 1500, 2000]
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        """
+study: {name: tiny, objective: val_loss, trials: 2.0}
+base:
+  model: {kind: dit, patch_size: 4, hidden_size: 16, depth: 1, num_heads: 2}
+  training: {total_images: 64e1, batch_size: 16, num_evaluations: 4}
+  evaluation: {evaluators: [{kind: val_loss, num_images: 8e0}], final_evaluators: []}
+space:
+  training.total_images: {kind: categorical, choices: [64e1, 32e1]}
+  curriculum.order.kind: {kind: categorical, choices: [easy_to_hard, none]}
+"""
+    )
+    file = load_study(path, {})
+    trained = file.trial({"training.total_images": 320.0, "curriculum.order.kind": "none"}).experiment.training
+    assert (file.study.trials, file.base.training.total_images, trained.total_images) == (2, 640, 320)
+    assert type(trained.total_images) is int

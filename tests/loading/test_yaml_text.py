@@ -10,10 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from curriculum_search.loading import UserError, parse_value, read_yaml, to_yaml, validated
+from curriculum_search.loading import UserError, parse_value, read_yaml, to_yaml
 from curriculum_search.loading.yaml_text import MOST_BYTES, MOST_VALUES
-from curriculum_search.search.load import load_study
-from curriculum_search.search.space import Distribution
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -67,29 +65,6 @@ def test_what_the_core_schema_does_not_name_is_text(text: str) -> None:
     assert parse_value(text) == text
 
 
-def test_a_space_takes_whole_numbers_written_as_floats(tmp_path: Path) -> None:
-    raw = parse_value("{a: {kind: int, low: 1e3, high: 2.0e+3, step: 5e2}}")
-    (distribution,) = validated(dict[str, Distribution], raw, "x").values()
-    assert distribution.values(9) == [1000, 1500, 2000]
-    path = tmp_path / "study.yaml"
-    path.write_text(
-        """
-study: {name: tiny, objective: val_loss, trials: 2.0}
-base:
-  model: {kind: dit, patch_size: 4, hidden_size: 16, depth: 1, num_heads: 2}
-  training: {total_images: 64e1, batch_size: 16, num_evaluations: 4}
-  evaluation: {evaluators: [{kind: val_loss, num_images: 8e0}], final_evaluators: []}
-space:
-  training.total_images: {kind: categorical, choices: [64e1, 32e1]}
-  curriculum.order.kind: {kind: categorical, choices: [easy_to_hard, none]}
-"""
-    )
-    file = load_study(path, {})
-    trained = file.trial({"training.total_images": 320.0, "curriculum.order.kind": "none"}).experiment.training
-    assert (file.study.trials, file.base.training.total_images, trained.total_images) == (2, 640, 320)
-    assert type(trained.total_images) is int
-
-
 PLACEHOLDER = "is there a placeholder of a template, which was to be filled in?"
 
 
@@ -123,18 +98,12 @@ def test_what_cannot_be_read_is_one_line_with_the_place(tmp_path: Path, content:
         read_yaml(path)
 
 
-def test_a_placeholder_on_the_command_line_is_one_message() -> None:
-    message = "command line: '{{ seed }}' is not a value that YAML can read: line 1, column 2: the name of a field must"
-    with pytest.raises(UserError, match=f"^{message} be text, not a mapping; {re.escape(PLACEHOLDER)}$"):
-        parse_value("{{ seed }}")
-
-
 @pytest.mark.parametrize("job", ["search", "train", "difficulty", "export"])
 def test_every_command_ends_with_one_message(tmp_path: Path, job: str) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("base: {seed: {{ seed }}}\n")
     output = [tmp_path / "curriculum.json"] if job == "export" else []
-    command: list[str | Path] = [sys.executable, REPOSITORY / "jobs" / f"{job}.py", path, *output]
+    command = [sys.executable, REPOSITORY / "jobs" / f"{job}.py", path, *output]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {path}: line 1, column 15: the name of a field must be text")
@@ -213,6 +182,10 @@ def test_a_number_is_written_so_that_both_versions_of_yaml_read_it_as_that(numbe
         assert (read, type(read)) == (number, type(number))
 
 
+def test_anchors_and_merge_keys_work() -> None:
+    assert parse_value("{a: &x {b: 1, c: 2}, d: {<<: *x, c: 3}}") == {"a": {"b": 1, "c": 2}, "d": {"b": 1, "c": 3}}
+
+
 def test_numbers_are_read_as_people_write_them() -> None:
     values = parse_value("[1e-4, 5E3, 1.5e-3, -2e+2, 0.1, 7, .5]")
     assert values == [1e-4, 5000.0, 1.5e-3, -200.0, 0.1, 7, 0.5]
@@ -220,10 +193,6 @@ def test_numbers_are_read_as_people_write_them() -> None:
     assert parse_value("null") is None
     assert parse_value("2026-01-01") == "2026-01-01"
     assert parse_value("1e") == "1e"
-
-
-def test_anchors_and_merge_keys_work() -> None:
-    assert parse_value("{a: &x {b: 1, c: 2}, d: {<<: *x, c: 3}}") == {"a": {"b": 1, "c": 2}, "d": {"b": 1, "c": 3}}
 
 
 @pytest.mark.parametrize(
