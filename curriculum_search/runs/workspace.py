@@ -3,7 +3,7 @@
 import errno
 import fcntl
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -120,14 +120,13 @@ def _alone(folder: Path) -> Iterator[None]:
     """
     remedy = "choose another with --results"
     _make_folder(folder, remedy)
-    path = folder / ".lock"
-    try:
-        path.touch()
-    except OSError as error:
-        if is_disk_full(error):
-            raise
-        raise UserError(f"{folder}: cannot be written to ({error.strerror}); {remedy}") from error
-    with path.open("a") as lock:
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(open(folder / ".lock", "a"))
+        except OSError as error:
+            if is_disk_full(error):
+                raise
+            raise UserError(f"{folder}: cannot be written to ({error.strerror}); {remedy}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
