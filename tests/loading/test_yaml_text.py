@@ -103,7 +103,7 @@ def test_every_command_ends_with_one_message(tmp_path: Path, job: str) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("base: {seed: {{ seed }}}\n")
     output = [tmp_path / "curriculum.json"] if job == "export" else []
-    command = [sys.executable, REPOSITORY / "jobs" / f"{job}.py", path, *output]
+    command: list[str | Path] = [sys.executable, REPOSITORY / "jobs" / f"{job}.py", path, *output]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {path}: line 1, column 15: the name of a field must be text")
