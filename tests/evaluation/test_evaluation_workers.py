@@ -1,14 +1,31 @@
+"""Any number of workers finds what a single one does."""
+
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypedDict
 
 import pytest
 import torch
+from torch import Tensor
+
+
+class Result(TypedDict):
+    """What a worker found."""
+
+    metrics: dict[str, float]
+    samples: dict[int, Tensor]
+    bank: Tensor
+    diverged: bool
+
+
+Results = Mapping[int, list[Result]]
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """World size to what each of its workers found, from real processes that talk through gloo."""
     folder = tmp_path_factory.mktemp("workers")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -20,29 +37,29 @@ def results(tmp_path_factory):
     }
 
 
-def samples(workers) -> torch.Tensor:
+def samples(workers: list[Result]) -> Tensor:
     blocks = {first: images for worker in workers for first, images in worker["samples"].items()}
     return torch.cat([blocks[first] for first in sorted(blocks)])
 
 
 @pytest.mark.parametrize("world_size", [2, 4])
-def test_samples_are_the_same_bit_for_bit(results, world_size):
+def test_samples_are_the_same_bit_for_bit(results: Results, world_size: int) -> None:
     assert torch.equal(samples(results[world_size]), samples(results[1]))
     assert len(samples(results[1])) == 80
 
 
 @pytest.mark.parametrize("world_size", [2, 4])
-def test_every_worker_has_the_metrics_of_a_single_one(results, world_size):
+def test_every_worker_has_the_metrics_of_a_single_one(results: Results, world_size: int) -> None:
     alone = results[1][0]["metrics"]
     for worker in results[world_size]:
         assert worker["metrics"] == pytest.approx(alone, rel=1e-6)
 
 
 @pytest.mark.parametrize("world_size", [2, 4])
-def test_bank_losses_are_the_same_bit_for_bit_on_every_worker(results, world_size):
+def test_bank_losses_are_the_same_bit_for_bit_on_every_worker(results: Results, world_size: int) -> None:
     for worker in results[world_size]:
         assert torch.equal(worker["bank"], results[1][0]["bank"])
 
 
-def test_all_workers_learn_that_one_has_diverged(results):
+def test_all_workers_learn_that_one_has_diverged(results: Results) -> None:
     assert all(worker["diverged"] for workers in results.values() for worker in workers)

@@ -50,7 +50,7 @@ def work(rank: int, world_size: int, folder: Path, cache: Path) -> None:
     network = model.build(channels=1, out_channels=1, resolution=8, num_classes=10).eval()
     with torch.no_grad():
         for parameter in network.parameters():
-            parameter += 0.05 * torch.randn_like(parameter)
+            parameter.add_(0.05 * torch.randn_like(parameter))
     source, device = Digits(), torch.device("cpu")
     # Workers on machines that share no files have caches of their own.
     run = SETTINGS.build(

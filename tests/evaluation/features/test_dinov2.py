@@ -1,11 +1,14 @@
 """The published weights cannot be had without a network; everything but their values is tested."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
+from support.arrays import Numbers
 
+from curriculum_search.data import MemoryImages
 from curriculum_search.evaluation import DinoV2, Sources
 from curriculum_search.evaluation.cache import file_sha256
 from curriculum_search.evaluation.features import dinov2
@@ -13,7 +16,7 @@ from curriculum_search.evaluation.features.dinov2 import Size, VisionTransformer
 
 
 @pytest.fixture
-def filled(numbers):
+def filled(numbers: Numbers) -> VisionTransformer:
     """A narrow network with weights from a formula, as given to transformers' Dinov2Model too."""
     network = VisionTransformer(64, 2, 4).eval().requires_grad_(False)
     for i, (name, value) in enumerate(sorted(network.state_dict().items())):
@@ -26,7 +29,7 @@ def filled(numbers):
     return network
 
 
-def test_class_tokens_agree_with_transformers(filled, numbers):
+def test_class_tokens_agree_with_transformers(filled: VisionTransformer, numbers: Numbers) -> None:
     with torch.no_grad():
         tokens = filled(torch.from_numpy(numbers(2, 3, 518, 518, stream=1000)).float())
     # Dinov2Model of transformers 5.23.0 with the same weights, at the size where no position is interpolated.
@@ -34,7 +37,7 @@ def test_class_tokens_agree_with_transformers(filled, numbers):
     assert found == pytest.approx([2.261209, -1.455218, 2.276594, 0.569694, 1.238218], rel=1e-4)
 
 
-def test_positions_are_interpolated_with_the_published_tenth_of_a_patch(filled):
+def test_positions_are_interpolated_with_the_published_tenth_of_a_patch(filled: VisionTransformer) -> None:
     found = filled._positions(16, 16)
     assert found.shape == (1, 257, 64)
     assert torch.equal(found[:, 0], filled.pos_embed[:, 0])
@@ -59,7 +62,7 @@ def _cubic(place: float) -> list[tuple[int, float]]:
     return weights
 
 
-def test_names_and_shapes_are_those_of_the_published_state_dict():
+def test_names_and_shapes_are_those_of_the_published_state_dict() -> None:
     with torch.device("meta"):
         size = dinov2.SIZES["vitl"]
         state = VisionTransformer(size.width, size.depth, size.num_heads).state_dict()
@@ -81,7 +84,9 @@ def test_names_and_shapes_are_those_of_the_published_state_dict():
     assert {name: shapes.get(name) for name in expected} == expected
 
 
-def test_a_state_dict_is_loaded_and_images_are_normalised_for_it(filled, tmp_path, monkeypatch, digits):
+def test_a_state_dict_is_loaded_and_images_are_normalised_for_it(
+    filled: VisionTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: MemoryImages
+) -> None:
     path = tmp_path / "dinov2_vits14_pretrain.pth"
     torch.save(filled.state_dict() | {"mask_token": torch.zeros(1, 64)}, path)
     monkeypatch.setitem(dinov2.SIZES, "vits", Size(64, 2, 4, file_sha256(path)))
