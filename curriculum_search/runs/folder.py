@@ -104,12 +104,13 @@ class RunFolder:
         images = experiment.data.load()
         try:
             known = json.loads(self.data.read_text())
-        except (FileNotFoundError, ValueError):
+            fingerprint, summary = known["fingerprint"], known["summary"]
+        except (FileNotFoundError, NotADirectoryError, *_DAMAGE):
             return ""
-        if known["fingerprint"] == images.fingerprint:
+        if fingerprint == images.fingerprint:
             return ""
         return (
-            f"the images are not those that the run in {self.path} was trained on ({known['summary']}; now "
+            f"the images are not those that the run in {self.path} was trained on ({summary}; now "
             f"{images.summary}); bring them back, or remove that folder to train the run again"
         )
 
