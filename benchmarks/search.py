@@ -36,7 +36,7 @@ import optuna
 from scipy.stats import kendalltau
 from table_tpe import TableTPE
 
-from curriculum_search.cli import run_command
+from curriculum_search.entry import run_command
 from curriculum_search.loading import define_plugins, parse_value, read_plugins, validated
 from curriculum_search.search.optuna.samplers import TPE
 from curriculum_search.search.replay import Proposer, RandomOrder, Table, replay

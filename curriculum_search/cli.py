@@ -1,12 +1,7 @@
-"""What the commands in jobs/ share: where results go, and how an error or an interruption ends."""
+"""What the commands in jobs/ share: where results go, and how a table is shown."""
 
 import os
-import signal
-import sys
-import warnings
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console
 from rich.table import Table
@@ -63,26 +58,3 @@ def show(table: Table) -> None:
     """Print a table, as wide as the terminal, or in a log as wide as it needs to be to keep names on a line."""
     console = Console()
     (console if console.is_terminal else Console(width=_LOG_WIDTH)).print(table)
-
-
-def run_command(main: Callable[[], None]) -> None:
-    """Run a command's main function and exit: 0 done, 2 a user's mistake (one message), 130 interrupted.
-
-    SIGTERM, which is how ``ray job stop`` asks, ends the command as Ctrl-C does.  So does SIGINT where it was ignored,
-    as shells have it in what they start in the background.
-    """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _interrupt)
-    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
-    try:
-        main()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on from here", file=sys.stderr, flush=True)
-        sys.exit(130)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

@@ -8,10 +8,7 @@ Of a study file, as in search_spaces/, the base is measured.  The same command a
 import argparse
 from pathlib import Path
 
-from curriculum_search.cli import cache_root, results_root, run_command
-from curriculum_search.commands.difficulty import measure_difficulty
-from curriculum_search.difficulty import ConvergenceStudy, EntropyStudy
-from curriculum_search.loading import PluginRunner, UserError, load_experiment_or_base, parse_overrides
+from curriculum_search.entry import run_command
 
 
 def main() -> None:
@@ -23,6 +20,12 @@ def main() -> None:
     parser.add_argument("--results", help="folder for results (default: ./results)")
     parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse files that name plug-ins")
     arguments = parser.parse_intermixed_args()
+
+    from curriculum_search.cli import cache_root, results_root
+    from curriculum_search.commands.difficulty import measure_difficulty
+    from curriculum_search.difficulty import ConvergenceStudy, EntropyStudy
+    from curriculum_search.loading import PluginRunner, UserError, load_experiment_or_base, parse_overrides
+
     experiment, plugins = load_experiment_or_base(
         arguments.experiment, parse_overrides(arguments.overrides), PluginRunner(allowed=arguments.plugins)
     )

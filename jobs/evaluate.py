@@ -7,9 +7,7 @@ standard deviation over seed blocks, with the protocol in words, and logs them t
 import argparse
 from pathlib import Path
 
-from curriculum_search.cli import cache_root, results_root, run_command
-from curriculum_search.commands.evaluate import evaluate_trained, find_trained
-from curriculum_search.loading import PluginRunner, parse_overrides
+from curriculum_search.entry import run_command
 
 
 def main() -> None:
@@ -21,6 +19,11 @@ def main() -> None:
     parser.add_argument("--results", help="folder for results (default: ./results)")
     parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse files that name plug-ins")
     arguments = parser.parse_intermixed_args()
+
+    from curriculum_search.cli import cache_root, results_root
+    from curriculum_search.commands.evaluate import evaluate_trained, find_trained
+    from curriculum_search.loading import PluginRunner, parse_overrides
+
     root = results_root(arguments.results)
     runner = PluginRunner(allowed=arguments.plugins)
     run = find_trained(arguments.target, parse_overrides(arguments.overrides), root, runner)

@@ -7,9 +7,7 @@ Of a study file, as in search_spaces/, the curriculum of the base is written.
 import argparse
 from pathlib import Path
 
-from curriculum_search.cli import run_command
-from curriculum_search.export import write_curriculum
-from curriculum_search.loading import PluginRunner, UserError, load_experiment_or_base, parse_overrides
+from curriculum_search.entry import run_command
 
 
 def main() -> None:
@@ -22,6 +20,10 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", metavar="path=value", help="any field of the experiment")
     parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse files that name plug-ins")
     arguments = parser.parse_intermixed_args()
+
+    from curriculum_search.export import write_curriculum
+    from curriculum_search.loading import PluginRunner, UserError, load_experiment_or_base, parse_overrides
+
     experiment, _ = load_experiment_or_base(
         arguments.experiment, parse_overrides(arguments.overrides), PluginRunner(allowed=arguments.plugins)
     )

@@ -9,11 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from curriculum_search.cli import cache_root, results_root, run_command
-from curriculum_search.loading import PluginRunner, parse_overrides
-from curriculum_search.search.driver import run_study
-from curriculum_search.search.load import load_study
-from curriculum_search.search.plan import show_plan
+from curriculum_search.entry import run_command
 
 
 def main() -> None:
@@ -25,6 +21,13 @@ def main() -> None:
     parser.add_argument("--plan", action="store_true", help="show what would be trained, and train nothing")
     parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse files that name plug-ins")
     arguments = parser.parse_intermixed_args()
+
+    from curriculum_search.cli import cache_root, results_root
+    from curriculum_search.loading import PluginRunner, parse_overrides
+    from curriculum_search.search.driver import run_study
+    from curriculum_search.search.load import load_study
+    from curriculum_search.search.plan import show_plan
+
     runner = PluginRunner(allowed=arguments.plugins)
     file = load_study(arguments.study, parse_overrides(arguments.overrides), runner)
     root, cache_dir = results_root(arguments.results), cache_root()

@@ -9,10 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from curriculum_search.cli import cache_root, results_root, run_command
-from curriculum_search.commands.train import train_single
-from curriculum_search.loading import PluginRunner, load_experiment_or_base, parse_overrides
-from curriculum_search.runs.job import Status
+from curriculum_search.entry import run_command
 
 
 def main() -> None:
@@ -25,6 +22,12 @@ def main() -> None:
     parser.add_argument("--results", help="folder for results (default: ./results)")
     parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse files that name plug-ins")
     arguments = parser.parse_intermixed_args()
+
+    from curriculum_search.cli import cache_root, results_root
+    from curriculum_search.commands.train import train_single
+    from curriculum_search.loading import PluginRunner, load_experiment_or_base, parse_overrides
+    from curriculum_search.runs.job import Status
+
     experiment, plugins = load_experiment_or_base(
         arguments.experiment, parse_overrides(arguments.overrides), PluginRunner(allowed=arguments.plugins)
     )

@@ -3,6 +3,8 @@
 import contextlib
 import ctypes
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import ray.train
@@ -15,12 +17,15 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from curriculum_search import distributed
 from curriculum_search.evaluation import Diverged
 from curriculum_search.runs.job import Job, RunError
+from curriculum_search.runs.lock import locked
 from curriculum_search.runs.watch import Watch, watching
 from curriculum_search.training import PlainSession, Report, StatusReport, default_device, train
 
 REPORT = "report"
 STATUS = "status"
 DIVERGED = "diverged"
+
+_PATIENCE_SECONDS = 60.0  # with another process that writes to the same run
 
 #: Seconds between two looks of Ray Train at its workers.  A worker that says something waits for the next look, so with
 #: Ray's 2 seconds every status and report would cost about as much.
@@ -84,7 +89,10 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
         job.run_dir.mkdir(parents=True, exist_ok=True)
         session = RaySession(run_dir=job.run_dir, device=device)
         limit = job.experiment.cadence.silence_minutes
-        with watching(job.run_dir, rank=distributed.rank(), driver=job.driver, limit_minutes=limit) as session.watch:
+        with (
+            _only_writer(job.run_dir),
+            watching(job.run_dir, rank=distributed.rank(), driver=job.driver, limit_minutes=limit) as session.watch,
+        ):
             train(job.experiment, session, job.cache_dir)
     except Diverged as error:
         send({"images": 0, DIVERGED: str(error)})
@@ -92,6 +100,24 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
         raise RunError.of(error) from None
     finally:
         _give_memory_back()
+
+
+@contextlib.contextmanager
+def _only_writer(run_dir: Path) -> Iterator[None]:
+    """Keep another process out of a run's folder, such as the worker of a driver that was killed, which ends soon.
+
+    Raises:
+        RuntimeError: it did not end.
+    """
+    with contextlib.ExitStack() as stack:
+        if distributed.rank() == 0:  # which alone writes there
+            try:
+                stack.enter_context(locked(run_dir / ".lock", seconds=_PATIENCE_SECONDS))
+            except BlockingIOError:
+                raise RuntimeError(
+                    f"another process still trains this run in {run_dir}, after {_PATIENCE_SECONDS:.0f} s; end it"
+                ) from None
+        yield
 
 
 def _give_memory_back() -> None:

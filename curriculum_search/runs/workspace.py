@@ -1,7 +1,5 @@
 """The frame that a command works in: a folder of its own, and MLflow, which knows in the end how it went."""
 
-import errno
-import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -9,12 +7,11 @@ from pathlib import Path
 
 from curriculum_search.atomic import DiskFullError, is_disk_full
 from curriculum_search.loading import UserError
+from curriculum_search.runs.lock import locked
 from curriculum_search.tracking import STUDY, RunStatus, Tracker, tracking_uri
 
 _EXPERIMENT = "curriculum-search"  # MLflow's, which holds all studies
 _SEND_SECONDS = 60.0
-#: What a file system answers that cannot lock.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
 
 
 @dataclass
@@ -76,6 +73,7 @@ def workspace(folder: Path, *, root: Path, name: str) -> Iterator[Workspace]:
         try:
             with _full_disk_is_the_users(folder):
                 yield space
+            space.finish()
         except BaseException as error:
             try:
                 space.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
@@ -122,20 +120,16 @@ def _alone(folder: Path) -> Iterator[None]:
     _make_folder(folder, remedy)
     with ExitStack() as stack:
         try:
-            lock = stack.enter_context(open(folder / ".lock", "a"))
+            no_locks = stack.enter_context(locked(folder / ".lock"))
+        except BlockingIOError as error:
+            raise UserError(f"{folder}: another command is at work there; wait for it, or stop it") from error
         except OSError as error:
             if is_disk_full(error):
                 raise
             raise UserError(f"{folder}: cannot be written to ({error.strerror}); {remedy}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"{folder}: another command is at work there; wait for it, or stop it") from error
-        except OSError as error:  # as on Lustre where it is mounted without flock
-            if error.errno not in _NO_LOCKS:
-                raise
+        if no_locks:
             print(
-                f"{folder}: its file system has no locks ({error.strerror}), so a second command cannot be kept out; "
+                f"{folder}: its file system has no locks ({no_locks}), so a second command cannot be kept out; "
                 f"see to it that there is none",
                 flush=True,
             )

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 COMMAND = """
 import sys
 
-from curriculum_search.cli import run_command
+from curriculum_search.entry import run_command
 from curriculum_search.experiment import Resources
 from curriculum_search.runs.cluster import Cluster
 

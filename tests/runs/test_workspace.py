@@ -70,6 +70,12 @@ def test_a_command_that_is_done_closes_its_run_with_its_values(results: Workplac
     assert run.data.tags["kind"] == "test"
 
 
+def test_a_command_that_ends_without_a_word_is_done(results: Workplace, work: Work) -> None:
+    with work("quiet") as space:
+        space.begin(name="quiet")
+    assert statuses(results, "quiet") == ["FINISHED"]
+
+
 def test_what_happens_after_the_end_takes_nothing_back(results: Workplace, work: Work) -> None:
     def show() -> None:
         with work("shown") as space:

@@ -1,0 +1,39 @@
+"""How a command begins and ends.
+
+Importing torch, Ray and the rest takes seconds.  This module imports none of them, and the commands in jobs/ do so
+within `run_command`, so that a signal that arrives meanwhile ends a command as it does later.
+"""
+
+import signal
+import sys
+import warnings
+from collections.abc import Callable
+from types import FrameType
+
+
+def run_command(main: Callable[[], None]) -> None:
+    """Run a command's main function and exit: 0 done, 2 a user's mistake (one message), 130 interrupted.
+
+    SIGTERM, which is how ``ray job stop`` asks, ends the command as Ctrl-C does.  So does SIGINT where it was ignored,
+    as shells have it in what they start in the background.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+    try:
+        try:
+            main()
+        except ValueError as error:
+            from curriculum_search.loading import UserError
+
+            if not isinstance(error, UserError):
+                raise
+            print(f"error: {error}", file=sys.stderr, flush=True)
+            sys.exit(2)
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on from here", file=sys.stderr, flush=True)
+        sys.exit(130)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
