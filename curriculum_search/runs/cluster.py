@@ -1,5 +1,6 @@
 """The Ray cluster that runs are trained on: found or started when the first job is there, and left as it was found."""
 
+import contextlib
 import logging
 import os
 import re
@@ -7,14 +8,14 @@ import signal
 import socket
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 import ray
+import ray._private.worker as ray_worker
 
 from curriculum_search.experiment import Resources
 from curriculum_search.loading import UserError
@@ -67,6 +68,7 @@ class Cluster:
         def hold() -> None:
             try:
                 ray.init(logging_level=logging.ERROR, log_to_driver=False, include_dashboard=self._dashboard)
+                _keep_messages()
             except BaseException as error:
                 started.set_exception(error)
             else:
@@ -92,7 +94,25 @@ class Cluster:
             self._released.set()
 
 
-@contextmanager
+def ray_log() -> Path:
+    """Where a connected driver keeps what Ray tells it, such as the last lines of a raylet that has died: among Ray's
+    own logs on the driver's node."""
+    node: Any = ray_worker._global_node
+    return Path(node.get_logs_dir_path()) / "curriculum-search.log"
+
+
+def _keep_messages() -> None:
+    """Have Ray write what it would print, for which it has no setting, to `ray_log`."""
+    path = ray_log()
+
+    def keep(data: Mapping[str, Any], ignore_prefix: bool) -> None:
+        with contextlib.suppress(OSError), path.open("a") as file:
+            file.writelines(f"{line}\n" for line in data["lines"])
+
+    ray_worker.print_to_stdstream = keep
+
+
+@contextlib.contextmanager
 def _signals_kept() -> Iterator[None]:
     """Obey SIGINT and SIGTERM only after the block: in the middle of Ray's start they would be lost, or leave half of
     it behind."""

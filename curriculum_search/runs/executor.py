@@ -27,6 +27,7 @@ from ray.tune.search import Searcher
 
 from curriculum_search.experiment import Resources
 from curriculum_search.runs.capacity import find_capacity
+from curriculum_search.runs.cluster import ray_log
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, RunError, Status, one_line
 from curriculum_search.runs.restarts import Break, Restarts
 from curriculum_search.runs.watch import STACKS, ProcessId
@@ -305,9 +306,8 @@ class _Room:
         before, self.capacity, self._looked = self.capacity, find_capacity(self.resources), time.monotonic()
         if self.capacity.nodes != before.nodes:
             joined = self.capacity.nodes > before.nodes
-            self.searcher.source.noticed(
-                f"a node has {'joined' if joined else 'left'} the cluster, which has {self.capacity.words} now"
-            )
+            words = "joined the cluster" if joined else f"left the cluster (Ray says more in {ray_log()})"
+            self.searcher.source.noticed(f"a node has {words}, which has {self.capacity.words} now")
         self._resize()
 
     def _resize(self) -> None:

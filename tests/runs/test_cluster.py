@@ -101,6 +101,35 @@ def test_whatever_ray_raises_when_it_starts_is_one_message(nowhere: Path, monkey
     )
 
 
+#: A command that Ray tells of a node that has died, as its control service does.
+TOLD = """
+import time
+
+from ray._private.utils import publish_error_to_driver
+from ray._private.worker import global_worker
+
+from curriculum_search.experiment import Resources
+from curriculum_search.runs.cluster import Cluster, ray_log
+
+with Cluster(dashboard=False) as cluster:
+    cluster.capacity(Resources())
+    publish_error_to_driver("node_died", "The raylet is dead.\\n40 lines", global_worker.gcs_client)
+    end = time.monotonic() + 60
+    while not ray_log().exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    print(ray_log())
+    print(ray_log().read_text())
+"""
+
+
+def test_what_ray_tells_the_driver_is_kept_in_a_file_among_its_logs() -> None:
+    done = subprocess.run([sys.executable, "-c", TOLD], cwd=ROOT, capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stderr) == (0, "")
+    path, *lines = done.stdout.splitlines()
+    assert Path(path).parent.name == "logs"
+    assert [line for line in lines if line] == ["The raylet is dead.", "40 lines"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_that_arrives_while_ray_starts_is_obeyed_right_after_it(number: signal.Signals) -> None:
     command = subprocess.Popen(
