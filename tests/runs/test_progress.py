@@ -3,6 +3,7 @@
 import pytest
 
 from curriculum_search.direction import Direction
+from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.progress import Progress
 from curriculum_search.runs.record import LiveRun, RunRecord
@@ -63,6 +64,22 @@ def test_counts_best_and_time_left_every_so_often(now: list[float], capsys: pyte
     assert capsys.readouterr().out == (
         "search: 1 of 6 runs done, 2 running (trial b 50%, trial c 0%), best 3.25 (trial a), about 4 min left\n"
     )
+
+
+def test_a_run_that_the_cluster_has_no_room_for_waits(now: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    progress = make(3, {"a": running("trial a", 500), "b": running("trial b", 0)})
+    progress.capacity = Capacity(trials=1, slots=3, workers=2, nodes=3, cpus=3.0, gpus=0.0)
+    now[0] = 100.0
+    progress.show()
+    progress.capacity = Capacity(trials=0, slots=1, workers=2, nodes=1, cpus=1.0, gpus=0.0)
+    now[0] = 200.0
+    progress.show()
+    assert capsys.readouterr().out.splitlines() == [
+        "search: 0 of 3 runs done, 1 running (trial a 50%, trial b 0%), 1 waiting: the cluster has room for 3 of 4 "
+        "workers",
+        "search: 0 of 3 runs done, 0 running (trial a 50%, trial b 0%), 2 waiting: the cluster has room for 1 of 4 "
+        "workers",
+    ]
 
 
 def test_more_can_be_better_and_equals_are_no_news(capsys: pytest.CaptureFixture[str]) -> None:
