@@ -6,7 +6,7 @@ declare ``kind: Literal["name"] = "name"``.  Declaring the member registers it, 
 defines a new member makes it available in every study file under that name.
 
 Only the standard library is needed here.  pydantic, where it is installed, reads the same classes and checks YAML files
-against them (`curriculum_search.experiment`).
+against them (`curriculum_search.loading`).
 """
 
 import dataclasses

@@ -92,5 +92,5 @@ class Pacing(Kinded):
         raise NotImplementedError
 
     def canonical(self) -> "Pacing":
-        """The pacing that decides alike, of those that do."""
+        """The same pacing written in one way, where several settings of its fields decide alike."""
         return self

@@ -4,9 +4,9 @@ A fixed pacing is a function of the share of the training budget that is spent; 
 losses.  Its fraction, times the number of clusters and rounded up, is the number of clusters that are unlocked: the
 next one is unlocked as soon as the fraction is more than k / N, and at k / N itself there are still k.  So all N are
 unlocked before the fraction is 1.  Linear pacing with five clusters and `end_share` 0.5 is in stage 1 until a tenth of
-the budget is spent, that step included, and in stage 5, with everything unlocked, from just after 0.4 on.  What
-begins with the step at which the fraction reaches 1 (at 0.5, for `end_share` 0.5) is ordinary training as a stage N + 1
-of its own, where all clusters together are not yet that.
+the budget is spent, that step included, and in stage 5, with everything unlocked, from just after 0.4 on.  At the step
+at which the fraction reaches 1 (at 0.5, for `end_share` 0.5) ordinary training begins.  It is a stage N + 1 of its own
+unless stage N, which draws from all clusters, draws as ordinary training does.
 
 A pacing function of one's own is one small file::
 
@@ -40,8 +40,7 @@ class FixedPacing(Pacing):
     def fraction(self, progress: float) -> float:
         """The fraction of the clusters that is unlocked once the share `progress` in [0, 1] of the budget is spent.
 
-        Rounded up to whole clusters; never falling; from 1 on the curriculum is over and training is ordinary, as it
-        already is with the last cluster unlocked where all clusters together are the base density.
+        It is rounded up to whole clusters and never falls.  At 1 the curriculum is over and training is ordinary.
         """
         raise NotImplementedError
 

@@ -34,9 +34,9 @@ class Estimate(NamedTuple):
     Args:
         x0: the clean image, [B, C, H, W], not clipped.
         eps: the noise, [B, C, H, W], with x = alpha * x0 + sigma * eps.
-        variance_fraction: where the variance of the step to the next cleaner timestep lies between the posterior's (0)
-            and beta (1), on a log scale, [B, C, H, W]; it carries over to samplers that skip timesteps.  None where it
-            is not learned.
+        variance_fraction: learned variance of the step to the next cleaner timestep, [B, C, H, W], as the place of its
+            logarithm between that of the posterior variance (0) and that of beta (1).  None where it is not learned.
+            As a fraction it also holds for samplers that skip timesteps.
     """
 
     x0: Tensor

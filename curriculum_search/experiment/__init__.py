@@ -1,4 +1,4 @@
-"""One training run as a configuration: the experiment, and those of its parts that are no other room's."""
+"""One training run as a configuration: the experiment, and the parts of it that belong to no other package."""
 
 from curriculum_search.experiment.cadence import Cadence
 from curriculum_search.experiment.experiment import Experiment

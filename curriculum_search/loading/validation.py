@@ -1,4 +1,4 @@
-"""From plain values to checked configuration, and from a user's mistake to one clear message."""
+"""Plain values checked against configuration classes by pydantic, whose errors become one message each."""
 
 import dataclasses
 import difflib

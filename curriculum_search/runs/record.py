@@ -96,7 +96,7 @@ def recorded_runs(root: Path) -> Iterable[RunRecord]:
 
 
 def read_record(folder: RunFolder, seed: int | None, gpus: float) -> RunRecord:
-    """A run as its folder has it, but for what its config says."""
+    """What the folder of a run says of it; its seed and GPUs, which its config says, are given."""
     result = folder.read_result()
     return RunRecord(
         key=folder.path.name,

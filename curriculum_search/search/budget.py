@@ -108,7 +108,8 @@ class Budget:
         search only when it is over.
 
         Args:
-            waiting: images that each run of the search which is to begin before them has before it.
+            waiting: the runs of the search that have to be trained before these trials begin; of each, the images that
+                it has still to see.
             most: how many there could be.
         """
         if not self.limits.any or most <= 0:
@@ -123,7 +124,8 @@ class Budget:
 
         Args:
             begun_images: images that those among them which were interrupted have seen: only the rest is due.
-            granted: runs that time was kept for, and that are run even if all took longer than was expected.
+            granted: runs that are trained even where the time is used up, because earlier runs took longer than was
+                expected when this time was kept for them.
             ablation: whether they are those of the ablation, for which else some are kept back.
         """
         limits, account = self.limits, self.account

@@ -1,4 +1,4 @@
-"""What the training loop knows of the home that it runs in."""
+"""How the training loop speaks to whoever runs it, a command or a Ray worker: folder, device, reports, interruption."""
 
 import json
 from collections.abc import Mapping

@@ -19,7 +19,8 @@ _TRIED_RANDOM, _TRIED = 10, 11
 
 
 def try_out(sampler: SearchSampler, space: Space, directions: Sequence[Direction]) -> None:
-    """Have a sampler propose a few configurations, also such as follow from what it was told, with values by chance.
+    """Have a sampler propose a few configurations, and tell it a random value for each, so that it also makes some of
+    what it was told.
 
     Raises:
         Exception: what Optuna raises where the sampler cannot be made, or is not made for the space or for so many

@@ -4,9 +4,9 @@ Fresh seeds are added to the arms one at a time, and the results are read after 
 of any false claim at 1 - confidence (`benchmarks/calibration.py` measures it):
 
 - *Repeated looks*: each comparison is Welch's t-test against a bound for Brownian motion (`sequential`), which holds
-  for any choice of looks.  What it is too strict by, for looks that are not continuous, pays for t-tests on few seeds
-  not being quite what they should.  On two or three seeds that is not enough: among several arms one will seem to vary
-  hardly at all.  There each is taken to vary at least as much as the median arm does.
+  for any choice of looks.  The bound is a little too strict, because looks are few and not continuous, and t-tests on
+  few seeds claim a little too often: the two about cancel.  On two or three seeds that is not enough: among several
+  arms one will seem to vary hardly at all.  There each is taken to vary at least as much as the median arm does.
 - *Several arms*: the comparisons share the error by the weighted method of Holm.  Most of it goes to the leaders, and
   what is decided passes its share on.
 

@@ -7,7 +7,10 @@ Array = NDArray[np.float64]
 
 
 def reach(images: Array, gains: Array, targets: Array) -> Array:
-    """Ratio of all images to those from which on each curve stays at its target, linear between evaluations.
+    """How much sooner than at its end each curve reaches its target for good, as a ratio of images seen.
+
+    It is all images of the run, over the images from which on the curve stays at its target or better.  Between
+    evaluations the curve is taken to be linear.
 
     Args:
         images: [E], of the evaluations.

@@ -110,8 +110,8 @@ class Sooner:
     """How much sooner an arm reaches the reference's final value: a ratio of images seen, with a 95 % interval.
 
     Attributes:
-        ratio: images that the reference's mean curve needs to reach, for good, its own final value, over those that the
-            arm's mean curve needs to reach the same; 0 where it does not reach it.
+        ratio: images after which the reference's mean curve stays at the reference's final value, divided by the images
+            after which the arm's mean curve does; 0 where the arm's never does.
         low, high: the interval, of this comparison alone.
     """
 
