@@ -83,15 +83,18 @@ def test_a_signal_while_a_command_imports_ends_it_likewise(tmp_path: Path, job: 
     (tmp_path / "torch.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(600)\n")
     search = os.pathsep.join(filter(None, (str(tmp_path), str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, str(REPOSITORY / "jobs" / f"{job}.py"), "study.yaml"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         command + ["curriculum.json"] * (job == "export"),
         env=os.environ | {"PYTHONPATH": search},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "importing\n"
-    process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "importing\n"
+            process.send_signal(number)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, out, err) == (130, "", INTERRUPTED)
