@@ -49,6 +49,6 @@ def test_cadences_that_cannot_be_are_named(fields: dict[str, float], message: st
 
 
 def test_the_cadence_is_a_field_of_an_experiment_like_any_other() -> None:
-    cadence = Cadence(status_images=100, checkpoint_images=200, checkpoint_minutes=None)
+    cadence = Cadence(status_images=100, checkpoint_images=200, checkpoint_minutes=None, silence_minutes=9)
     plain = Experiment(cadence=cadence).to_dict()["cadence"]
-    assert plain == {"status_images": 100, "checkpoint_images": 200, "checkpoint_minutes": None}
+    assert plain == {"status_images": 100, "checkpoint_images": 200, "checkpoint_minutes": None, "silence_minutes": 9}

@@ -7,7 +7,7 @@ import pytest
 from support.clock import Clock
 from support.study import MakeSearch, MakeStore
 from support.theatre import FINISHED, Theatre, confirmation_of
-from support.workplace import Workplace
+from support.workplace import Workplace, without_plugins
 
 from curriculum_search.loading import UserError
 from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
@@ -138,7 +138,7 @@ def test_what_a_run_says_goes_to_its_store_and_its_end_to_ledger_and_progress(
     assert search.store.curve(job.key).points("val_loss") == [(80, 2.0), (320, 1.0)]
     assert search.ledger.run_seconds("small") == pytest.approx(30 / 240 * 320)  # its process was started for it
     assert search.progress.counts[Status.FINISHED] == 1
-    said = capsys.readouterr().out
+    said = without_plugins(capsys.readouterr().out)
     assert said == "search: no curriculum, seed 0 finished at 320 images, 30 s, val_loss 1 (best so far)\n"
 
 
