@@ -131,6 +131,9 @@ class _FewSteps(JobSource):
             timed.reports.append((time.monotonic(), report))
         return False
 
+    def restarted(self, job: Job, reason: str) -> None:
+        """Say nothing: these runs have no names, and what one comes to in the end is told."""
+
     def ended(self, job: Job, outcome: Outcome) -> None:
         self.running -= 1
         if outcome.status is not Status.FINISHED:

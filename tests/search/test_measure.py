@@ -35,7 +35,7 @@ class Cluster:
         self.scratch = Path()
         self.first_start, self.start, self.per_image, self.evaluation, self.final = 9.0, 9.0, 0.01, 2.0, 5.0
 
-    def run(self, source: JobSource, *, resources: Resources, concurrency: int, scratch: Path) -> None:
+    def run(self, source: JobSource, *, resources: Resources, limit: int | None, scratch: Path) -> None:
         self.scratch = scratch
         while isinstance(job := source.next(), Job):
             self.clock.now += self.start if self.jobs else self.first_start

@@ -84,7 +84,7 @@ def test_an_unreachable_tracking_server_is_named(workplace: Workplace, no_ray: N
 def test_more_than_the_cluster_has_is_refused(workplace: Workplace, two_cpus: None, override: str, asked: str) -> None:
     message = refused(workplace, workplace.study, override)
     assert message.startswith(
-        f"base.resources: a trial asks for {asked}, and this cluster (1 nodes, 2 CPUs, 0 GPUs) has"
+        f"base.resources: a trial asks for {asked}, and this cluster (1 node, 2 CPUs, 0 GPUs) has"
     )
     assert not (workplace.results / "tiny" / "runs").exists()
 
