@@ -67,7 +67,12 @@ def check(path: Path) -> None:
             if crc != int(seal[1], 16):
                 raise DamagedError(f"{path} is not a readable checkpoint: its content is not what its checksum says")
     if seal is None and not is_whole_zip(path):
-        raise DamagedError(f"{path} is not a readable checkpoint: it is {what_it_is(path)}")
+        with path.open("rb") as file:
+            is_cut = file.read(2) == b"PK"  # as what `torch.save` writes begins
+        raise DamagedError(
+            f"{path} is not a readable checkpoint: "
+            + ("it was cut off or changed" if is_cut else f"it is {what_it_is(path)}")
+        )
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:

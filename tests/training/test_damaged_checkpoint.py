@@ -87,7 +87,9 @@ def test_pytorch_alone_reads_a_checkpoint(tmp_path: Path) -> None:
 
 def test_a_whole_file_of_another_program_is_refused_and_never_said_to_be_damaged(tmp_path: Path) -> None:
     torch.save({"args": Path("a class")}, tmp_path / CHECKPOINT)
-    with pytest.raises(ValueError, match="is not a checkpoint of this project, but holds something else") as caught:
+    with pytest.raises(
+        ValueError, match="is not a checkpoint of this project: it is a pickle of another program"
+    ) as caught:
         checkpoint.load(tmp_path / CHECKPOINT)
     assert not isinstance(caught.value, checkpoint.DamagedError)
 
