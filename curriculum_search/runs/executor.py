@@ -6,6 +6,8 @@ Tune's own restore is not used: it cannot raise the number of trials, and it wou
 been done.
 """
 
+import functools
+import json
 import logging
 import os
 import re
@@ -31,7 +33,7 @@ from curriculum_search.runs.cluster import ray_log
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, RunError, Status, one_line
 from curriculum_search.runs.restarts import Break, Restarts
 from curriculum_search.runs.watch import STACKS, ProcessId
-from curriculum_search.runs.worker import DIVERGED, REPORT, STATUS, run_group_trial, run_trial
+from curriculum_search.runs.worker import DIVERGED, REMARKS, REPORT, STATUS, run_group_trial, run_trial
 from curriculum_search.training import Report, StatusReport
 
 T = TypeVar("T")
@@ -129,6 +131,7 @@ class _JobSearcher(_DriverOnly, Searcher):
         self.concurrency = 1
         self.running: dict[str, Job] = {}
         self.stopped: set[str] = set()
+        self._remarked: set[str] = set()
         self.failures: dict[str, BaseException] = {}  # what ended a trial
         self.error: Exception | None = None
         self._driver = ProcessId.own()
@@ -194,6 +197,13 @@ class _JobSearcher(_DriverOnly, Searcher):
             self.stopped.add(trial_id)
         return stop
 
+    def take_remarks(self, remarks: list[str]) -> None:
+        """Hand what a worker has warned of to the source, each text once."""
+        for remark in remarks:
+            if remark not in self._remarked:
+                self._remarked.add(remark)
+                self._guarded(functools.partial(self.source.noticed, f"warning: {remark}"), otherwise=None)
+
     def take_status(self, trial_id: str, status: StatusReport) -> None:
         """Hand a status to the source."""
         job = self.running.get(trial_id)
@@ -227,6 +237,8 @@ class _JobScheduler(_DriverOnly, FIFOScheduler):
         return True
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if REMARKS in result:
+            self.searcher.take_remarks(json.loads(result[REMARKS]))
         if STATUS in result:
             self.searcher.take_status(trial.trial_id, StatusReport.from_json(result[STATUS]))
         stop = REPORT in result and self.searcher.take_report(trial.trial_id, Report.from_json(result[REPORT]))

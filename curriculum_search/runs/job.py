@@ -161,7 +161,7 @@ class JobSource(ABC):
         self.noticed(f"{job.key} broke off and is started again: {reason}")
 
     def noticed(self, line: str) -> None:
-        """Take what there is to say of the cluster; by default only said."""
+        """Take what there is to say of the cluster, or what a worker has warned of; by default only said."""
         print(line, flush=True)
 
     def tick(self, capacity: Capacity) -> None:  # noqa: B027

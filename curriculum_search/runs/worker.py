@@ -2,7 +2,9 @@
 
 import contextlib
 import ctypes
+import json
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,9 @@ from curriculum_search.training import PlainSession, Report, StatusReport, defau
 REPORT = "report"
 STATUS = "status"
 DIVERGED = "diverged"
+REMARKS = "remarks"  #: with either: what this package has warned of since the last, as that a damaged cache was rebuilt
 
+_PACKAGE = str(Path(__file__).parents[1])
 _PATIENCE_SECONDS = 60.0  # with another process that writes to the same run
 
 #: Seconds between two looks of Ray Train at its workers.  A worker that says something waits for the next look, so with
@@ -72,14 +76,19 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
 
     class RaySession(PlainSession):
         watch: Watch
+        caught: list[warnings.WarningMessage]
 
         def report(self, report: Report) -> None:
             # As text: Tune would take a mapping apart, and copy it several times.
-            send({"images": report.images, REPORT: report.to_json()})
-            self.watch.said()
+            self._send({"images": report.images, REPORT: report.to_json()})
 
         def status(self, status: StatusReport) -> None:
-            send({"images": status.images, STATUS: status.to_json()})
+            self._send({"images": status.images, STATUS: status.to_json()})
+
+        def _send(self, message: dict[str, Any]) -> None:
+            remarks = [str(warning.message) for warning in self.caught if warning.filename.startswith(_PACKAGE)]
+            self.caught.clear()
+            send(message | ({REMARKS: json.dumps(remarks)} if remarks else {}))
             self.watch.said()
 
     if fields["working_dir"].is_dir():  # Ray starts a worker elsewhere.
@@ -90,6 +99,7 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
         session = RaySession(run_dir=job.run_dir, device=device)
         limit = job.experiment.cadence.silence_minutes
         with (
+            warnings.catch_warnings(record=True) as session.caught,
             _only_writer(job.run_dir),
             watching(job.run_dir, rank=distributed.rank(), driver=job.driver, limit_minutes=limit) as session.watch,
         ):

@@ -19,7 +19,7 @@ from curriculum_search.runs import restarts
 from curriculum_search.runs.executor import _broken, run_jobs
 from curriculum_search.runs.job import Job, Outcome, RunError, Status
 from curriculum_search.runs.restarts import Break
-from curriculum_search.training import PlainSession, Report, train
+from curriculum_search.training import CHECKPOINT, PlainSession, Report, train
 
 #: A plug-in: an evaluator that raises an error of its own, which does not survive pickling, from another; or dies.
 FAULTY = """
@@ -101,10 +101,13 @@ def ends(
         "broken": make_job("broken"),
         "stopped": make_job("stopped", "base.cadence.status_images=48"),
         "faulty": make_job("faulty", EVALUATORS.format("{kind: faulty}")),
+        "damaged": make_job("damaged"),
         "deadly": make_job("deadly", EVALUATORS.format("{kind: faulty, deadly: true}")),
     }
     for name, suffix in (("killed", ".kill"), ("broken", ".raise")):
         witness_log(jobs[name]).with_name(f"{name}.log{suffix}").touch()
+    jobs["damaged"].run_dir.mkdir(parents=True)
+    (jobs["damaged"].run_dir / CHECKPOINT).write_bytes(b"garbage")
     source = Jobs(list(jobs.values()), stop_at={"stopped": 160})
     scratch = jobs["good"].run_dir.parents[1] / "tune"
     run_jobs(source, resources=Resources(), limit=2, scratch=scratch)
@@ -145,6 +148,17 @@ def test_a_job_whose_process_dies_is_restarted_and_goes_on_from_its_checkpoint(
         expected = {name: value for name, value in report.metrics.items() if name not in TIMES}
         found = by_images[report.images].metrics
         assert {name: value for name, value in found.items() if name not in TIMES} == expected
+
+
+def test_what_a_worker_warns_of_is_said_once(ends: tuple[Jobs, dict[str, Job]]) -> None:
+    source, jobs = ends
+    path = jobs["damaged"].run_dir / CHECKPOINT
+    assert source.lines == [
+        f"warning: {path} is not a readable checkpoint: it is text; it is now checkpoint.pt.damaged-1, and the run "
+        f"begins again"
+    ]
+    assert source.outcomes["damaged"].status is Status.FINISHED
+    assert images(source, "damaged") == POINTS
 
 
 def test_a_job_that_diverges_is_told_with_its_reason(ends: tuple[Jobs, dict[str, Job]]) -> None:
