@@ -132,7 +132,8 @@ def test_a_study_leaves_its_files(study: Ended) -> None:
     }
     for folder in (study.root / "runs").iterdir():
         files = {path.name for path in folder.iterdir()}
-        assert files == {"experiment.json", "witness.py", "log.jsonl", "checkpoint.pt", "samples.png", "result.json"}
+        written = {"experiment.json", "witness.py", "log.jsonl", "checkpoint.pt", "samples.png", "result.json"}
+        assert files == written | {".lock"}
         reports = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         assert [report["images"] for report in reports] == POINTS
     resolved = yaml.safe_load((study.root / "study.yaml").read_text())
