@@ -238,9 +238,9 @@ def anchor(heading: str) -> str:
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
-def link(target: Section, page: str) -> str:
-    """A Markdown link from a page to a section."""
-    words = target.path if is_family(target.cls) or not target.heading else target.heading
+def link(target: Section, page: str, words: str = "") -> str:
+    """A Markdown link from a page to a section, under its path or heading where no words are given."""
+    words = words or (target.path if is_family(target.cls) or not target.heading else target.heading)
     place = "" if target.page == page else os.path.relpath(target.page, os.path.dirname(page))
     mark = f"#{anchor(target.heading)}" if target.heading else ""
     return f"[{words}]({place}{mark})"
@@ -261,7 +261,18 @@ def pages() -> dict[str, str]:
             lines += _kinds_table(section, {s.cls: s for s in every})
         else:
             lines += [*table(section.cls, links), ""]
-    return {page: "\n".join(lines) for page, lines in texts.items()}
+    return {"kinds.md": _kinds_page(every), **{page: "\n".join(lines) for page, lines in texts.items()}}
+
+
+def _kinds_page(every: list[Section]) -> str:
+    """Every family at a glance."""
+    page, members = "kinds.md", {section.cls: section for section in every}
+    lines = ["# Kinds at a glance", "", "| part | kinds |", "|---|---|"]
+    for section in every:
+        if is_family(section.cls):
+            linked = [link(members[member], page, f"`{kind}`") for kind, member in kinds(section.cls).items()]
+            lines.append(f"| {link(section, page)} | {', '.join(linked)} |")
+    return "\n".join(lines)
 
 
 def _title(section: Section) -> str:
