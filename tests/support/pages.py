@@ -7,7 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^(<!-- run -->\n)?```(\w*)\n(.*?)^```$", re.M | re.S)
-_NAMED = re.compile(r"# ([\w./-]+\.(?:py|ya?ml))\n")
+_FILE = r"([\w./-]+\.(?:py|ya?ml))"
+_NAMED = re.compile(rf"# {_FILE}\n")
+_NAMED_BEFORE = re.compile(rf"^`{_FILE}`.*:\n\n\Z", re.M)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +22,7 @@ class Block:
         language: the word after the fence; "" is what is printed.
         text: what is in it.
         run: whether the page says that it is to be run.
+        before: the lines before its fence.
     """
 
     page: Path
@@ -27,11 +30,12 @@ class Block:
     language: str
     text: str
     run: bool
+    before: str
 
     @property
     def name(self) -> str | None:
-        """The file that the block is, as its first line says; None: no file."""
-        match = _NAMED.match(self.text)
+        """The file that the block is, as its first line or the line before it says; None: no file."""
+        match = _NAMED.match(self.text) or _NAMED_BEFORE.search(self.before)
         return match[1] if match else None
 
     def __str__(self) -> str:
@@ -55,6 +59,7 @@ def blocks(page: Path) -> tuple[Block, ...]:
             language=match[2],
             text=match[3],
             run=match[1] is not None,
+            before=text[: match.start()],
         )
         for match in _FENCE.finditer(text)
     )
