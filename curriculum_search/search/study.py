@@ -70,7 +70,7 @@ class Study(Config):
         seeds_per_trial: runs of each config of the search, on as many seeds; its value is their mean.
         algorithm: proposes configs.
         stopping: ends trials early; None: successive halving, or where there are secondary objectives nothing.
-        baselines: arms that every study trains beside what it searches.
+        baselines: arms that every study trains beside what it searches (`baseline`).
         equal_tries: ordinary training gets as many tries of the other parameters as any other order.  That a better
             learning rate is not taken for a better curriculum is up to the confirmation too.
         warm_start: what is tried first: folders of other studies, exported configs, or ``published``.
