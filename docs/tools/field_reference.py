@@ -103,6 +103,8 @@ def described(cls: type) -> tuple[str, dict[str, str]]:
 @functools.cache
 def _split(cls: type) -> tuple[str, dict[str, str]]:
     document = inspect.cleandoc(cls.__doc__ or "")
+    if document.startswith(f"{cls.__name__}("):  # a dataclass's own, where it was given none
+        document = ""
     text, _, fields = re.sub(r"^Args:$", "Attributes:", document, flags=re.M).partition("Attributes:\n")
     words = {}
     for names, given in re.findall(r"^    ([a-z_0-9, ]+): (.*(?:\n {5,}.*)*)", fields, re.M):
@@ -243,7 +245,7 @@ def link(target: Section, page: str, words: str = "") -> str:
     words = words or (target.path if is_family(target.cls) or not target.heading else target.heading)
     place = "" if target.page == page else os.path.relpath(target.page, os.path.dirname(page))
     mark = f"#{anchor(target.heading)}" if target.heading else ""
-    return f"[{words}]({place}{mark})"
+    return f"[{words}]({place + mark or os.path.basename(page)})"
 
 
 def pages() -> dict[str, str]:
