@@ -12,6 +12,7 @@ from curriculum_search.search.statistics.sequential import sup_quantile
 
 CHANCE = 0.8  #: with which what is there is to be found
 MOST_SEEDS = 100  #: of an arm; what would take more is not planned for
+_SURE = 8.0  # standard errors above the bound
 
 
 def power(shift: float, *, level: float, freedom: float) -> float:
@@ -26,6 +27,8 @@ def power(shift: float, *, level: float, freedom: float) -> float:
         freedom: degrees of freedom at the last look.
     """
     critical = -float(stdtrit(freedom, ndtr(-sup_quantile(level))))
+    if shift > critical + _SURE:  # where scipy's tail is no number
+        return 1.0
     return 1.0 - float(nctdtr(freedom, shift, critical))
 
 

@@ -52,3 +52,10 @@ def test_the_least_difference_that_seeds_separate_takes_just_so_many_seeds() -> 
     for seeds in (6, 12, 40):
         assert seeds_needed(comparison, separable(comparison, seeds) * 1.001) == seeds
     assert separable(comparison, MOST_SEEDS) < separable(comparison, 12)
+
+
+@pytest.mark.parametrize("freedom", [1.0, 3.5, 20.0, 150.0, 1000.0])
+def test_it_grows_with_the_difference_up_to_certainty(freedom: float) -> None:
+    chances = [power(shift, level=0.04, freedom=freedom) for shift in np.linspace(0, 400, 4001)]
+    assert all(np.diff(chances) >= -1e-9)
+    assert chances[-1] == 1.0
