@@ -3,11 +3,14 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from curriculum_search import distributed
 from curriculum_search.config import Config
 from curriculum_search.data import DataSource, ImageSet, to_uint8
 from curriculum_search.diffusion import DDIMSampler, Network, Process, Sampler
@@ -27,6 +30,7 @@ from curriculum_search.evaluation.features import Pixels, Sources, describe
 from curriculum_search.evaluation.generation import MAX_SAMPLES, Generation
 from curriculum_search.evaluation.reference import References
 from curriculum_search.evaluation.report import Row, Table, image_grid
+from curriculum_search.evaluation.unfinished import Keeper
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,19 +184,22 @@ class EvaluationRun:
         """See `Evaluation.metric_names`."""
         return self.settings.metric_names(final=final)
 
-    def metrics(self, network: Network, *, final: bool, block: int = 0) -> dict[str, float]:
+    def metrics(
+        self, network: Network, *, final: bool, block: int = 0, keeper: Keeper | None = None
+    ) -> dict[str, float]:
         """All values of an ordinary or of the final evaluation; the same on every worker, each of which must call it.
 
         Args:
             network: the averaged network in evaluation mode.
             final: also the final evaluators.
             block: which samples: seed block b starts at b times the largest sample count.  Training uses block 0.
+            keeper: keeps what has been collected of the samples, for an evaluation that is interrupted.
 
         Raises:
             Diverged: a sample, feature, loss or value is not finite.
         """
         evaluators = self.settings.active(final=final)
-        samples = self.collect(network, evaluators, block)
+        samples = self.collect(network, evaluators, block, keeper)
 
         def bank_losses(num_images: int, num_levels: int) -> Tensor:
             return self._bank(num_images, num_levels, block).losses(network)
@@ -210,13 +217,24 @@ class EvaluationRun:
             raise Diverged("; ".join(bad))
         return values
 
-    def collect(self, network: Network, evaluators: Sequence[Evaluator], block: int = 0) -> Samples:
+    def collect(
+        self, network: Network, evaluators: Sequence[Evaluator], block: int = 0, keeper: Keeper | None = None
+    ) -> Samples:
         """Generate what `evaluators` need, in one pass, and keep what they need of it; every worker must call it."""
         needs = list(dict.fromkeys(need for evaluator in evaluators for need in evaluator.needs))
         samples = Samples(needs, self._references.features, self._device)
-        first = block * self.settings.max_samples
-        for generated in self.generation.blocks(network, first, max((n.num_samples for n in needs), default=0)):
+        first, count = block * self.settings.max_samples, max((n.num_samples for n in needs), default=0)
+        what, done = self.generation.words(f"samples {first} to {first + count - 1} for {needs}"), 0
+        if keeper is not None and (kept := keeper.find(what)) is not None:
+            samples.load_state_dict(kept["samples"])
+            done = kept["blocks"]
+        shared = -(-count // self.settings.batch_size) // distributed.world_size()  # blocks that every worker has
+        for generated in self.generation.blocks(network, first, count, skipped=done):
             samples.add(generated, generated.first - first)
+            done += 1
+            if keeper is not None:
+                state = partial(_unfinished, samples, done)
+                keeper.after_block(what, state, together=done <= shared)
         samples.reduce()
         return samples
 
@@ -249,6 +267,11 @@ class EvaluationRun:
                 device=self._device,
             )
         return self._banks[key]
+
+
+def _unfinished(samples: Samples, blocks: int) -> dict[str, Any]:
+    """What is kept of an evaluation under way, after so many blocks of this worker."""
+    return {"blocks": blocks, "samples": samples.state_dict()}
 
 
 def evaluate(

@@ -28,7 +28,9 @@ from curriculum_search.training import PlainSession, Report, StatusReport, defau
 REPORT = "report"
 STATUS = "status"
 DIVERGED = "diverged"
-REMARKS = "remarks"  #: with either: what this package has warned of since the last, as that a damaged cache was rebuilt
+#: With either: what this package has warned of since the last, as that a damaged cache was rebuilt ...
+WARNINGS = "warnings"
+REMARKS = "remarks"  #: ... and what has befallen the run, as that it fell back to an older checkpoint
 
 _PACKAGE = str(Path(__file__).parents[1])
 _GROUP = "placement_group"  #: in the run's folder: the id of what Ray holds for its workers
@@ -96,6 +98,7 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
     class RaySession(PlainSession):
         watch: Watch
         caught: list[warnings.WarningMessage]
+        remarks: list[str]
 
         def report(self, report: Report) -> None:
             # As text: Tune would take a mapping apart, and copy it several times.
@@ -104,10 +107,15 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
         def status(self, status: StatusReport) -> None:
             self._send({"images": status.images, STATUS: status.to_json()})
 
+        def remark(self, words: str) -> None:
+            self.remarks.append(words)
+
         def _send(self, message: dict[str, Any]) -> None:
-            remarks = [str(warning.message) for warning in self.caught if warning.filename.startswith(_PACKAGE)]
+            ours = [str(warning.message) for warning in self.caught if warning.filename.startswith(_PACKAGE)]
+            aside = {name: json.dumps(lines) for name, lines in ((WARNINGS, ours), (REMARKS, self.remarks)) if lines}
             self.caught.clear()
-            send(message | ({REMARKS: json.dumps(remarks)} if remarks else {}))
+            self.remarks.clear()
+            send(message | aside)
             self.watch.said()
 
     if fields["working_dir"].is_dir():  # Ray starts a worker elsewhere.
@@ -116,6 +124,7 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
         job = Job.decode(fields)
         job.run_dir.mkdir(parents=True, exist_ok=True)
         session = RaySession(run_dir=job.run_dir, device=device)
+        session.remarks = []
         limit = job.experiment.cadence.silence_minutes
         with (
             warnings.catch_warnings(record=True) as session.caught,
