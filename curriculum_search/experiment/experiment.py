@@ -76,7 +76,7 @@ class Experiment(Config):
         pacing of a run that has no curriculum.
         """
         curriculum = self.curriculum.canonical()
-        fields = dataclasses.replace(self, curriculum=curriculum).to_dict()
+        fields = dataclasses.replace(self, curriculum=curriculum, density=self.density.canonical()).identifying()
         del fields["resources"], fields["cadence"], fields["plugins"]
         for name, part in (("partition", curriculum.partition), ("order", curriculum.order)):
             if isinstance(part, MeasuredPartition | MeasuredOrder):  # what the file says, not where it lies
