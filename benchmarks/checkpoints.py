@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from curriculum_search.conditions import Unconditional, Unconditioned
 from curriculum_search.curriculum import Curriculum
 from curriculum_search.experiment import Experiment
 from curriculum_search.models import DiT
@@ -29,7 +30,9 @@ def untrained(hidden_size: int, depth: int, device: torch.device) -> TrainingSta
         model=DiT(patch_size=4, hidden_size=hidden_size, depth=depth, num_heads=hidden_size // 64),
         curriculum=Curriculum(),
     )
-    network = experiment.model.build(channels=3, out_channels=3, resolution=RESOLUTION, num_classes=0).to(device)
+    network = experiment.model.build(channels=3, out_channels=3, resolution=RESOLUTION, conditions=Unconditioned()).to(
+        device
+    )
     return TrainingState(
         identity="benchmark",
         network=network,
@@ -44,7 +47,7 @@ def step(state: TrainingState) -> float:
     """Seconds of one training step, with its end on the device."""
     started = time.perf_counter()
     x = torch.randn(BATCH, 3, RESOLUTION, RESOLUTION, device=state.device)
-    state.network(x, torch.rand(BATCH, device=state.device), None).square().mean().backward()
+    state.network(x, torch.rand(BATCH, device=state.device), Unconditional()).square().mean().backward()
     state.optimizer.step()
     state.optimizer.zero_grad(set_to_none=True)
     state.images_seen += BATCH

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from curriculum_search.conditions import Condition
 from curriculum_search.diffusion.process import (
     QUANTILE_MARGIN,
     Estimate,
@@ -30,14 +31,14 @@ class Flow(Process):
     def prediction(self) -> str:
         return "velocity"
 
-    def losses(self, network: Network, images: Tensor, q: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor:
+    def losses(self, network: Network, images: Tensor, q: Tensor, noise: Tensor, condition: Condition) -> Tensor:
         """Mean squared error of the velocity."""
         t = self.level(q).float()
         x = per_image(1.0 - t) * images + per_image(t) * noise
-        return mean_over_pixels((network(x, t, labels).float() - (noise - images)).square())
+        return mean_over_pixels((network(x, t, condition).float() - (noise - images)).square())
 
-    def estimate_at(self, network: Network, x: Tensor, level: Tensor, labels: Tensor | None) -> Estimate:
-        velocity = network(x, level, labels).float()
+    def estimate_at(self, network: Network, x: Tensor, level: Tensor, condition: Condition) -> Estimate:
+        velocity = network(x, level, condition).float()
         return Estimate(x - per_image(level) * velocity, x + per_image(1.0 - level) * velocity)
 
     def log_eps_loss_ratio(self, log_snr: Tensor) -> Tensor:

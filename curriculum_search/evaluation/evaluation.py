@@ -46,7 +46,7 @@ class Evaluation(Config):
         sampler: from noise to images; it has to fit the process.
         guidance_scale: weight of classifier-free guidance; 1 is none.
         batch_size: samples, and reference images, that go through the networks together.
-        seed: of samples and bank; see `sample_generator`.
+        seed: of the samples and of the validation loss's noise.
         grid_images: samples in the grid.
     """
 
@@ -110,12 +110,17 @@ class Evaluation(Config):
         """
         self.sampler.check(process)
         train, reference = source.load(), source.reference()
-        if self.guidance_scale != 1 and train.num_classes == 0:
-            raise ValueError(f"guidance_scale must be 1, not {self.guidance_scale}: {train.name} has no labels")
+        if self.guidance_scale != 1 and not train.conditions.can_be_dropped:
+            raise ValueError(
+                f"guidance_scale must be 1, not {self.guidance_scale}: {train.name} has {train.conditions.words}"
+            )
         shapes = [(s.channels, s.resolution, s.resolution) for s in (train, reference)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"training images have shape {shapes[0]}, the reference's {shapes[1]}")
-        _check_classes(train, reference)
+        try:
+            train.conditions.check_reference(reference.conditions)
+        except ValueError as error:
+            raise ValueError(f"the reference, {reference.name}, {error}") from error
         for part in ("evaluators", "final_evaluators"):
             for i, evaluator in enumerate(getattr(self, part)):
                 try:
@@ -131,7 +136,7 @@ class Evaluation(Config):
         Args:
             process: the noise process that the network is trained with.
             source: its reference is what samples are compared with.
-            train_set: the training images: their shape, labels and number of classes are the samples'.
+            train_set: the training images: their shape and conditions are the samples'.
             device: where the network is.
             cache_dir: where weights and reference statistics are kept between runs.
 
@@ -241,10 +246,10 @@ class EvaluationRun:
         """How the numbers come about, in words, one line for each part.  Needs one worker only."""
         settings, train_set = self.settings, self.generation.train_set
         guidance = "no guidance" if settings.guidance_scale == 1 else f"guidance scale {settings.guidance_scale:g}"
-        labels = f"labels as often as in {train_set.name}" if train_set.num_classes else "unconditional"
         lines = [
             f"samples: averaged (EMA) weights, {describe(self.generation.process)}, {describe(settings.sampler)}, "
-            f"{guidance}, {labels}; sample i from generator seed {settings.seed * MAX_SAMPLES:,} + i; rounded to 8 bits"
+            f"{guidance}, {train_set.conditions.draws(train_set.name)}; sample i from generator seed "
+            f"{settings.seed * MAX_SAMPLES:,} + i; rounded to 8 bits"
         ]
         for evaluator in settings.active(final=True):
             lines.append(f"{', '.join(evaluator.names)}: {evaluator.words(self._references)}")
@@ -267,18 +272,6 @@ class EvaluationRun:
 def _unfinished(samples: Samples, blocks: int) -> dict[str, Any]:
     """What is kept of an evaluation under way, after so many blocks of this worker."""
     return {"blocks": blocks, "samples": samples.state_dict()}
-
-
-def _check_classes(train: ImageSet, reference: ImageSet) -> None:
-    """Raise ValueError where the reference's labels mean nothing, or something else, to a network that is trained."""
-    if reference.num_classes > train.num_classes:
-        raise ValueError(
-            f"the reference, {reference.name}, has {reference.num_classes} classes and the training images "
-            f"{train.num_classes or 'no labels'}; use_labels: false takes them from both"
-        )
-    if train.class_names and reference.class_names and train.class_names != reference.class_names:
-        ours, theirs = (", ".join(images.class_names[:4]) for images in (train, reference))
-        raise ValueError(f"the classes of the reference ({theirs}) are not those of the training images ({ours})")
 
 
 def evaluate(

@@ -89,7 +89,7 @@ class Experiment(Config):
             channels=images.channels,
             out_channels=self.process.out_channels(images.channels),
             resolution=images.resolution,
-            num_classes=images.num_classes,
+            conditions=images.conditions,
         )
 
     def check(self) -> None:

@@ -35,7 +35,16 @@ from curriculum_search.runs.notices import Stopped, ask_to_stop, forget_to_ask
 from curriculum_search.runs.restarts import Break, Restarts
 from curriculum_search.runs.signals import stop_signals
 from curriculum_search.runs.watch import STACKS, ProcessId
-from curriculum_search.runs.worker import DIVERGED, REMARKS, REPORT, STATUS, WARNINGS, run_group_trial, run_trial
+from curriculum_search.runs.worker import (
+    DIVERGED,
+    REMARKS,
+    REPORT,
+    STATUS,
+    WARNINGS,
+    free_group,
+    run_group_trial,
+    run_trial,
+)
 from curriculum_search.training import Report, StatusReport
 
 T = TypeVar("T")
@@ -206,6 +215,7 @@ class _JobSearcher(_DriverOnly, Searcher):
         job = self.running.pop(trial_id, None)
         if job is None or self.error is not None:  # What is under way when the source fails has not ended.
             return
+        free_group(job.run_dir)
         if trial_id in self.stopped:
             outcome = Outcome(status=Status.STOPPED)
         elif error:

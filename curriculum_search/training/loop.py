@@ -166,7 +166,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
 
             saver.check()
             images_seen = state.images_seen
-            x, labels = next(batches)
+            x, condition = next(batches)
             torch.manual_seed(derive_seed(experiment.seed, "dropout", rank, images_seen))
 
             # Draw the noise levels from what the curriculum has unlocked, and the noise.
@@ -174,10 +174,8 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
             noise = random.noise(shape, images_seen)
             if settings.horizontal_flip:
                 flip = random.uniforms("flip", images_seen) < 0.5
-                x = torch.where(flip[:, None, None, None], x.flip(-1), x)
-            if labels is not None:
-                hidden = random.uniforms("label", images_seen) < settings.label_dropout
-                labels = torch.where(hidden, images.num_classes, labels)
+                x, condition = torch.where(flip[:, None, None, None], x.flip(-1), x), condition.mirror(flip)
+            condition = condition.hide(random.uniforms("label", images_seen) < settings.label_dropout)
             weights = importance * experiment.weighting.weights(process.log_snr(q), process)
 
             # One step on the weighted loss, in as many pieces as fit.
@@ -187,9 +185,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
                 later = isinstance(forward, nn.parallel.DistributedDataParallel) and not last
                 with forward.no_sync() if later else nullcontext():  # type: ignore[operator]
                     with arithmetic:
-                        part_losses = process.losses(
-                            forward, x[part], q[part], noise[part], None if labels is None else labels[part]
-                        )
+                        part_losses = process.losses(forward, x[part], q[part], noise[part], condition[part])
                     loss = (weights[part] * part_losses).sum() / len(x)
                     loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(part_losses.detach())
