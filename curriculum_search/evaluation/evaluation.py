@@ -1,7 +1,7 @@
 """An evaluation: which metrics, on which samples, against what."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -283,6 +283,7 @@ def evaluate(
     device: torch.device,
     cache_dir: Path,
     num_blocks: int = 3,
+    keeper: Callable[[int], Keeper] | None = None,
 ) -> Table:
     """The full evaluation of one network, over seed blocks: the work of jobs/evaluate.py.
 
@@ -297,6 +298,7 @@ def evaluate(
         device: where it is.
         cache_dir: where weights and reference statistics are kept between runs.
         num_blocks: seed blocks.
+        keeper: gives, for the number of a block, what keeps what was collected of it.
 
     Raises:
         ValueError, FileNotFoundError: see `Evaluation.check`.
@@ -306,6 +308,8 @@ def evaluate(
         raise ValueError(f"num_blocks must be in 1..{MAX_SAMPLES // max(settings.max_samples, 1)}, not {num_blocks}")
     settings.check(process, source)
     run = settings.build(process=process, source=source, train_set=source.load(), device=device, cache_dir=cache_dir)
-    blocks = [run.metrics(network, final=True, block=block) for block in range(num_blocks)]
+    blocks = [
+        run.metrics(network, final=True, block=block, keeper=keeper and keeper(block)) for block in range(num_blocks)
+    ]
     rows = tuple(Row(name=name, values=tuple(values[name] for values in blocks)) for name in blocks[0])
     return Table(rows=rows, protocol=run.protocol(), grid=run.grid(network))

@@ -145,7 +145,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
             # The clock stands still: evaluate, save, report.  A run that was left after the step before begins here.
             if state.images_seen in schedule.points and not state.is_reported:
                 final = state.images_seen == settings.total_images
-                kept = UnfinishedEvaluation(
+                kept = UnfinishedEvaluation.of_state(
                     state, session=session, saver=saver, cadence=experiment.cadence, saved_at=saved_at
                 )
                 report = _report(state, evaluation.metrics(ema.network, final=final, keeper=kept), final=final)
