@@ -22,7 +22,7 @@ _MODE_POINTS = 1 << 16
 class DiffusersTimesteps(CurriculumAdapter):
     """Draws timesteps in the scripts that train with ``DDPMScheduler``, as ``train_unconditional.py`` does.
 
-    README, "In your own training code", has the lines.
+    docs/how-to/adapters.md has the lines.
 
     Args:
         curriculum, total_images, density, bank_losses: as in `CurriculumAdapter`.
@@ -63,7 +63,7 @@ class FlowMatchScheduler(Protocol):
 class DiffusersFlowMatching(CurriculumAdapter):
     """Draws indices into ``FlowMatchEulerDiscreteScheduler`` in the scripts for SD3, Flux and their like.
 
-    README, "In your own training code", has the lines.
+    docs/how-to/adapters.md has the lines.
 
     The scheduler's sigma is the share of noise, so a cluster of q holds the timesteps whose sigma lies in it, whatever
     the scheduler's shift: the shift only decides which sigmas there are.  What is drawn is the script's own density,

@@ -25,6 +25,9 @@ class Relief(DataSource):
     resolution.  At 32, 16 and 8 pixels there are 10,221 crops, at 64 about a quarter of them.  The map is divided into
     squares of 512 pixels, every fifth of which gives the reference and the others the training images, so that no
     pixel is in both, while both see all climates.
+
+    Attributes:
+        resolution: pixels a side, from 4 to 256.
     """
 
     kind: Literal["relief"] = "relief"

@@ -59,6 +59,10 @@ class LogNormal(Density):
     """ln sigma ~ N(mean, std^2), where sigma is noise over signal, so ln sigma = -log-SNR / 2 (EDM, table 1).
 
     On a discrete process each timestep gets the mass between the midpoints to its neighbours on the ln sigma axis.
+
+    Attributes:
+        mean: of ln sigma.
+        std: standard deviation of ln sigma.
     """
 
     kind: Literal["lognormal"] = "lognormal"
@@ -83,7 +87,12 @@ class LogNormal(Density):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LogitNormal(Density):
-    """q = sigmoid(mean + std z) with z ~ N(0, 1) (Esser et al. 2024, arXiv 2403.03206, eq. 19)."""
+    """q = sigmoid(mean + std z) with z ~ N(0, 1) (Esser et al. 2024, arXiv 2403.03206, eq. 19).
+
+    Attributes:
+        mean: of logit(q); above 0 there are more noisy levels.
+        std: standard deviation of logit(q).
+    """
 
     kind: Literal["logit_normal"] = "logit_normal"
     mean: float = 0.0
@@ -98,7 +107,12 @@ class LogitNormal(Density):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Beta(Density):
-    """The Beta(a, b) distribution over q: its density is proportional to q^(a-1) (1-q)^(b-1)."""
+    """The Beta(a, b) distribution over q: its density is proportional to q^(a-1) (1-q)^(b-1).
+
+    Attributes:
+        a: below 1 the density has a pole at the clean end, above 1 a zero.
+        b: the same at the noisy end.
+    """
 
     kind: Literal["beta"] = "beta"
     a: float = 1.0

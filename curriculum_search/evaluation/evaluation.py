@@ -43,7 +43,7 @@ class Evaluation(Config):
         sampler: from noise to images; it has to fit the process.
         guidance_scale: weight of classifier-free guidance; 1 is none.
         batch_size: samples, and reference images, that go through the networks together.
-        seed: of samples and bank; see `sample_generator`.
+        seed: of the samples and of the validation loss's noise.
         grid_images: samples in the grid.
     """
 

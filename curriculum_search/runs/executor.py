@@ -33,7 +33,7 @@ from curriculum_search.runs.cluster import ray_log
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, RunError, Status, one_line
 from curriculum_search.runs.restarts import Break, Restarts
 from curriculum_search.runs.watch import STACKS, ProcessId
-from curriculum_search.runs.worker import DIVERGED, REMARKS, REPORT, STATUS, run_group_trial, run_trial
+from curriculum_search.runs.worker import DIVERGED, REMARKS, REPORT, STATUS, free_group, run_group_trial, run_trial
 from curriculum_search.training import Report, StatusReport
 
 T = TypeVar("T")
@@ -171,6 +171,7 @@ class _JobSearcher(_DriverOnly, Searcher):
         job = self.running.pop(trial_id, None)
         if job is None or self.error is not None:  # What is under way when the source fails has not ended.
             return
+        free_group(job.run_dir)
         if trial_id in self.stopped:
             outcome = Outcome(status=Status.STOPPED)
         elif error:

@@ -9,6 +9,7 @@ runs/<identity>/experiment.json    the resolved config, and beside it the plug-i
                 data.json          of a run on its own: which images it was trained on
                 *.damaged-N        one of these files that could not be read, and has made room for another
                 .lock              held by the process that trains the run
+                placement_group    while several workers train it: the room that Ray holds for them
                 adopted            of a run that another study has trained: an empty file
 """
 

@@ -12,11 +12,13 @@ from typing import Any
 import ray.train
 import ray.train.torch
 import torch
-from ray import tune
+from ray import PlacementGroupID, tune
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.tune.integration.ray_train import TuneReportCallback
+from ray.util.placement_group import PlacementGroup
 
 from curriculum_search import distributed
+from curriculum_search.atomic import write_whole
 from curriculum_search.evaluation import Diverged
 from curriculum_search.runs.job import Job, RunError
 from curriculum_search.runs.lock import locked
@@ -29,6 +31,7 @@ DIVERGED = "diverged"
 REMARKS = "remarks"  #: with either: what this package has warned of since the last, as that a damaged cache was rebuilt
 
 _PACKAGE = str(Path(__file__).parents[1])
+_GROUP = "placement_group"  #: in the run's folder: the id of what Ray holds for its workers
 _PATIENCE_SECONDS = 60.0  # with another process that writes to the same run
 
 #: Seconds between two looks of Ray Train at its workers.  A worker that says something waits for the next look, so with
@@ -68,7 +71,23 @@ def run_group_trial(config: dict[str, Any]) -> None:
 
 
 def _run_worker(config: dict[str, Any]) -> None:
+    group = ray.util.get_current_placement_group()
+    if distributed.rank() == 0 and group is not None:
+        write_whole(config["job"]["run_dir"] / _GROUP, group.id.hex())
     _train_one(config["job"], ray.train.report, ray.train.torch.get_device())
+
+
+def free_group(run_dir: Path) -> None:
+    """Give back what Ray held for the workers of a trial that is over, if there were several.
+
+    Ray Train has an actor that does so, but where a node lacks memory Ray kills that one with the others.  Then the
+    processors would be held for ever, and the trial that is started again would wait for them.
+    """
+    path = run_dir / _GROUP
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        group = PlacementGroup(PlacementGroupID(bytes.fromhex(path.read_text())))
+        ray.util.remove_placement_group(group)
+        path.unlink()
 
 
 def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
