@@ -34,6 +34,7 @@ SEARCH = (
     "optuna",
     "objectives",
     "arms",
+    "named_arms",
     "study",
     "checks",
     "load",

@@ -31,6 +31,8 @@ def load_study(path: Path, overrides: Mapping[str, Any], runner: PluginRunner | 
     for section in raw:
         if section not in _SECTIONS:
             raise UserError(f"{where}: {section}: no such section; allowed: {', '.join(_SECTIONS)}")
+    if raw.get("space") is None and isinstance(raw.get("study"), dict) and raw["study"].get("trials") == 0:
+        raw["space"] = {}  # nothing is searched
     for section in _SECTIONS:
         if not isinstance(raw.get(section), dict):
             raise UserError(f"{where}: {section}: this section is required, and holds fields")
@@ -46,6 +48,8 @@ def load_study(path: Path, overrides: Mapping[str, Any], runner: PluginRunner | 
     plugins = runner.run(raw["base"].get("plugins", ()), where, path.parent, field="base.plugins")
     if isinstance(raw["study"].get("proxy"), dict):
         raw["study"]["proxy"] = dotted(raw["study"]["proxy"])
+    if isinstance(raw["study"].get("arms"), dict):
+        raw["study"]["arms"] = {name: arm for name, arm in raw["study"]["arms"].items() if arm is not None}
     study = validated(Study, raw["study"], where, "study")
     proxy = f"{where}: study.proxy"
     file = StudyFile(

@@ -163,7 +163,7 @@ def _failures(search: SearchPhase, confirmation: ConfirmationPhase, ablation: Ab
 
 
 def _verdict(file: StudyFile, confirmation: ConfirmationPhase) -> Verdict | None:
-    if file.study.confirmation.leaders == 0:
+    if not file.study.confirms:
         return None
     objective = file.study.objective
     return judge(
@@ -212,12 +212,15 @@ def _rows(file: StudyFile, search: SearchPhase, confirmation: ConfirmationPhase)
     objective = file.study.objective
     others = [*file.second_opinions(), *(m for m in file.study.secondary_objectives if m != IMAGES_TO_BASELINE)]
     fresh = "at full size, fresh seeds" if file.study.proxy else "fresh seeds"
-    groups = {"baseline": f"baselines, {fresh}", "searched": f"leaders, {fresh}", "control": f"leaders, {fresh}"}
+    groups = {"baseline": f"baselines, {fresh}", "named": f"named arms, {fresh}", "searched": f"leaders, {fresh}"}
     rows = []
-    for role in groups:
-        for name, arm in confirmation.arms.items():
-            if arm.role == role and (results := list(confirmation.results(name).values())):
-                row = _row(groups[role], arm_title(confirmation, name), results, objective=objective, others=others)
+    for role, group in groups.items():
+        of_role = [arm for arm in confirmation.arms.values() if arm.role == role]
+        names = [arm.name for arm in of_role]
+        controls = [arm for arm in confirmation.arms.values() if arm.role == "control" and arm.control_of in names]
+        for arm in (*of_role, *controls):
+            if results := list(confirmation.results(arm.name).values()):
+                row = _row(group, arm_title(confirmation, arm.name), results, objective=objective, others=others)
                 rows.append(row)
     # The confirmed baselines are among those; else the search's stand beside its best.
     listed = search.finished()
