@@ -40,7 +40,7 @@ def check_arm(name: str, given: Any) -> None:
     if not isinstance(given, str | Mapping):
         raise ValueError(
             f"arms.{name}: must be values by their path in base, as in {{curriculum.num_clusters: 10}}, or the path of "
-            f"a curriculum.json, not {json.dumps(given, default=str)}"
+            f"a curriculum.json as text, not {given!r}"
         )
 
 

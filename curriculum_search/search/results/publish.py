@@ -5,13 +5,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curriculum_search.cli import show
 from curriculum_search.experiment import Experiment
 from curriculum_search.export import BEST, write_best
 from curriculum_search.loading import UserError
-from curriculum_search.report import Row, markdown_table, terminal_table, write_report
+from curriculum_search.report import Row, data_frame, markdown_table, terminal_table, write_report
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
@@ -25,6 +25,9 @@ from curriculum_search.search.results.sections import sections
 from curriculum_search.search.statistics.verdict import Verdict, judge
 from curriculum_search.search.study import StudyFile
 from curriculum_search.tracking import STUDY
+
+if TYPE_CHECKING:
+    import pandas
 
 _LISTED = 5  # searched configs in the table
 
@@ -58,6 +61,9 @@ class StudyResult:
         best_path: the exported experiment.
         curriculum_path: the exported curriculum.
         failures: what to say of the runs that failed or were lost; empty if there are none.
+        objective: the metric that decided.
+        rows: of the table at the end.
+        figures: caption to file.
     """
 
     best: Experiment
@@ -68,6 +74,14 @@ class StudyResult:
     best_path: Path
     curriculum_path: Path
     failures: str
+    objective: str
+    rows: tuple[Row, ...]
+    figures: Mapping[str, Path]
+
+    @property
+    def table(self) -> "pandas.DataFrame":
+        """The arms, as a data frame (`data_frame`)."""
+        return data_frame(self.rows, metric=self.objective)
 
     def tracked_metrics(self, objective: str) -> dict[str, float]:
         """What stands for the study in MLflow's table."""
@@ -143,6 +157,9 @@ def publish(
         best_path=best_path,
         curriculum_path=curriculum_path,
         failures=failures,
+        objective=objective,
+        rows=tuple(rows),
+        figures=figures,
     )
 
 
@@ -215,13 +232,11 @@ def _rows(file: StudyFile, search: SearchPhase, confirmation: ConfirmationPhase)
     groups = {"baseline": f"baselines, {fresh}", "named": f"named arms, {fresh}", "searched": f"leaders, {fresh}"}
     rows = []
     for role, group in groups.items():
-        of_role = [arm for arm in confirmation.arms.values() if arm.role == role]
-        names = [arm.name for arm in of_role]
-        controls = [arm for arm in confirmation.arms.values() if arm.role == "control" and arm.control_of in names]
-        for arm in (*of_role, *controls):
-            if results := list(confirmation.results(arm.name).values()):
-                row = _row(group, arm_title(confirmation, arm.name), results, objective=objective, others=others)
-                rows.append(row)
+        for name in [arm.name for arm in confirmation.arms.values() if arm.role == role]:
+            for shown in (name, confirmation.plan.controls.get(name)):
+                if shown in confirmation.arms and (results := list(confirmation.results(shown).values())):
+                    head = arm_title(confirmation, shown)
+                    rows.append(_row(group, head, results, objective=objective, others=others))
     # The confirmed baselines are among those; else the search's stand beside its best.
     listed = search.finished()
     baselines = [] if rows else [candidate for candidate in listed if candidate.arm.role == "baseline"]
