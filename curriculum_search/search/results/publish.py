@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,17 +66,17 @@ class StudyResult:
         figures: caption to file.
     """
 
-    best: Experiment
+    best: Experiment = field(repr=False)
     arm: str
     value: float
-    verdict: Verdict | None
+    verdict: Verdict | None = field(repr=False)
     sentence: str
     best_path: Path
     curriculum_path: Path
     failures: str
     objective: str
-    rows: tuple[Row, ...]
-    figures: Mapping[str, Path]
+    rows: tuple[Row, ...] = field(repr=False)
+    figures: Mapping[str, Path] = field(repr=False)
 
     @property
     def table(self) -> "pandas.DataFrame":
