@@ -50,7 +50,7 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
         ledger = Ledger(file, store)
         search = SearchPhase(file, store, ledger, open_searcher(folder, file))
         search.resume()
-        if search.pending():
+        if search.pending() or not (file.study.searches or store.records):
             prepare(ledger, cluster, root=root, cache_dir=cache_dir)  # No run has been written so far.
         write_fingerprint(folder, file)
         for line in warm_start(file, search.searcher, store):
