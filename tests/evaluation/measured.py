@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from curriculum_search.conditions import Unconditional
 from curriculum_search.data import Digits, to_float
 from curriculum_search.evaluation import (
     Classifier,
@@ -34,7 +35,7 @@ def measure(classifier: Classifier, cache_dir: Path) -> dict[str, float]:
     extractors: tuple[Extractor, ...] = (classifier, Pixels(), Pixels(num_components=62))
     digits, cpu = Digits().load(), torch.device("cpu")
     pixels = digits.read(np.arange(2 * COUNT))[0].int()
-    images = to_float(((pixels[:COUNT] + pixels[COUNT:].roll(1, 3)) // 2).to(torch.uint8))
+    images = ((pixels[:COUNT] + pixels[COUNT:].roll(1, 3)) // 2).to(torch.uint8)
     sources = Sources(train=digits, reference=digits, device=cpu, cache_dir=cache_dir)
     features = {extractor: extractor.load(sources) for extractor in extractors}
     evaluators: list[Evaluator] = [InceptionScore(extractor=classifier, num_samples=COUNT)]
@@ -46,7 +47,14 @@ def measure(classifier: Classifier, cache_dir: Path) -> dict[str, float]:
         ]
     samples = Samples([need for evaluator in evaluators for need in evaluator.needs], features, cpu)
     for start in range(0, COUNT, BATCH):
-        block = Block(first=start, images=images[start : start + BATCH], labels=None, finite=torch.tensor(True))
+        taken = images[start : start + BATCH]
+        block = Block(
+            first=start,
+            values=to_float(taken),
+            images=taken,
+            condition=Unconditional(),
+            finite=torch.tensor(True),
+        )
         samples.add(block, start)
     samples.reduce()
     evidence = Evidence(
