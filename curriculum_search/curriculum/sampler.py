@@ -209,6 +209,10 @@ class CurriculumSampler:
         """The share of the clusters that is unlocked."""
         return min(self.stage / self.num_clusters, 1.0)
 
+    def density_in(self, stage: int) -> PiecewiseDensity:
+        """The density of q in a stage, 1 to `num_stages`, under the base density as it was given."""
+        return self._density_from(self.density, stage)
+
     def exposure(self) -> PiecewiseDensity:
         """How often each noise level was trained: the stages' densities averaged over the images seen so far.
 
@@ -289,21 +293,21 @@ class CurriculumSampler:
     def _begin_stage(self) -> None:
         if self._adaptive is not None and self._losses is not None:
             self._base = self._adaptive.learned(self._losses.losses)
-        self.stage_density = self._density_from(self._base)
+        self.stage_density = self._density_from(self._base, self.stage)
         self._table = self.stage_density.table(self._device)
         self._weights: tuple[Tensor, Tensor] | None = None
         if self._adaptive is not None:
-            starts, weights = importance(self._density_from(self.density), self.stage_density)
+            starts, weights = importance(self.density_in(self.stage), self.stage_density)
             self._weights = torch.from_numpy(starts).to(self._device), torch.from_numpy(weights).to(self._device)
 
     def _end_stage(self) -> None:
         self._exposure += self._exposure_of_stage()
         self._density_start_images = self._images_seen
 
-    def _density_from(self, base: PiecewiseDensity) -> PiecewiseDensity:
-        if self.stage == self.num_stages:
+    def _density_from(self, base: PiecewiseDensity, stage: int) -> PiecewiseDensity:
+        if stage == self.num_stages:
             return base
-        unlocked = self.permutation[: self.stage]
+        unlocked = self.permutation[:stage]
         return stage_density(base, self.edges, unlocked, self.accumulation, self.union_density)
 
     def _exposure_of_stage(self) -> np.ndarray:

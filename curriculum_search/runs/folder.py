@@ -16,6 +16,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,16 @@ class RunFolder:
         shutil.copytree(other.path, partial, dirs_exist_ok=True)
         RunFolder(partial)._adopted.touch()
         partial.rename(self.path)
+
+    def copy_for_reading(self, path: Path) -> None:
+        """Make a folder at `path` that tells all that is known of the run: no checkpoint is copied, and its images are
+        linked to.  The run may be under way."""
+        path.mkdir(parents=True)
+        for file in (self.experiment, self.log, self._result, self._adopted):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                shutil.copyfile(file, path / file.name)
+        if self.grid.exists():
+            (path / self.grid.name).symlink_to(self.grid.resolve())
 
     def _append(self, record: Mapping[str, Any]) -> None:
         with room_for(self.log):

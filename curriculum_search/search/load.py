@@ -24,6 +24,17 @@ def load_study(path: Path, overrides: Mapping[str, Any], runner: PluginRunner | 
     Raises:
         UserError: one message that says what to change, and where.
     """
+    file = read_study(path, overrides, runner)
+    check_study(file)
+    return file
+
+
+def read_study(path: Path, overrides: Mapping[str, Any], runner: PluginRunner | None = None) -> StudyFile:
+    """The same without the checks of what a study needs to be run, its data above all.
+
+    Raises:
+        UserError: one message that says what to change, and where.
+    """
     where = str(path)
     # A parameter of the space is one key with dots in it.
     parameters = {p: v for p, v in overrides.items() if p.startswith("space.")}
@@ -48,7 +59,7 @@ def load_study(path: Path, overrides: Mapping[str, Any], runner: PluginRunner | 
         raw["study"]["proxy"] = dotted(raw["study"]["proxy"])
     study = validated(Study, raw["study"], where, "study")
     proxy = f"{where}: study.proxy"
-    file = StudyFile(
+    return StudyFile(
         path=path,
         study=study,
         base=validated(Experiment, raw["base"], where, "base"),
@@ -58,8 +69,6 @@ def load_study(path: Path, overrides: Mapping[str, Any], runner: PluginRunner | 
         plugins=plugins,
         runner=runner,
     )
-    check_study(file)
-    return file
 
 
 def _space(raw: Mapping[str, Any], where: str) -> Space:

@@ -12,15 +12,18 @@ from curriculum_search.experiment import Experiment
 from curriculum_search.export import BEST, write_best
 from curriculum_search.loading import UserError
 from curriculum_search.report import Row, markdown_table, terminal_table, write_report
+from curriculum_search.report.page import Said
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
 from curriculum_search.search.arms import Run, title
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
+from curriculum_search.search.optuna.importance import importances
 from curriculum_search.search.phases.ablation import AblationPhase
 from curriculum_search.search.phases.confirmation import ConfirmationPhase
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.results.figures import arm_title, proxy_size, write_figures
+from curriculum_search.search.results.page import PAGE, Findings, write_page
 from curriculum_search.search.results.sections import sections
 from curriculum_search.search.statistics.verdict import Verdict, judge
 from curriculum_search.search.study import StudyFile
@@ -85,15 +88,7 @@ def publish(
     verdict = _verdict(file, confirmation)
     run, result = _best(search, confirmation, verdict)
     value = result.metrics[objective]
-    sentence = (
-        verdict.sentence
-        if verdict is not None
-        else (
-            f"{run.arm.name} came out best of {_seeds_each(file)}; nothing was confirmed "
-            "(study.confirmation.leaders is 0)."
-        )
-    )
-    sentence = " ".join([sentence, *search.remarks(), *confirmation.remarks()])
+    sentence = _sentence(search, confirmation, verdict, run)
     comment = _comment(file, run, value, sentence)
     evidence = {
         "study": file.study.name,
@@ -107,8 +102,9 @@ def publish(
     best_path, curriculum_path = write_best(
         store.root, run.experiment, file.plugins, comment=comment, evidence=_finite(evidence)
     )
-    rows = _rows(file, search, confirmation)
-    further = sections(file, search, ablation)
+    found = _findings(search, confirmation, ablation, verdict, sentence)
+    rows = found.rows
+    further = sections(file, search, ablation, found.tables)
     figures = write_figures(file, store, search, confirmation)
     report = write_report(
         store.root / "report.md",
@@ -118,7 +114,8 @@ def publish(
         | {"Best config": f"`python jobs/train.py {best_path}` trains it again and ends at {objective} = {value!r}."},
         figures=figures,
     )
-    for path in (best_path, curriculum_path, report, *figures.values()):
+    page = write_page(store.root / PAGE, store.root, found, search, confirmation, ablation)
+    for path in (best_path, curriculum_path, page, report, *figures.values()):
         store.tracker.log_artifact(STUDY, path, folder="figures" if path in figures.values() else "")
     tags = {"verdict": sentence, "mlflow.note.content": sentence, "best": run.experiment.curriculum.describe()}
     tags |= {section.tag: section.summary for section in further if section.summary}
@@ -130,10 +127,10 @@ def publish(
     print(f"Verdict: {sentence}")
     print(f"Best config:  {best_path}\n              trains with: python jobs/train.py {best_path}")
     print(f"Curriculum:   {curriculum_path} (for other training code)")
-    print(f"Figures:      {report}")
+    print(f"Report:       {page} (open it in a browser; {report.name} is the short one)")
     print(f"MLflow:       {store.tracker.page()}", flush=True)
-    if failures := _failures(search, confirmation, ablation):
-        print(failures, flush=True)
+    if found.failures:
+        print(found.failures, flush=True)
     return StudyResult(
         best=run.experiment,
         arm=run.arm.name,
@@ -142,8 +139,55 @@ def publish(
         sentence=sentence,
         best_path=best_path,
         curriculum_path=curriculum_path,
-        failures=failures,
+        failures=found.failures,
     )
+
+
+def find(search: SearchPhase, confirmation: ConfirmationPhase, ablation: AblationPhase) -> Findings:
+    """What a study has come to so far, be it that nothing has come to its end."""
+    verdict = _verdict(search.file, confirmation)
+    try:
+        run, _ = _best(search, confirmation, verdict)
+        sentence = _sentence(search, confirmation, verdict, run)
+    except StudyFailedError as error:
+        sentence = str(error)
+    return _findings(search, confirmation, ablation, verdict, sentence)
+
+
+def _findings(
+    search: SearchPhase,
+    confirmation: ConfirmationPhase,
+    ablation: AblationPhase,
+    verdict: Verdict | None,
+    sentence: str,
+) -> Findings:
+    file = search.file
+    return Findings(
+        said=_said(sentence),
+        winner=verdict.arm if verdict is not None else None,
+        rows=_rows(file, search, confirmation),
+        tables=importances(search.searcher.study, file.space, file.objectives),
+        failures=_failures(search, confirmation, ablation),
+    )
+
+
+def _said(sentence: str) -> Said:
+    """The verdict in layers: its first part, then the others."""
+    headline, *others = sentence.removesuffix(".").split("; ")
+    return Said(headline=f"{headline}.", lines=[("", f"{part[:1].upper()}{part[1:]}.") for part in others])
+
+
+def _sentence(search: SearchPhase, confirmation: ConfirmationPhase, verdict: Verdict | None, run: Run) -> str:
+    """The verdict in words, with what its reader has to know besides; `run` is the one that is exported."""
+    sentence = (
+        verdict.sentence
+        if verdict is not None
+        else (
+            f"{run.arm.name} came out best of {_seeds_each(search.file)}; nothing was confirmed "
+            "(study.confirmation.leaders is 0)."
+        )
+    )
+    return " ".join([sentence, *search.remarks(), *confirmation.remarks()])
 
 
 def _failures(search: SearchPhase, confirmation: ConfirmationPhase, ablation: AblationPhase) -> str:
