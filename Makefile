@@ -1,11 +1,11 @@
 # `make search` and `make test` set everything up by themselves; `make clean` forgets it.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := search,relief,features,unet,test
+EXTRAS := search,relief,features,unet,test,docs
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: search test lint browser clean
+.PHONY: search test lint browser docs reference clean
 
 search: .venv/ready
 	$(BIN)/python jobs/search.py search_spaces/quickstart.yaml
@@ -30,6 +30,13 @@ browser: .venv/ready
 		$(BIN)/python -m playwright install chromium; \
 	fi
 
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html is the first page; its search needs a server: $(BIN)/python -m http.server -d site"
+
+reference: .venv/ready
+	$(BIN)/python docs/tools/write_reference.py
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
@@ -38,4 +45,4 @@ browser: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv results
+	rm -rf .venv results site

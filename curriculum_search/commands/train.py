@@ -164,6 +164,10 @@ class _OneRun(JobSource):
         self.store.restarted(job.key, reason)
         super().restarted(job, reason)
 
+    def remarked(self, job: Job, words: str) -> None:
+        self.store.note(job.key, words)
+        super().remarked(job, words)
+
 
 def _train_here(source: _OneRun) -> None:
     """Train in this process."""
@@ -175,6 +179,9 @@ def _train_here(source: _OneRun) -> None:
 
         def status(self, status: StatusReport) -> None:
             source.progressed(job, status)
+
+        def remark(self, words: str) -> None:
+            source.remarked(job, words)
 
     session = StoreSession(run_dir=job.run_dir, device=default_device())
     try:

@@ -6,12 +6,15 @@ from curriculum_search.report.document import write_report
 from curriculum_search.report.pareto import Scored, pareto
 from curriculum_search.report.stages import StageHistory, unlocked, unlocked_levels
 from curriculum_search.report.table import Row, markdown_columns, markdown_table, terminal_columns, terminal_table
+from curriculum_search.report.verdict import MOST_WORDS, VerdictLayers
 
 __all__ = [
+    "MOST_WORDS",
     "Points",
     "Row",
     "Scored",
     "StageHistory",
+    "VerdictLayers",
     "convergence",
     "difficulty",
     "markdown_columns",

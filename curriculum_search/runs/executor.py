@@ -33,7 +33,16 @@ from curriculum_search.runs.cluster import ray_log
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, RunError, Status, one_line
 from curriculum_search.runs.restarts import Break, Restarts
 from curriculum_search.runs.watch import STACKS, ProcessId
-from curriculum_search.runs.worker import DIVERGED, REMARKS, REPORT, STATUS, run_group_trial, run_trial
+from curriculum_search.runs.worker import (
+    DIVERGED,
+    REMARKS,
+    REPORT,
+    STATUS,
+    WARNINGS,
+    free_group,
+    run_group_trial,
+    run_trial,
+)
 from curriculum_search.training import Report, StatusReport
 
 T = TypeVar("T")
@@ -131,7 +140,7 @@ class _JobSearcher(_DriverOnly, Searcher):
         self.concurrency = 1
         self.running: dict[str, Job] = {}
         self.stopped: set[str] = set()
-        self._remarked: set[str] = set()
+        self._warned: set[str] = set()
         self.failures: dict[str, BaseException] = {}  # what ended a trial
         self.error: Exception | None = None
         self._driver = ProcessId.own()
@@ -171,6 +180,7 @@ class _JobSearcher(_DriverOnly, Searcher):
         job = self.running.pop(trial_id, None)
         if job is None or self.error is not None:  # What is under way when the source fails has not ended.
             return
+        free_group(job.run_dir)
         if trial_id in self.stopped:
             outcome = Outcome(status=Status.STOPPED)
         elif error:
@@ -197,12 +207,19 @@ class _JobSearcher(_DriverOnly, Searcher):
             self.stopped.add(trial_id)
         return stop
 
-    def take_remarks(self, remarks: list[str]) -> None:
+    def take_warnings(self, warnings: list[str]) -> None:
         """Hand what a worker has warned of to the source, each text once."""
-        for remark in remarks:
-            if remark not in self._remarked:
-                self._remarked.add(remark)
-                self._guarded(functools.partial(self.source.noticed, f"warning: {remark}"), otherwise=None)
+        for warning in warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self._guarded(functools.partial(self.source.noticed, f"warning: {warning}"), otherwise=None)
+
+    def take_remarks(self, trial_id: str, remarks: list[str]) -> None:
+        """Hand what has befallen a run to the source."""
+        job = self.running.get(trial_id)
+        if job is not None and self.error is None:
+            for remark in remarks:
+                self._guarded(functools.partial(self.source.remarked, job, remark), otherwise=None)
 
     def take_status(self, trial_id: str, status: StatusReport) -> None:
         """Hand a status to the source."""
@@ -237,8 +254,10 @@ class _JobScheduler(_DriverOnly, FIFOScheduler):
         return True
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if WARNINGS in result:
+            self.searcher.take_warnings(json.loads(result[WARNINGS]))
         if REMARKS in result:
-            self.searcher.take_remarks(json.loads(result[REMARKS]))
+            self.searcher.take_remarks(trial.trial_id, json.loads(result[REMARKS]))
         if STATUS in result:
             self.searcher.take_status(trial.trial_id, StatusReport.from_json(result[STATUS]))
         stop = REPORT in result and self.searcher.take_report(trial.trial_id, Report.from_json(result[REPORT]))

@@ -9,6 +9,7 @@ from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
+from curriculum_search.search.arms import STRETCHED, BaselineName, baseline
 from curriculum_search.search.budget import check_limits
 from curriculum_search.search.design import SIZES, Design, Size
 from curriculum_search.search.ledger import Ledger
@@ -102,6 +103,31 @@ def check_same_study(folder: Path, file: StudyFile) -> None:
         raise UserError(
             f"{file.path}: study.name: {file.study.name!r} has runs in {folder} with another {', '.join(changed)}; "
             f"give the changed study another name, or change it back"
+        )
+    _check_baselines(folder, file)
+
+
+def _check_baselines(folder: Path, file: StudyFile) -> None:
+    """Whether the published setting and its kin are those that the study has trained.
+
+    Once they were stretched over half of the run under the names that they have now at the paper's share of it.
+
+    Raises:
+        UserError: the study is of that time, and how to read it, or to have the new ones.
+    """
+
+    def has_trained(name: BaselineName) -> bool:
+        key = file.run(baseline(name, file.small), file.study.seed, small=True).key
+        return (folder / "runs" / key).exists()
+
+    names = file.study.baselines
+    kin = {name: STRETCHED[name] for name in names if name in STRETCHED and STRETCHED[name] not in names}
+    if any(has_trained(stretched) and not has_trained(name) for name, stretched in kin.items()):
+        raise UserError(
+            f"{file.path}: study.baselines: the runs of {', '.join(kin)} in {folder} last half of the run, as they "
+            f"once did; now they last as long as in the paper, 2 % of it.  For the study as it is, "
+            f"study.baselines=[{','.join(kin.get(name, name) for name in names)}]; for the paper's share, give the "
+            f"study another name"
         )
 
 

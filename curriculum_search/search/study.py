@@ -62,21 +62,22 @@ class Study(Config):
     Attributes:
         name: of the study's folder and of its run in MLflow: up to 100 printable characters without spaces.
         objective: the metric that decides, as an evaluator names it; the evaluator knows whether less of it is better.
-        secondary_objectives: what the search weighs beside it: further metrics, or ``images_to_baseline``
-            (`objectives`).  The leaders are then taken from the Pareto set; the verdict is about `objective`.
+        secondary_objectives: what the search weighs beside it: further metrics, or ``images_to_baseline``, the share
+            of the run after which a trial is as good as ordinary training at its end.  The leaders are then taken from
+            the Pareto set; the verdict is about `objective`.
         trials: configs that the search tries, the baselines not counted; can be raised later.
         seed: of the search itself, and the first of its runs: 0 to 4,294,967,295.
         seeds_per_trial: runs of each config of the search, on as many seeds; its value is their mean.
         algorithm: proposes configs.
         stopping: ends trials early; None: successive halving, or where there are secondary objectives nothing.
-        baselines: arms that every study trains beside what it searches.
+        baselines: arms that every study trains beside what it searches (`baseline`).
         equal_tries: ordinary training gets as many tries of the other parameters as any other order.  That a better
-            learning rate is not taken for a better curriculum is up to the confirmation too (`confirm`).
-        warm_start: what is tried first: folders of other studies, exported configs, or ``published`` (`warm`).
+            learning rate is not taken for a better curriculum is up to the confirmation too.
+        warm_start: what is tried first: folders of other studies, exported configs, or ``published``.
         proxy: what the search's runs have in place of `base`'s, by dotted path (nested sections are read as such): a
             smaller model, resolution or budget.  The confirmation trains at `base`'s size.
         confirmation: how the verdict is reached.
-        ablation_seeds: runs of each step on the way from ordinary training to the winner (`ablation`); 0: no such runs.
+        ablation_seeds: runs of each step on the way from ordinary training to the winner; 0: no such runs.
         max_concurrent_trials: trials at once; None: as many as the cluster has room for.
         max_images: training images of the whole study, the confirmation included; None: no limit.
         max_hours: the same of the time that the command is at work.

@@ -86,7 +86,9 @@ def test_each_stage_adds_the_next_noisiest_cluster() -> None:
 def test_the_density_of_any_stage_is_known_beforehand(accumulation: Accumulation) -> None:
     sampler = build(replace(FOUR, accumulation=accumulation), density=Beta(a=2.0, b=3.0))
     grid = GRID.numpy()
-    known = {stage: sampler.density_in(stage).cdf_at(grid) for stage in range(1, sampler.num_stages + 1)}
+    known = {
+        stage: sampler.density_in(stage, sampler.density).cdf_at(grid) for stage in range(1, sampler.num_stages + 1)
+    }
     for images in range(10, TOTAL + 1, 10):
         advance(sampler, images)
         assert np.array_equal(known[sampler.stage], sampler.stage_density.cdf_at(grid))

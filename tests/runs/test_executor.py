@@ -150,13 +150,13 @@ def test_a_job_whose_process_dies_is_restarted_and_goes_on_from_its_checkpoint(
         assert {name: value for name, value in found.items() if name not in TIMES} == expected
 
 
-def test_what_a_worker_warns_of_is_said_once(ends: tuple[Jobs, dict[str, Job]]) -> None:
+def test_a_damaged_checkpoint_is_told_once_of_its_run(ends: tuple[Jobs, dict[str, Job]]) -> None:
     source, jobs = ends
     path = jobs["damaged"].run_dir / CHECKPOINT
-    assert source.lines == [
-        f"warning: {path} is not a readable checkpoint: it is text; it is now checkpoint.pt.damaged-1, and the run "
-        f"begins again"
-    ]
+    words = (
+        f"{path} is not a readable checkpoint: it is text; it is now checkpoint.pt.damaged-1, and the run begins again"
+    )
+    assert source.remarks == {"damaged": [words]}
     assert source.outcomes["damaged"].status is Status.FINISHED
     assert images(source, "damaged") == POINTS
 

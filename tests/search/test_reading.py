@@ -122,7 +122,7 @@ def test_what_has_failed_is_shown_and_stays_failed(play: Play) -> None:
 def test_a_study_of_which_nothing_came_to_its_end_says_why(play: Play) -> None:
     diverged = Outcome(status=Status.DIVERGED, reason="the loss is nan")
     text = report_folder(play("study.trials=2", end=lambda job: diverged)).read_text()
-    assert "no run of study tiny came to its end" in text
+    assert "No run of study tiny came to its end" in text
     assert "the loss is nan" in text
 
 
@@ -237,7 +237,7 @@ def test_a_measurement_that_is_gone_is_asked_for(play: Play, workplace: Workplac
     measured = workplace.folder / "difficulty.json"
     curve = DifficultyCurve.normalised(edges=(0.0, 0.5, 1.0), values=(2.0, 1.0))
     DifficultyFile(process=DDPM().to_dict(), convergence=curve, entropy=curve).save(measured)
-    folder = play("study.trials=1", f"base.curriculum.partition={{kind: measured, path: '{measured}'}}", runs=2)
+    folder = play("study.trials=6", f"base.curriculum.partition={{kind: measured, path: '{measured}'}}", runs=6)
     assert report_folder(folder).exists()
     measured.unlink()
     with pytest.raises(

@@ -6,6 +6,7 @@ from typing import Literal
 
 from curriculum_search.direction import Direction
 from curriculum_search.report.table import Row
+from curriculum_search.report.verdict import VerdictLayers
 
 Points = Sequence[tuple[int, float]]  #: (images seen, value)
 Role = Literal["reference", "leader", "control", "baseline"]
@@ -24,7 +25,7 @@ class Schedule:
         starts: [S], images seen when each stretch with one density began.
         density: [S][K], of each stretch and interval; 1 where training is spread evenly over q.
         exposure: [K], the average of it over all images.
-        switches: the stages that began in the run.
+        stages: that began in the run.
         remark: what the numbers leave out; empty if nothing.
     """
 
@@ -34,7 +35,7 @@ class Schedule:
     starts: Sequence[int]
     density: Sequence[Sequence[float]]
     exposure: Sequence[float]
-    switches: int
+    stages: int
     remark: str = ""
 
 
@@ -213,26 +214,13 @@ class Samples:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Said:
-    """A result in layers.
-
-    Attributes:
-        headline: what a person can repeat.
-        lines: label and text of what there is to say besides; a label may be empty.
-    """
-
-    headline: str
-    lines: Sequence[tuple[str, str]] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class StudyData:
     """A study, as far as it has come.
 
     Attributes:
         name: of the study.
         state: how far it is, in words; empty where it is finished.
-        said: the verdict.
+        layers: the verdict in words.
         objectives: the deciding one first.
         directions: of each.
         size: " at the proxy's size" where the search trained smaller runs, else empty.
@@ -256,7 +244,7 @@ class StudyData:
 
     name: str
     state: str
-    said: Said
+    layers: VerdictLayers
     objectives: Sequence[str]
     directions: Sequence[Direction]
     size: str

@@ -55,14 +55,13 @@ def sections(data: StudyData) -> list[Section]:
 
 
 def _verdict(data: StudyData) -> Section:
+    layers = data.layers
     lines = "".join(
-        f"<div><dt>{_e(label)}</dt><dd>{_e(words)}</dd></div>"
-        if label
-        else f"<div class='plain'><dd>{_e(words)}</dd></div>"
-        for label, words in data.said.lines
+        f"<div><dt>{_e(label)}</dt><dd>{_e(words)}</dd></div>" for label, words in layers.lines.items() if words
     )
-    body = f"<p class='headline'>{_e(data.said.headline)}</p>"
+    body = f"<p class='headline'>{_e(layers.headline)}</p>"
     body += f"<dl class='layers'>{lines}</dl>" if lines else ""
+    body += f"<p class='fine'>{_e(' '.join(layers.fine_print))}</p>" if layers.fine_print else ""
     body += f"<pre class='failures'>{_e(data.failures)}</pre>" if data.failures else ""
     return Section(name="verdict", heading="Verdict", body=body)
 
@@ -128,9 +127,10 @@ def _schedules(data: StudyData, arm_looks: Mapping[str, Look]) -> Section:
     cards = []
     for arm, plot in found:
         assert arm.schedule is not None
-        count = arm.schedule.switches
-        words = f"{count} stages" if count > 1 else "one density throughout"
-        words += f"; {arm.schedule.remark}" if arm.schedule.remark else ""
+        schedule = arm.schedule
+        words = "a density that moves" if len(schedule.starts) > 1 else "one density throughout"
+        words = f"{schedule.stages} stages" if schedule.stages > 1 else words
+        words += f"; {schedule.remark}" if schedule.remark else ""
         cards.append(
             f"<figure class='card'><figcaption><i style='background:var({_variable(arm_looks[arm.title])})'></i>"
             f"<b>{_e(arm.title)}</b> <span>{_e(words)}</span></figcaption>{_place(plot)}</figure>"

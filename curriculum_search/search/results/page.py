@@ -12,8 +12,8 @@ from pathlib import Path
 from PIL import Image
 
 from curriculum_search.atomic import write_whole
-from curriculum_search.export import BEST, CURRICULUM
-from curriculum_search.report import Row
+from curriculum_search.export import BEST, CURRICULUM, DENSITY
+from curriculum_search.report import Row, VerdictLayers
 from curriculum_search.report.page import (
     Arm,
     Cost,
@@ -22,7 +22,6 @@ from curriculum_search.report.page import (
     Parameter,
     PathStep,
     Role,
-    Said,
     Samples,
     StudyData,
     Trial,
@@ -55,14 +54,14 @@ class Findings:
     """What a study has come to, in words and numbers.
 
     Attributes:
-        said: the verdict.
+        layers: the verdict in words.
         winner: the arm that it is about, if there is one.
         rows: of the table of arms.
         tables: importances.
         failures: what to say of the runs that failed or were lost; empty if there are none.
     """
 
-    said: Said
+    layers: VerdictLayers
     winner: str | None
     rows: Sequence[Row]
     tables: Sequence[Importances]
@@ -106,7 +105,7 @@ def _data(
     return StudyData(
         name=file.study.name,
         state=state,
-        said=findings.said,
+        layers=findings.layers,
         objectives=file.objectives,
         directions=file.directions,
         size=proxy_size(file),
@@ -125,7 +124,9 @@ def _data(
         gpu_hours=ledger.gpu_seconds / 3600,
         failures=findings.failures,
         commands=_commands(folder),
-        files={name: _text(folder / name) for name in (RESOLVED, BEST, CURRICULUM) if (folder / name).exists()},
+        files={
+            name: _text(folder / name) for name in (RESOLVED, BEST, DENSITY, CURRICULUM) if (folder / name).exists()
+        },
         versions={"Python": platform.python_version()} | {name: importlib.metadata.version(name) for name in _PACKAGES},
     )
 

@@ -1,7 +1,7 @@
 """Importances, and the path from ordinary training to the winner."""
 
 import pytest
-from support.pages import checked, study_data
+from support.study_data import checked, study_data
 
 from curriculum_search.direction import Direction
 from curriculum_search.report.page.bars import ablation, importance

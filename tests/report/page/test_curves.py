@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from support.pages import checked, study_data
+from support.study_data import checked, study_data
 
 from curriculum_search.report.page import Arm
 from curriculum_search.report.page.curves import convergence, plotted_metrics

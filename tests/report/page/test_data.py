@@ -1,6 +1,6 @@
 """A study's data for a page."""
 
-from support.pages import study_data
+from support.study_data import study_data
 
 from curriculum_search.direction import Direction
 

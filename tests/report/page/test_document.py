@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 from support.browser import Opened, browser, open_page
-from support.pages import study_data
+from support.study_data import study_data
 
 from curriculum_search.report.page import page
 from curriculum_search.report.style import COLOURS

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from support.pages import checked, study_data
+from support.study_data import checked, study_data
 
 from curriculum_search.direction import Direction
 from curriculum_search.report.page import StudyData

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from support.pages import checked
+from support.study_data import checked
 
 from curriculum_search.report.page.plot import duration, looks, number, percent, spec, text, value_axis, wrapped
 from curriculum_search.report.style import colours

@@ -3,7 +3,7 @@
 import math
 from dataclasses import replace
 
-from support.pages import checked, schedule_of, study_data
+from support.study_data import checked, schedule_of, study_data
 
 from curriculum_search.report.page.plot import looks
 from curriculum_search.report.page.schedules import scale, schedules

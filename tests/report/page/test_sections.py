@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from support.pages import study_data
+from support.study_data import study_data
 
 from curriculum_search.report import Row
-from curriculum_search.report.page import Path, Said
+from curriculum_search.report.page import Path
 from curriculum_search.report.page.sections import sections
 
 ORDER = ["verdict", "effects", "convergence", "schedules", "samples", "search", "ablation", "cost", "repeat"]
@@ -30,8 +30,9 @@ def test_sections_come_in_the_order_in_which_they_are_read() -> None:
 
 def test_the_verdict_is_a_headline_and_labelled_lines_with_no_marks_of_its_own() -> None:
     body = bodies()["verdict"]
-    assert "<p class='headline'>trial 3 beats ordinary training: 12 % lower fd" in body
-    assert "<dt>order and exposure</dt><dd>exposure alone explains it</dd>" in body
+    assert "<p class='headline'>Trial 3 beats ordinary training: 12 % lower fd" in body
+    assert "<dt>Order or exposure</dt><dd>exposure alone is enough.</dd>" in body
+    assert "How much sooner" not in body  # of which there is nothing to say
     assert "Two of nine runs &lt;failed&gt;." in body
     assert "failures" not in body
     assert "1 run failed" in bodies(failures="1 run failed")["verdict"]
@@ -39,7 +40,6 @@ def test_the_verdict_is_a_headline_and_labelled_lines_with_no_marks_of_its_own()
 
 def test_a_study_that_has_nothing_yet_says_what_is_missing() -> None:
     found = bodies(
-        said=Said(headline="Nothing."),
         arms=[],
         effects={},
         samples=[],

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from support.pages import ORDERS, checked, study_data
+from support.study_data import ORDERS, checked, study_data
 
 from curriculum_search.report.page import Parameter, Trial
 from curriculum_search.report.page.plot import looks

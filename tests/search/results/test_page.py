@@ -81,7 +81,7 @@ def test_trials_have_their_time_their_outcome_and_their_values(gather: Gather) -
     data = gather("study.trials=6")
     assert [trial.name for trial in data.trials[:2]] == [
         "no curriculum",
-        "published: easy to hard, 20 clusters, plateau",
+        "published (2 % of the run): easy to hard, 20 clusters, plateau",
     ]
     assert not data.trials[0].params
     assert {trial.outcome for trial in data.trials} == {"finished"}
@@ -121,7 +121,7 @@ def test_costs_are_by_phase_and_add_up(gather: Gather) -> None:
 def test_what_a_study_does_not_have_is_left_out(gather: Gather) -> None:
     data = gather("study.confirmation.leaders=0")
     assert (data.arms, data.effects, data.samples, data.path, data.pareto) == ([], {}, [], None, "")
-    assert "came out best of one seed each" in data.said.headline
+    assert "nothing was confirmed" in data.layers.headline
     assert [cost.runs for cost in data.costs][1:] == [0, 0]
 
 
@@ -153,7 +153,7 @@ def test_a_long_file_is_cut(tmp_path: Path) -> None:
 
 def test_findings_are_what_the_page_says(gather: Gather) -> None:
     data: Any = gather()
-    assert Findings.__dataclass_fields__.keys() == {"said", "winner", "rows", "tables", "failures"}
-    assert data.said.headline.startswith("trial ")
+    assert Findings.__dataclass_fields__.keys() == {"layers", "winner", "rows", "tables", "failures"}
+    assert data.layers.headline.startswith("Trial ")
     assert json.dumps([row.name for row in data.rows])
     assert data.importances[0].heading == "Importance of each parameter over all trials"

@@ -29,7 +29,7 @@ def curve_of(*switches: dict[str, object], images: int = 320) -> Curve:
 def test_stretches_are_the_stages_of_the_run_and_the_exposure_is_their_average(workplace: Workplace) -> None:
     found = schedule(run_of(workplace), curve_of(*SWITCHES), None)
     assert found is not None
-    assert (found.starts, found.total_images, found.switches) == ([0, 80, 160], 320, 3)
+    assert (found.starts, found.total_images, found.stages) == ([0, 80, 160], 320, 3)
     middles = (np.array(found.edges[1:]) + np.array(found.edges[:-1])) / 2
     first, second, last = np.array(found.density)
     assert np.allclose(first, np.where(middles > 0.75, 4.0, 0.0))
@@ -85,3 +85,17 @@ def test_a_curriculum_whose_measurement_cannot_be_read_has_no_schedule(workplace
     path.write_text("half a fi")
     measured = {"curriculum__partition__kind": "measured", "curriculum__partition__path": str(path)}
     assert schedule(run_of(workplace, **measured), curve_of(*SWITCHES), None) is None
+
+
+def test_a_density_that_moves_is_shown_as_it_moves(workplace: Workplace) -> None:
+    moving = {"kind": "moving", "start": {"kind": "logit_normal"}, "pacing": {"kind": "linear", "end_share": 0.5}}
+    run = run_of(workplace, density=moving, curriculum__order__kind="none", process__kind="flow")
+    found = schedule(run, curve_of(images=320), None)
+    assert found is not None
+    assert found.stages == 1
+    assert len(found.starts) == 65  # 64 steps and what was there before
+    assert np.allclose(found.density[-1], 1.0)
+    middle = len(found.edges) // 2
+    ways = [column[middle] for column in found.density]
+    assert ways == sorted(ways, reverse=True)
+    assert found.starts[-1] == pytest.approx(160, abs=1)
