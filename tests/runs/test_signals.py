@@ -51,7 +51,7 @@ def test_a_job_of_ray_ends_before_ray_kills_it(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}")
     assert patience_seconds(signal.SIGTERM) == 1.5 < alone
     monkeypatch.setenv("RAY_JOB_STOP_WAIT_TIME_S", "60")
-    assert patience_seconds(signal.SIGTERM) == 58.5
+    assert patience_seconds(signal.SIGTERM) == 30.0
     assert patience_seconds(signal.SIGUSR1) == 300.0
 
 
