@@ -3,8 +3,7 @@
 import os
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 from curriculum_search.loading import UserError
 
@@ -55,7 +54,7 @@ def _resolved(setting: str, folder: str) -> Path:
     return path
 
 
-def show(table: Table) -> None:
-    """Print a table, as wide as the terminal, or in a log as wide as it needs to be to keep names on a line."""
+def show(table: RenderableType) -> None:
+    """Print a table or text, as wide as the terminal, or in a log as wide as it needs to be to keep names on a line."""
     console = Console()
     (console if console.is_terminal else Console(width=_LOG_WIDTH)).print(table)

@@ -67,7 +67,9 @@ def test_the_snippet_of_the_documentation_runs_beside_a_running_event_loop_off_t
     assert isinstance(result.best, Experiment)
     assert result.best_path == workplace.results / "notebook" / "best.yaml"
     assert all(path.suffix == ".png" and path.exists() for path in result.figures.values())
-    assert f"Verdict: {result.sentence}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"Verdict: {result.layers.headline}" in " ".join(out.split())
+    assert result.layers.plain() in out  # as the cell prints it
     kernel()  # the same cell again
     out = capsys.readouterr().out
     assert "finished at" not in out

@@ -11,7 +11,7 @@ import pytest
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "curriculum_search"
 CORE = (
-    *("curriculum", "diffusion", "models", "data", "experiment", "training", "evaluation", "difficulty"),
+    *("conditions", "curriculum", "diffusion", "models", "data", "experiment", "training", "evaluation", "difficulty"),
     *("adapters", "testing"),
 )
 CORE_FILES = ("atomic.py", "config.py", "direction.py", "distributed.py")

@@ -24,7 +24,7 @@ from curriculum_search.report import difficulty as difficulty_figure
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
-from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
+from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status, stamped
 from curriculum_search.runs.progress import Progress
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
@@ -168,11 +168,16 @@ class IntervalRuns(JobSource):
     def restarted(self, job: Job, reason: str) -> None:
         """Say it, and count it in MLflow."""
         self.store.restarted(job.key, reason)
-        self.progress.say(f"{self.names[job.key]} broke off and is started again: {reason}")
+        self.noticed(f"{self.names[job.key]} broke off and is started again: {reason}")
+
+    def remarked(self, job: Job, words: str) -> None:
+        """Write it down, and say it."""
+        self.store.note(job.key, words)
+        self.noticed(f"{self.names[job.key]}: {words}")
 
     def noticed(self, line: str) -> None:
         """Say it."""
-        self.progress.say(line)
+        self.progress.say(stamped(line))
 
     def tick(self, capacity: Capacity) -> None:
         """Show where the study is."""

@@ -16,6 +16,7 @@ from curriculum_search.curriculum.accumulation import Accumulation, Cumulative, 
 from curriculum_search.curriculum.decision import Decision, Observation, Pacing, Reason
 from curriculum_search.curriculum.difficulty_file import DifficultyCurve, DifficultyFile
 from curriculum_search.curriculum.file import CurriculumFile
+from curriculum_search.curriculum.moving import Moving
 from curriculum_search.curriculum.order import (
     EasyToHard,
     GivenOrder,
@@ -49,7 +50,7 @@ from curriculum_search.curriculum.partition import (
 from curriculum_search.curriculum.plateau import Plateau
 from curriculum_search.curriculum.sampler import CurriculumSampler, Switch
 from curriculum_search.curriculum.stage_density import UnionDensity
-from curriculum_search.diffusion.density import Density, Histogram
+from curriculum_search.diffusion.density import Density
 from curriculum_search.diffusion.process import Process
 
 __all__ = [
@@ -73,6 +74,7 @@ __all__ = [
     "Logarithmic",
     "MeasuredOrder",
     "MeasuredPartition",
+    "Moving",
     "Newest",
     "NoOrder",
     "Observation",
@@ -158,7 +160,7 @@ class Curriculum(Config):
             union_density=curriculum.union_density,
             pacing=curriculum.pacing,
             reset_ema=curriculum.reset_ema,
-            density=density if density.adaptive else Histogram.of(base),
+            density=density.canonical().resolved(process),
             total_images=total_images,
             batch_size=batch_size,
         )

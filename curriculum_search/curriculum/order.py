@@ -59,7 +59,11 @@ class HardToEasy(Order):
 
 @dataclass(frozen=True, kw_only=True)
 class RandomOrder(Order):
-    """A random order, the same for the same seed: the control that Wu et al. (2021) ask for."""
+    """A random order, the same for the same seed: the control that Wu et al. (2021) ask for.
+
+    Attributes:
+        seed: of the order, and of nothing else.
+    """
 
     kind: Literal["random"] = "random"
     seed: int = 0

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition
 from curriculum_search.diffusion.ddpm import DDPM, schedule_tables
 from curriculum_search.diffusion.process import Network, Process
 from curriculum_search.diffusion.sampling import Sampler, filled, kind_of, require_steps
@@ -55,7 +56,7 @@ class ImplicitSampler(Sampler):
         process: Process,
         network: Network,
         noise: Tensor,
-        labels: Tensor | None,
+        condition: Condition,
         generators: Sequence[torch.Generator],
     ) -> Tensor:
         ddpm = _discrete(self, process, self.num_steps)
@@ -63,7 +64,7 @@ class ImplicitSampler(Sampler):
         abar = np.append(1.0, ddpm.alphas_cumprod()[timesteps])
         x = noise.float()
         for i in reversed(range(self.num_steps)):
-            estimate = ddpm.estimate_at(network, x, filled(x, int(timesteps[i])), labels)
+            estimate = ddpm.estimate_at(network, x, filled(x, int(timesteps[i])), condition)
             x0, eps = estimate.x0, estimate.eps
             here, cleaner = float(abar[i + 1]), float(abar[i])
             if self.clip_x0:
@@ -134,7 +135,7 @@ class DDPMSampler(Sampler):
         process: Process,
         network: Network,
         noise: Tensor,
-        labels: Tensor | None,
+        condition: Condition,
         generators: Sequence[torch.Generator],
     ) -> Tensor:
         ddpm = _discrete(self, process, self.num_steps)
@@ -145,7 +146,7 @@ class DDPMSampler(Sampler):
         from_x0, from_x = tables.posterior_x0.tolist(), tables.posterior_xt.tolist()
         x = noise.float()
         for i in reversed(range(self.num_steps)):
-            estimate = ddpm.estimate_at(network, x, filled(x, int(timesteps[i])), labels)
+            estimate = ddpm.estimate_at(network, x, filled(x, int(timesteps[i])), condition)
             x0 = estimate.x0.clamp(-1.0, 1.0) if self.clip_x0 else estimate.x0
             x = from_x0[i] * x0 + from_x[i] * x
             if i == 0:

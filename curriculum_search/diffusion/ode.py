@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition
 from curriculum_search.diffusion.edm import EDM
 from curriculum_search.diffusion.flow import Flow
 from curriculum_search.diffusion.process import Network, Process
@@ -55,14 +56,14 @@ class ODESampler(Sampler):
         process: Process,
         network: Network,
         noise: Tensor,
-        labels: Tensor | None,
+        condition: Condition,
         generators: Sequence[torch.Generator],
     ) -> Tensor:
         self.check(process)
 
         def slope(x: Tensor, level: float) -> Tensor:
             """dx / dlevel."""
-            estimate = process.estimate_at(network, x, filled(x, level), labels)
+            estimate = process.estimate_at(network, x, filled(x, level), condition)
             return estimate.eps - estimate.x0 if isinstance(process, Flow) else estimate.eps
 
         levels: list[float]

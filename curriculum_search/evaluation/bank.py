@@ -45,11 +45,11 @@ class FixedBank:
         if not 1 <= num_images <= len(image_set):
             raise ValueError(f"num_images must be in 1..{len(image_set)} (the images there are), not {num_images}")
         chosen = np.sort(np.random.default_rng(seed).choice(len(image_set), num_images, replace=False))
-        images, labels = image_set.read(chosen)
+        images, condition = image_set.read(chosen)
         self.q = torch.from_numpy((np.arange(num_levels) + 0.5) / num_levels)
         self._process = process
         self._images = to_float(images).to(device)
-        self._labels = None if labels is None else labels.to(device)
+        self._condition = condition.to(device)
         noise = [torch.randn(images.shape[1:], generator=sample_generator(seed, i)) for i in range(num_images)]
         self._noise = torch.stack(noise).to(device)
         self._device = device
@@ -70,8 +70,7 @@ class FixedBank:
         for start in starts[distributed.rank() :: distributed.world_size()]:
             rows = torch.arange(start, min(start + self._batch_size, num_rows), device=self._device)
             level, image = rows // num_images, rows % num_images
-            labels = None if self._labels is None else self._labels[image]
             losses[rows] = self._process.losses(
-                network, self._images[image], levels[level], self._noise[image], labels
+                network, self._images[image], levels[level], self._noise[image], self._condition[image]
             ).to(torch.float64)
         return distributed.all_reduce_sum(losses).view(len(self.q), num_images).mean(1).cpu()

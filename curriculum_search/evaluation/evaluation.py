@@ -1,13 +1,16 @@
 """An evaluation: which metrics, on which samples, against what."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from curriculum_search import distributed
 from curriculum_search.config import Config
 from curriculum_search.data import DataSource, ImageSet, to_uint8
 from curriculum_search.diffusion import DDIMSampler, Network, Process, Sampler
@@ -27,6 +30,7 @@ from curriculum_search.evaluation.features import Pixels, Sources, describe
 from curriculum_search.evaluation.generation import MAX_SAMPLES, Generation
 from curriculum_search.evaluation.reference import References
 from curriculum_search.evaluation.report import Row, Table, image_grid
+from curriculum_search.evaluation.unfinished import Keeper
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,7 @@ class Evaluation(Config):
         sampler: from noise to images; it has to fit the process.
         guidance_scale: weight of classifier-free guidance; 1 is none.
         batch_size: samples, and reference images, that go through the networks together.
-        seed: of samples and bank; see `sample_generator`.
+        seed: of the samples and of the validation loss's noise.
         grid_images: samples in the grid.
     """
 
@@ -106,12 +110,17 @@ class Evaluation(Config):
         """
         self.sampler.check(process)
         train, reference = source.load(), source.reference()
-        if self.guidance_scale != 1 and train.num_classes == 0:
-            raise ValueError(f"guidance_scale must be 1, not {self.guidance_scale}: {train.name} has no labels")
+        if self.guidance_scale != 1 and not train.conditions.can_be_dropped:
+            raise ValueError(
+                f"guidance_scale must be 1, not {self.guidance_scale}: {train.name} has {train.conditions.words}"
+            )
         shapes = [(s.channels, s.resolution, s.resolution) for s in (train, reference)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"training images have shape {shapes[0]}, the reference's {shapes[1]}")
-        _check_classes(train, reference)
+        try:
+            train.conditions.check_reference(reference.conditions)
+        except ValueError as error:
+            raise ValueError(f"the reference, {reference.name}, {error}") from error
         for part in ("evaluators", "final_evaluators"):
             for i, evaluator in enumerate(getattr(self, part)):
                 try:
@@ -127,7 +136,7 @@ class Evaluation(Config):
         Args:
             process: the noise process that the network is trained with.
             source: its reference is what samples are compared with.
-            train_set: the training images: their shape, labels and number of classes are the samples'.
+            train_set: the training images: their shape and conditions are the samples'.
             device: where the network is.
             cache_dir: where weights and reference statistics are kept between runs.
 
@@ -175,19 +184,22 @@ class EvaluationRun:
         """See `Evaluation.metric_names`."""
         return self.settings.metric_names(final=final)
 
-    def metrics(self, network: Network, *, final: bool, block: int = 0) -> dict[str, float]:
+    def metrics(
+        self, network: Network, *, final: bool, block: int = 0, keeper: Keeper | None = None
+    ) -> dict[str, float]:
         """All values of an ordinary or of the final evaluation; the same on every worker, each of which must call it.
 
         Args:
             network: the averaged network in evaluation mode.
             final: also the final evaluators.
             block: which samples: seed block b starts at b times the largest sample count.  Training uses block 0.
+            keeper: keeps what has been collected of the samples, for an evaluation that is interrupted.
 
         Raises:
             Diverged: a sample, feature, loss or value is not finite.
         """
         evaluators = self.settings.active(final=final)
-        samples = self.collect(network, evaluators, block)
+        samples = self.collect(network, evaluators, block, keeper)
 
         def bank_losses(num_images: int, num_levels: int) -> Tensor:
             return self._bank(num_images, num_levels, block).losses(network)
@@ -205,13 +217,24 @@ class EvaluationRun:
             raise Diverged("; ".join(bad))
         return values
 
-    def collect(self, network: Network, evaluators: Sequence[Evaluator], block: int = 0) -> Samples:
+    def collect(
+        self, network: Network, evaluators: Sequence[Evaluator], block: int = 0, keeper: Keeper | None = None
+    ) -> Samples:
         """Generate what `evaluators` need, in one pass, and keep what they need of it; every worker must call it."""
         needs = list(dict.fromkeys(need for evaluator in evaluators for need in evaluator.needs))
         samples = Samples(needs, self._references.features, self._device)
-        first = block * self.settings.max_samples
-        for generated in self.generation.blocks(network, first, max((n.num_samples for n in needs), default=0)):
+        first, count = block * self.settings.max_samples, max((n.num_samples for n in needs), default=0)
+        what, done = self.generation.words(f"samples {first} to {first + count - 1} for {needs}"), 0
+        if keeper is not None and (kept := keeper.find(what)) is not None:
+            samples.load_state_dict(kept["samples"])
+            done = kept["blocks"]
+        shared = -(-count // self.settings.batch_size) // distributed.world_size()  # blocks that every worker has
+        for generated in self.generation.blocks(network, first, count, skipped=done):
             samples.add(generated, generated.first - first)
+            done += 1
+            if keeper is not None:
+                state = partial(_unfinished, samples, done)
+                keeper.after_block(what, state, together=done <= shared)
         samples.reduce()
         return samples
 
@@ -223,10 +246,10 @@ class EvaluationRun:
         """How the numbers come about, in words, one line for each part.  Needs one worker only."""
         settings, train_set = self.settings, self.generation.train_set
         guidance = "no guidance" if settings.guidance_scale == 1 else f"guidance scale {settings.guidance_scale:g}"
-        labels = f"labels as often as in {train_set.name}" if train_set.num_classes else "unconditional"
         lines = [
             f"samples: averaged (EMA) weights, {describe(self.generation.process)}, {describe(settings.sampler)}, "
-            f"{guidance}, {labels}; sample i from generator seed {settings.seed * MAX_SAMPLES:,} + i; rounded to 8 bits"
+            f"{guidance}, {train_set.conditions.draws(train_set.name)}; sample i from generator seed "
+            f"{settings.seed * MAX_SAMPLES:,} + i; rounded to 8 bits"
         ]
         for evaluator in settings.active(final=True):
             lines.append(f"{', '.join(evaluator.names)}: {evaluator.words(self._references)}")
@@ -246,16 +269,9 @@ class EvaluationRun:
         return self._banks[key]
 
 
-def _check_classes(train: ImageSet, reference: ImageSet) -> None:
-    """Raise ValueError where the reference's labels mean nothing, or something else, to a network that is trained."""
-    if reference.num_classes > train.num_classes:
-        raise ValueError(
-            f"the reference, {reference.name}, has {reference.num_classes} classes and the training images "
-            f"{train.num_classes or 'no labels'}; use_labels: false takes them from both"
-        )
-    if train.class_names and reference.class_names and train.class_names != reference.class_names:
-        ours, theirs = (", ".join(images.class_names[:4]) for images in (train, reference))
-        raise ValueError(f"the classes of the reference ({theirs}) are not those of the training images ({ours})")
+def _unfinished(samples: Samples, blocks: int) -> dict[str, Any]:
+    """What is kept of an evaluation under way, after so many blocks of this worker."""
+    return {"blocks": blocks, "samples": samples.state_dict()}
 
 
 def evaluate(
@@ -267,6 +283,7 @@ def evaluate(
     device: torch.device,
     cache_dir: Path,
     num_blocks: int = 3,
+    keeper: Callable[[int], Keeper] | None = None,
 ) -> Table:
     """The full evaluation of one network, over seed blocks: the work of jobs/evaluate.py.
 
@@ -281,6 +298,7 @@ def evaluate(
         device: where it is.
         cache_dir: where weights and reference statistics are kept between runs.
         num_blocks: seed blocks.
+        keeper: gives, for the number of a block, what keeps what was collected of it.
 
     Raises:
         ValueError, FileNotFoundError: see `Evaluation.check`.
@@ -290,6 +308,8 @@ def evaluate(
         raise ValueError(f"num_blocks must be in 1..{MAX_SAMPLES // max(settings.max_samples, 1)}, not {num_blocks}")
     settings.check(process, source)
     run = settings.build(process=process, source=source, train_set=source.load(), device=device, cache_dir=cache_dir)
-    blocks = [run.metrics(network, final=True, block=block) for block in range(num_blocks)]
+    blocks = [
+        run.metrics(network, final=True, block=block, keeper=keeper and keeper(block)) for block in range(num_blocks)
+    ]
     rows = tuple(Row(name=name, values=tuple(values[name] for values in blocks)) for name in blocks[0])
     return Table(rows=rows, protocol=run.protocol(), grid=run.grid(network))

@@ -76,7 +76,7 @@ class Experiment(Config):
         pacing of a run that has no curriculum.
         """
         curriculum = self.curriculum.canonical()
-        fields = dataclasses.replace(self, curriculum=curriculum).to_dict()
+        fields = dataclasses.replace(self, curriculum=curriculum, density=self.density.canonical()).identifying()
         del fields["resources"], fields["cadence"], fields["plugins"]
         for name, part in (("partition", curriculum.partition), ("order", curriculum.order)):
             if isinstance(part, MeasuredPartition | MeasuredOrder):  # what the file says, not where it lies
@@ -89,7 +89,7 @@ class Experiment(Config):
             channels=images.channels,
             out_channels=self.process.out_channels(images.channels),
             resolution=images.resolution,
-            num_classes=images.num_classes,
+            conditions=images.conditions,
         )
 
     def check(self) -> None:

@@ -13,12 +13,15 @@ from curriculum_search.report.table import (
     terminal_columns,
     terminal_table,
 )
+from curriculum_search.report.verdict import MOST_WORDS, VerdictLayers
 
 __all__ = [
+    "MOST_WORDS",
     "Points",
     "Row",
     "Scored",
     "StageHistory",
+    "VerdictLayers",
     "convergence",
     "data_frame",
     "difficulty",

@@ -64,8 +64,9 @@ class Study(Config):
     Attributes:
         name: of the study's folder and of its run in MLflow: up to 100 printable characters without spaces.
         objective: the metric that decides, as an evaluator names it; the evaluator knows whether less of it is better.
-        secondary_objectives: what the search weighs beside it: further metrics, or ``images_to_baseline``
-            (`objectives`).  The leaders are then taken from the Pareto set; the verdict is about `objective`.
+        secondary_objectives: what the search weighs beside it: further metrics, or ``images_to_baseline``, the share
+            of the run after which a trial is as good as ordinary training at its end.  The leaders are then taken from
+            the Pareto set; the verdict is about `objective`.
         trials: configs that the search tries, the baselines not counted; can be raised later.
         seed: of the search itself, and the first of its runs: 0 to 4,294,967,295.
         seeds_per_trial: runs of each config of the search, on as many seeds; its value is their mean.
@@ -75,12 +76,12 @@ class Study(Config):
         arms: of the user's own, by name: values by their path in `base`, or the path of a curriculum.json
             (`named_arms`).  They are confirmed as leaders are; with no trials, the study is that comparison.
         equal_tries: ordinary training gets as many tries of the other parameters as any other order.  That a better
-            learning rate is not taken for a better curriculum is up to the confirmation too (`confirm`).
-        warm_start: what is tried first: folders of other studies, exported configs, or ``published`` (`warm`).
+            learning rate is not taken for a better curriculum is up to the confirmation too.
+        warm_start: what is tried first: folders of other studies, exported configs, or ``published``.
         proxy: what the search's runs have in place of `base`'s, by dotted path (nested sections are read as such): a
             smaller model, resolution or budget.  The confirmation trains at `base`'s size.
         confirmation: how the verdict is reached.
-        ablation_seeds: runs of each step on the way from ordinary training to the winner (`ablation`); 0: no such runs.
+        ablation_seeds: runs of each step on the way from ordinary training to the winner; 0: no such runs.
         max_concurrent_trials: trials at once; None: as many as the cluster has room for.
         max_images: training images of the whole study, the confirmation included; None: no limit.
         max_hours: the same of the time that the command is at work.
@@ -271,8 +272,10 @@ class StudyFile:
         return [baseline(name, self.small if small else self.base) for name in self.study.baselines]
 
     def has_order(self, arm: Arm) -> bool:
-        """Whether an arm trains with a curriculum."""
-        return not is_ordinary(self.run(arm, self.search_seeds.stop).experiment)
+        """Whether an arm trains noise levels in some order: by a curriculum, or a density that does not stay."""
+        experiment = self.run(arm, self.search_seeds.stop).experiment
+        density = experiment.density.canonical()
+        return not is_ordinary(experiment) or (arm.role == "named" and (density.moves or density.adaptive))
 
     def run(self, arm: Arm, seed: int, *, small: bool = False, trial: int | None = None) -> Run:
         """One run of an arm; its experiment is checked and its identity computed once.

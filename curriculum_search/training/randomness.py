@@ -26,8 +26,8 @@ def derive_seed(seed: int, purpose: str, *keys: int) -> int:
 class StepRandom:
     """The random numbers of one training step, the same for every number of workers.
 
-    What a step needs once per image and is small (the uniforms that place the noise level, drop labels, flip images)
-    every worker draws for the whole global batch and takes its slice of.  The noise itself is drawn in
+    What a step needs once per image and is small (the uniforms that place the noise level, drop conditions, flip
+    images) every worker draws for the whole global batch and takes its slice of.  The noise itself is drawn in
     `noise_shards` parts with a generator each; a worker draws the parts that are its own.
 
     Args:

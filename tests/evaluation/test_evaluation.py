@@ -9,6 +9,7 @@ import torch
 from support.sources import AtHand
 from torch import Tensor
 
+from curriculum_search.conditions import ClassCondition, Condition, Unconditional
 from curriculum_search.data import Digits, MemoryImages, to_uint8
 from curriculum_search.diffusion import DDPM, Network
 from curriculum_search.evaluation import Classifier, Evaluation, FixedBank, Frechet, Pixels, evaluate
@@ -165,9 +166,9 @@ def test_relabelled_images_in_memory_work_as_training_set(
     )
     run = plain.build(process=DDPM(), source=AtHand(unlabelled), train_set=unlabelled, device=CPU, cache_dir=cache_dir)
 
-    def unconditional(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
-        assert labels is None
-        return network(x, time, torch.zeros(len(x), dtype=torch.int64))
+    def unconditional(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        assert isinstance(condition, Unconditional)
+        return network(x, time, ClassCondition.of(torch.zeros(len(x), dtype=torch.int64)))
 
     assert run.metrics(unconditional, final=False)["fd_pca5_20"] > 0
     assert "unconditional" in run.protocol()

@@ -165,9 +165,9 @@ def _layer(inputs: int, outputs: int, *, stride: int) -> nn.Module:
 
 
 def _labelled(images: ImageSet, indices: Any, device: torch.device) -> tuple[Tensor, Tensor]:
-    pixels, labels = images.read(indices)
-    assert labels is not None
-    return to_float(pixels).to(device), labels.to(device)
+    assert images.labels is not None
+    pixels, _ = images.read(indices)
+    return to_float(pixels).to(device), torch.from_numpy(images.labels[indices]).to(device)
 
 
 @contextmanager
