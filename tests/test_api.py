@@ -62,7 +62,7 @@ def test_the_snippet_of_the_documentation_runs_beside_a_running_event_loop_off_t
     assert result.verdict is not None
     assert (main := result.verdict.main) is not None
     reference = table[table.arm == "no curriculum"].iloc[0]
-    assert (reference.seeds, reference.images) == (main.against_seeds, 6400)
+    assert (reference.seeds, reference.images) == (main.against_seeds, 3200)
     assert reference["mean"] == pytest.approx(main.against_mean)
     assert isinstance(result.best, Experiment)
     assert result.best_path == workplace.results / "notebook" / "best.yaml"
