@@ -175,7 +175,7 @@ class _JobSearcher(_DriverOnly, Searcher):
             outcome = Outcome(status=Status.STOPPED)
         elif error:
             broke, outcome = _broken(self.failures.pop(trial_id), job)
-            pause = self._restarts.decide(job.key, broke)
+            pause = self._restarts.decide(job.key, broke) if job.tried_again else None
             if pause is not None:
                 self._again.append((time.monotonic() + pause, job))
                 self._guarded(lambda: self.source.restarted(job, outcome.reason), otherwise=None)

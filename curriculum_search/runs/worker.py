@@ -21,7 +21,8 @@ from curriculum_search.evaluation import Diverged
 from curriculum_search.runs.job import Job, RunError
 from curriculum_search.runs.lock import locked
 from curriculum_search.runs.watch import Watch, watching
-from curriculum_search.training import PlainSession, Report, StatusReport, default_device, train
+from curriculum_search.trainers import train
+from curriculum_search.training import PlainSession, Report, StatusReport, default_device
 
 REPORT = "report"
 STATUS = "status"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from curriculum_search.experiment import Experiment
-from curriculum_search.loading import PluginRunner, UserError, dotted, read_yaml, validated, with_values
+from curriculum_search.loading import PluginRunner, UserError, dotted, read_yaml, validated, with_trainer, with_values
 from curriculum_search.search.checks import check_study
 from curriculum_search.search.space import Distribution, Space
 from curriculum_search.search.study import Study, StudyFile
@@ -44,6 +44,7 @@ def load_study(path: Path, overrides: Mapping[str, Any], runner: PluginRunner | 
     raw["space"] = {parameter: value for parameter, value in raw["space"].items() if value is not None}
     runner = runner or PluginRunner()
     plugins = runner.run(raw["base"].get("plugins", ()), where, path.parent, field="base.plugins")
+    raw["base"] = with_trainer(raw["base"], runner, where, path.parent, "base.trainer")
     if isinstance(raw["study"].get("proxy"), dict):
         raw["study"]["proxy"] = dotted(raw["study"]["proxy"])
     study = validated(Study, raw["study"], where, "study")

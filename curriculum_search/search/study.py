@@ -9,8 +9,7 @@ from typing import Any
 from curriculum_search.atomic import write_whole
 from curriculum_search.config import Config
 from curriculum_search.direction import Direction
-from curriculum_search.evaluation.evaluator import FeatureEvaluator
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, counts
 from curriculum_search.loading import PluginRunner, read_yaml, to_yaml, validated, with_values
 from curriculum_search.search.arms import NO_CURRICULUM, Arm, BaselineName, Run, baseline
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
@@ -185,7 +184,7 @@ class StudyFile:
     @property
     def direction(self) -> Direction:
         """Whether less or more of the objective is better."""
-        return self.base.evaluation.direction(self.study.objective)
+        return self.base.direction(self.study.objective)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -196,8 +195,7 @@ class StudyFile:
     def directions(self) -> tuple[Direction, ...]:
         """Of each objective."""
         return tuple(
-            Direction.MINIMIZE if name == IMAGES_TO_BASELINE else self.base.evaluation.direction(name)
-            for name in self.objectives
+            Direction.MINIMIZE if name == IMAGES_TO_BASELINE else self.base.direction(name) for name in self.objectives
         )
 
     @property
@@ -206,17 +204,8 @@ class StudyFile:
         return range(self.study.seed, self.study.seed + self.study.seeds_per_trial)
 
     def second_opinions(self) -> tuple[str, ...]:
-        """Distances of the final evaluation by other extractors than the objective's, in the objective's direction."""
-        evaluation = self.base.evaluation
-        deciding = next(e for e in evaluation.active(final=True) if self.study.objective in e.names)
-        own = deciding.extractor if isinstance(deciding, FeatureEvaluator) else None
-        return tuple(
-            evaluator.names[0]
-            for evaluator in evaluation.active(final=True)
-            if isinstance(evaluator, FeatureEvaluator)
-            and evaluator.extractor != own
-            and evaluation.direction(evaluator.names[0]) == self.direction
-        )
+        """Metrics that may disagree with the objective at the end of a run; see `Experiment.second_opinions`."""
+        return self.base.second_opinions(self.study.objective)
 
     def experiment(self, arm: Arm, seed: int, *, small: bool = False) -> Experiment:
         """The experiment of one run, at the base's size or, `small`, at the proxy's.
@@ -261,7 +250,7 @@ class StudyFile:
         return json.dumps(
             sizes
             | {
-                "data": [size.data.load().fingerprint for size in (self.base, self.small)],
+                "data": [size.data_fingerprint() for size in (self.base, self.small)],
                 "space": self.space.to_dict()["parameters"],
                 "study.objective": self.study.objective,
                 "study.secondary_objectives": self.study.secondary_objectives,
@@ -316,5 +305,13 @@ class StudyFile:
 
 
 def _fixed(experiment: dict[str, Any]) -> dict[str, Any]:
-    """What of an experiment must stay as it is when a study goes on."""
-    return {part: value for part, value in experiment.items() if part not in ("resources", "cadence", "plugins")}
+    """What of an experiment must stay as it is when a study goes on.
+
+    Training code may lie elsewhere; what it says is told by the images' fingerprint.
+    """
+    fixed = {part: value for part, value in experiment.items() if part not in ("resources", "cadence", "plugins")}
+    trainer = fixed.pop("trainer", {"kind": "native"})
+    if trainer["kind"] == "native":
+        return fixed
+    kept = {name: trainer[name] for name in ("kind", "function", "command", "params", "metrics") if name in trainer}
+    return {part: value for part, value in fixed.items() if counts(part)} | {"trainer": kept}
