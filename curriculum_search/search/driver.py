@@ -220,12 +220,12 @@ def run_phase(phase: Phase, cluster: Cluster) -> None:
             ledger.set_concurrency(phase.size, concurrency)
             phase.count()
             print(f"{phase.name}: {ledger.design.experiment(phase.size).data.summary()}", flush=True)
-            phase.progress.begin(concurrency)
-            run_jobs(
-                phase,
-                resources=ledger.design.experiment(phase.size).resources,
-                limit=phase.file.study.max_concurrent_trials,
-                scratch=phase.store.root / "tune",
-            )
+            with phase.progress.under_way(concurrency):
+                run_jobs(
+                    phase,
+                    resources=ledger.design.experiment(phase.size).resources,
+                    limit=phase.file.study.max_concurrent_trials,
+                    scratch=phase.store.root / "tune",
+                )
     if not phase.progress.failures:  # which the next command tries again
         ledger.close(phase.name)
