@@ -36,12 +36,10 @@ class Config:
         """Plain fields of a config like this one, and where they lack one that was added `later`, its default."""
         if not isinstance(plain, Mapping):
             return plain
-        found = dict(plain)
+        found, kind = dict(plain), getattr(self, "kind", None)
         for field in dataclasses.fields(self):  # type: ignore[arg-type]
             value = getattr(self, field.name)
-            if _LATER in field.metadata and plain.get("kind", getattr(self, "kind", None)) == getattr(
-                self, "kind", None
-            ):
+            if _LATER in field.metadata and plain.get("kind", kind) == kind:
                 default = field.default
                 found.setdefault(field.name, default.to_dict() if isinstance(default, Config) else default)
             if isinstance(value, Config) and field.name in found:
