@@ -180,6 +180,7 @@ def _evaluate(
                 source=experiment.data,
                 device=device,
                 cache_dir=cache_dir,
+                encoder=experiment.encoder,
                 num_blocks=num_blocks,
                 keeper=keeper,
             )

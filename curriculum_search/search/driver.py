@@ -21,7 +21,7 @@ from curriculum_search.search.phases.base import Phase
 from curriculum_search.search.phases.confirmation import ConfirmationPhase, check_record
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.results.publish import StudyResult, publish
-from curriculum_search.search.study import FINGERPRINT, JOURNAL, RESOLVED, StudyFile
+from curriculum_search.search.study import FINGERPRINT, JOURNAL, MEASURE, RESOLVED, StudyFile
 from curriculum_search.search.warm_start import check_warm_start, warm_start
 from curriculum_search.tracking import STUDY, Tracker
 
@@ -76,8 +76,8 @@ def check_same_study(folder: Path, file: StudyFile) -> None:
     either, nothing but the user knows what the study was.
 
     Raises:
-        UserError: its earlier trials had another base, space or objective, or other images, or what is known of it
-            cannot be read.
+        UserError: its earlier trials had another base, space or objective, or other images, or were measured
+            otherwise, or what is known of it cannot be read.
     """
     check_record(folder)
     known, resolved = folder / FINGERPRINT, folder / RESOLVED
@@ -98,6 +98,11 @@ def check_same_study(folder: Path, file: StudyFile) -> None:
         raise UserError(
             f"{file.path}: base.data: the images are not those that the runs in {folder} were trained on; there are "
             f"now {file.base.data.summary()}; bring them back, or give the study another name"
+        )
+    if changed == [MEASURE]:
+        raise UserError(
+            f"{file.path}: study.name: the runs in {folder} were measured by another version of this project, whose "
+            f"values of the same metrics are others; they stay as they are, to be read; give the study another name"
         )
     if changed:
         raise UserError(

@@ -22,6 +22,8 @@ from curriculum_search.search.stopping import NoStopping, Stopping, SuccessiveHa
 
 #: In a study's folder: what must stay as it is when the study goes on, and Optuna's journal.
 FINGERPRINT, JOURNAL, RESOLVED = "study.json", "study.journal", "study.yaml"
+#: A part in which two studies may differ: how metrics of the same settings are measured.
+MEASURE = "version of its metrics"
 #: Of a study's name.  File systems take 255 bytes.
 MOST_CHARACTERS, _MOST_BYTES = 100, 255
 #: What else lies in the folder of all results: what jobs/train.py and jobs/evaluate.py write, and what MLflow does.
@@ -318,11 +320,14 @@ class StudyFile:
     def differences(self, fingerprint: str) -> list[str]:
         """The parts in which another fingerprint differs from this study's.
 
-        Of the images nothing is known from a fingerprint of before they were part of it.
+        Of the images nothing is known from a fingerprint of before they were part of it.  A base whose evaluation has
+        the same settings, in another version of the project that measures otherwise, differs in `MEASURE`.
         """
         mine, other = json.loads(self.fingerprint()), json.loads(fingerprint)
         parts = [part for part in mine if mine[part] != other.get(part) and (part != "data" or part in other)]
-        return [part for part in parts if part != "study.proxy" or "base" not in parts]
+        parts = [part for part in parts if part != "study.proxy" or "base" not in parts]
+        measure_alone = "base" in parts and _unversioned(mine["base"]) == _unversioned(other.get("base"))
+        return [MEASURE if part == "base" and measure_alone else part for part in parts]
 
     def fingerprint_of(self, resolved: Path) -> str:
         """The fingerprint of the study that `write_resolved` wrote.
@@ -362,3 +367,13 @@ class StudyFile:
 def _fixed(experiment: dict[str, Any]) -> dict[str, Any]:
     """What of an experiment must stay as it is when a study goes on."""
     return {part: value for part, value in experiment.items() if part not in ("resources", "cadence", "plugins")}
+
+
+def _unversioned(plain: Any) -> Any:
+    """An experiment without the versions of its extractors."""
+    if isinstance(plain, dict):
+        return {
+            name: {k: v for k, v in value.items() if k != "version"} if name == "extractor" else _unversioned(value)
+            for name, value in plain.items()
+        }
+    return [_unversioned(value) for value in plain] if isinstance(plain, list) else plain
