@@ -1,9 +1,9 @@
 # `make search` and `make test` set everything up by themselves; `make clean` forgets it.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := search,relief,features,unet,test
+EXTRAS := search,relief,features,unet,test,docs
 
-.PHONY: search test lint clean
+.PHONY: search test lint docs reference clean
 
 search: .venv/ready
 	$(BIN)/python jobs/search.py search_spaces/quickstart.yaml
@@ -16,6 +16,13 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "site/index.html is the first page; its search needs a server: $(BIN)/python -m http.server -d site"
+
+reference: .venv/ready
+	$(BIN)/python docs/tools/write_reference.py
+
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
@@ -24,4 +31,4 @@ lint: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv results
+	rm -rf .venv results site

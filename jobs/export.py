@@ -33,7 +33,7 @@ def main() -> None:
         raise UserError(f"{arguments.output}: cannot be written ({error.strerror})") from error
     except ValueError as error:
         raise UserError(f"{arguments.experiment}: {error}") from error
-    print(f"{path}: read it with curriculum_search.adapters (see README, 'In your own training code')")
+    print(f"{path}: read it with curriculum_search.adapters (see docs/how-to/adapters.md)")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Curricula for other people's training code: what each codebase already calls, from a curriculum.json file.
 
-Nothing here needs more than numpy and torch.  README, "In your own training code", has the lines that change in each
+Nothing here needs more than numpy and torch.  docs/how-to/adapters.md has the lines that change in each
 codebase; they are those of the loops in tests/adapters/loops, which the tests run.
 """
 

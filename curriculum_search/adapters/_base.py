@@ -49,7 +49,8 @@ class CurriculumAdapter:
         curriculum: a curriculum.json file, or its contents.
         total_images: the images your training will see, over all workers; pacings are relative to it.
         density: what your training draws its noise levels from without a curriculum, if that is not what the curriculum
-            was made with: the clusters stay where they are, and inside them, as in the end, the draw is yours.
+            was made with: the clusters stay where they are, and inside them, as in the end, the draw is yours.  Not
+            for a curriculum whose density moves or follows the loss.
         bank_losses: only for a gate that watches a fixed bank: gives your model's mean loss on fixed images and
             noise at each of L noise quantiles (l + 1/2) / L, float64 [L], the same on all workers.
 
@@ -60,7 +61,7 @@ class CurriculumAdapter:
 
     Raises:
         ValueError: the file is no curriculum, or is over the levels of another process; no budget is given; a density
-            is given for one that adapts.
+            is given for one whose own moves or adapts.
     """
 
     process_kinds: tuple[str, ...]
@@ -76,8 +77,9 @@ class CurriculumAdapter:
     ) -> None:
         curriculum = self._read(curriculum)
         if density is not None:
-            if curriculum.density.adaptive:
-                raise ValueError("this curriculum's density follows the loss: another density cannot take its place")
+            if curriculum.density.adaptive or curriculum.density.moves:
+                does = "moves" if curriculum.density.moves else "follows the loss"
+                raise ValueError(f"this curriculum's density {does}: another density cannot take its place")
             curriculum = replace(curriculum, density=density)
         self.process = curriculum.process
         self.total_images = _budget(total_images, curriculum)

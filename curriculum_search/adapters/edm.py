@@ -9,7 +9,7 @@ from curriculum_search.adapters._base import CurriculumAdapter
 class EDMSigmas(CurriculumAdapter):
     """Draws sigma in ``EDMLoss`` (and EDM2's).
 
-    README, "In your own training code", has the lines.  In EDM's ``__call__`` losses have a weight, and are to be
+    docs/how-to/adapters.md has the lines.  In EDM's ``__call__`` losses have a weight, and are to be
     observed without it.  The loss object is pickled into every snapshot, so the adapter is handed to it and not kept in
     it; one that is kept in it arrives there as its state.
 

@@ -15,7 +15,7 @@ class Levels(CurriculumAdapter):
     """Draws noise levels in a codebase's own convention.
 
     The quantile q of the flow process is the share of noise: x = (1 - q) * data + q * noise.  That of EDM's belongs to
-    sigma, x = data + sigma * noise.  README, "In your own training code", has examples.
+    sigma, x = data + sigma * noise.  docs/how-to/adapters.md has examples.
 
     Args:
         curriculum, total_images, density, bank_losses: as in `CurriculumAdapter`.

@@ -16,7 +16,7 @@ from curriculum_search.diffusion import Density
 class ScheduleSampler(CurriculumAdapter):
     """Stands where guided-diffusion and improved-diffusion have ``UniformSampler``, and in DiT's training loop.
 
-    README, "In your own training code", has the lines for each of them.  The loops of the first two hand losses only to
+    docs/how-to/adapters.md has the lines for each of them.  The loops of the first two hand losses only to
     instances of their own ``LossAwareSampler``; that is why those lines register this class there.
 
     Args:

@@ -10,7 +10,7 @@ class SiTTimes(CurriculumAdapter):
     """Draws t in SiT's ``Transport.sample``.
 
     SiT's time runs from noise to data: x_t = t * data + (1 - t) * noise on its linear path, so t = 1 - q.
-    README, "In your own training code", has the lines.
+    docs/how-to/adapters.md has the lines.
     """
 
     process_kinds = ("flow",)

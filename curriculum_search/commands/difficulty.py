@@ -24,12 +24,15 @@ from curriculum_search.report import difficulty as difficulty_figure
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
-from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
+from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status, stamped
 from curriculum_search.runs.progress import Progress
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
 from curriculum_search.tracking import STUDY
 from curriculum_search.training import Report, StatusReport
+
+#: Of the experiment, what decides how hard its noise levels are.
+_DETAILS = ("data", "encoder", "density", "weighting", "model", "training", "seed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +86,7 @@ def measure_difficulty(
         base.data.check()
         experiments = convergence.experiments(base)
         experiments[0].check()
-        axes = PrincipalAxes.of(base.data.load(), entropy.num_images, entropy.seed)
+        axes = PrincipalAxes.of(base.data.load(), entropy.num_images, entropy.seed, base.encoder)
     except (ValueError, FileNotFoundError) as error:
         raise UserError(f"{where}: {error}") from error
     identity = hashlib.sha256("".join(e.identity() for e in experiments).encode()).hexdigest()[:12]
@@ -173,11 +176,16 @@ class IntervalRuns(JobSource):
     def restarted(self, job: Job, reason: str) -> None:
         """Say it, and count it in MLflow."""
         self.store.restarted(job.key, reason)
-        self.progress.say(f"{self.names[job.key]} broke off and is started again: {reason}")
+        self.noticed(f"{self.names[job.key]} broke off and is started again: {reason}")
+
+    def remarked(self, job: Job, words: str) -> None:
+        """Write it down, and say it."""
+        self.store.note(job.key, words)
+        self.noticed(f"{self.names[job.key]}: {words}")
 
     def noticed(self, line: str) -> None:
         """Say it."""
-        self.progress.say(line)
+        self.progress.say(stamped(line))
 
     def tick(self, capacity: Capacity) -> None:
         """Show where the study is."""
@@ -220,7 +228,7 @@ def _publish(
         details={
             "convergence": convergence.to_dict()["intervals"],
             "entropy": {"estimator": settings.to_dict(), **entropy.to_dict()},
-            "experiment": {name: plain[name] for name in ("data", "density", "weighting", "model", "training", "seed")},
+            "experiment": {name: plain[name] for name in _DETAILS},
         },
     )
     path, figure_path = folder / "difficulty.json", folder / "difficulty.png"

@@ -113,7 +113,11 @@ class Quadratic(_Growth):
 
 @dataclass(frozen=True, kw_only=True)
 class Polynomial(_Growth):
-    """b + (1 - b) (s / (aT))^power, for any power."""
+    """b + (1 - b) (s / (aT))^power, for any power.
+
+    Attributes:
+        power: 1 is ``linear``, 0.5 ``root``, 2 ``quadratic``.
+    """
 
     kind: Literal["polynomial"] = "polynomial"
     power: float = 1.0

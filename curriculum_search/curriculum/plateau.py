@@ -29,7 +29,7 @@ class Plateau(Pacing):
         smoothing_share: length of the exponential average, as a share of the budget; only for ``smoothed``.
         checks_per_patience: how often per patience the bank is evaluated; only for ``bank``.
         window_steps: steps between two looks at the losses on the device; every step's loss is judged, only later.
-        max_stage_share: longest stage, as a share of the budget.
+        max_stage_share: longest stage, as a share of the budget; where a step is longer, several end with it.
         end_share: the share of the budget after which the curriculum is over in any case.
     """
 
@@ -66,8 +66,9 @@ class Plateau(Pacing):
             return Decision(seen.stage)
         if seen.images_seen >= _images(self.end_share, seen):
             return Decision(seen.num_stages, Reason.END)
-        if seen.images_seen - seen.stage_start_images >= _images(self.max_stage_share, seen):
-            return Decision(seen.stage + 1, Reason.STAGE_LIMIT)
+        over = (seen.images_seen - seen.stage_start_images) // _images(self.max_stage_share, seen)
+        if over >= 1:  # more than once where a step is longer than a stage
+            return Decision(min(seen.stage + over, seen.num_stages), Reason.STAGE_LIMIT)
         memory = dict(seen.memory)
         patience_images = round(self.patience_share * seen.total_images)
         for images, loss in self._readings(seen, memory):

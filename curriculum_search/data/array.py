@@ -18,6 +18,13 @@ class Array(DataSource):
     in a file of their own, `labels_path`.  An ``.npy`` is mapped, not read, so that it may be larger than the memory.
     With a `resolution`, images are averaged down to it.  The reference is
     the training images unless `reference_path` names others.
+
+    Attributes:
+        path: the file of the images.
+        labels_path: a file of the labels; None: those in the file of the images, if any.
+        reference_path: images that generated ones are compared with; None: the training images.
+        resolution: pixels a side, a divisor of the stored ones; None: as stored.
+        use_labels: train conditioned on the classes, where there are labels.
     """
 
     kind: Literal["array"] = "array"

@@ -14,6 +14,10 @@ class Digits(DataSource):
 
     Larger resolutions repeat pixels; they add no detail.  There are too few images to hold some out, so the reference
     is the training images, as is the custom on small sets (FID on CIFAR-10).
+
+    Attributes:
+        resolution: pixels a side.
+        use_labels: train conditioned on the classes.
     """
 
     kind: Literal["digits"] = "digits"

@@ -23,6 +23,15 @@ class FileSource(DataSource):
     up; without a `resolution` they keep their size.  Without `channels` they are all grey or all in colour, with it
     they are converted.  Decoded images are kept in memory, up to `cache_gib` in each process.  The reference is the
     training images unless `reference_path` names others.
+
+    Attributes:
+        path: where the images lie.
+        reference_path: images that generated ones are compared with; None: the training images.
+        resolution: pixels a side; None: the images' own.
+        channels: 1 for grey, 3 for colour; None: the images' own.
+        crop: ``center`` cuts the largest square out of the middle; needs a resolution.
+        use_labels: train conditioned on the classes, where there are labels.
+        cache_gib: memory for decoded images in each process, in GiB.
     """
 
     path: str

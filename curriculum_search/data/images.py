@@ -4,6 +4,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar
@@ -13,12 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from curriculum_search.conditions import Classes, Condition, Conditions, Unconditioned
 from curriculum_search.config import Kinded
 
 Bytes = NDArray[np.uint8]
 Indices = NDArray[np.int64]
-
-_MAX_CLASSES = 10  # that a summary counts one by one
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def to_uint8(images: Tensor) -> Tensor:
 
 
 class ImageSet(ABC):
-    """A finite, ordered set of square images of one size, with or without labels.
+    """A finite, ordered set of square images of one size, and what each is conditioned on.
 
     Reading is deterministic and may be done from several threads.  A set is not sent between processes: what is sent
     is the `DataSource`, from which every worker builds its own.
@@ -78,28 +78,24 @@ class ImageSet(ABC):
         """What was found, in one line: images, classes and what was passed over, with counts."""
         size = f"{self.resolution}x{self.resolution}"
         parts = [f"{self.name}: {len(self):,} {'grey' if self.channels == 1 else 'colour'} images of {size} pixels"]
-        parts.append("no labels" if self.labels is None else self._classes(self.labels))
+        parts.append(self.conditions.words)
         if self.skipped:
             parts.append(f"passed over: {listed(self.skipped.items())}")
         return "; ".join(parts)
 
-    def _classes(self, labels: Indices) -> str:
-        counts = np.bincount(labels)
-        if self.class_names and len(counts) <= _MAX_CLASSES:
-            each = listed(zip(self.class_names, counts.tolist(), strict=True))
-        else:
-            each = f"{counts.min():,} to {counts.max():,} images each"
-        return f"{len(counts):,} {'class' if len(counts) == 1 else 'classes'} ({each})"
+    @cached_property
+    def conditions(self) -> Conditions:
+        """What the images are conditioned on: their classes, where they have labels."""
+        return Unconditioned() if self.labels is None else Classes(self.labels, self.class_names)
 
     @property
     def num_bytes(self) -> int:
         """The size of all images as uint8."""
         return self._length * self.channels * self.resolution**2
 
-    def read(self, indices: Indices) -> tuple[Tensor, Tensor | None]:
-        """The images at `indices` (int64 [B]): uint8 [B, C, H, W] on the CPU, and their labels int64 [B] or None."""
-        labels = None if self.labels is None else torch.from_numpy(self.labels[indices])
-        return torch.from_numpy(self._read(indices)), labels
+    def read(self, indices: Indices) -> tuple[Tensor, Condition]:
+        """The images at `indices` (int64 [B]): uint8 [B, C, H, W] on the CPU, and their condition there."""
+        return torch.from_numpy(self._read(indices)), self.conditions.of(indices)
 
     @abstractmethod
     def _read(self, indices: Indices) -> Bytes: ...

@@ -10,17 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curriculum_search.data.images import ImageSet, Indices, MemoryImages, to_float
+from curriculum_search.conditions import Condition
+from curriculum_search.data.images import ImageSet, Indices, MemoryImages
 from curriculum_search.data.order import DataOrder
 
-Batch = tuple[Tensor, Tensor | None]
+Batch = tuple[Tensor, Condition]
 
 
 class Prefetcher:
-    """An endless iterator over one worker's batches: images float32 [b, C, H, W] in [-1, 1], labels int64 [b] or None.
+    """An endless iterator over one worker's batches: images as their set has them, [b, ...], and their condition.
 
     The k-th batch is the images of ``order`` at positions ``start + k * batch_size + own``.  Where the whole set is
-    small it stays on the device as uint8 and is indexed there; otherwise a thread reads `depth` batches ahead and
+    small it stays on the device as it is and is indexed there; otherwise a thread reads `depth` batches ahead and
     copies them through pinned memory, on a stream of its own.  What reading raises is raised by `next`.
     """
 
@@ -59,8 +60,7 @@ class Prefetcher:
         return self
 
     def __next__(self) -> Batch:
-        images, labels = next(self._batches)
-        return to_float(images), labels
+        return next(self._batches)
 
     def close(self) -> None:
         """Stop reading ahead and wait for the thread."""
@@ -83,11 +83,11 @@ def _own_indices(order: DataOrder, start: int, batch_size: int, own: slice) -> I
 
 
 def _resident(image_set: ImageSet, indices: Iterator[Indices], device: torch.device) -> Iterator[Batch]:
-    images, labels = image_set.read(np.arange(len(image_set)))
-    images, labels = images.to(device), None if labels is None else labels.to(device)
+    images, condition = image_set.read(np.arange(len(image_set)))
+    images, condition = images.to(device), condition.to(device)
     for part in indices:
         chosen = torch.from_numpy(part).pin_memory().to(device, non_blocking=True)
-        yield images.index_select(0, chosen), None if labels is None else labels.index_select(0, chosen)
+        yield images.index_select(0, chosen), condition[chosen]
 
 
 class _Reader:
@@ -114,10 +114,10 @@ class _Reader:
             if copied is not None:
                 current = torch.cuda.current_stream(self._device)
                 current.wait_event(copied)
-                for tensor in batch:
-                    if tensor is not None:
-                        # Made on the reader's stream: its memory must not be given away before the loop's is done.
-                        tensor.record_stream(current)
+                images, condition = batch
+                for tensor in (images, *condition.tensors()):
+                    # Made on the reader's stream: its memory must not be given away before the loop's is done.
+                    tensor.record_stream(current)
             yield batch
 
     def close(self) -> None:
@@ -138,11 +138,10 @@ class _Reader:
     def _on_device(self, batch: Batch) -> tuple[Batch, "torch.cuda.Event | None"]:
         if self._stream is None:
             return batch, None
-        images, labels = batch
+        images, condition = batch
         with torch.cuda.stream(self._stream):
             images = images.pin_memory().to(self._device, non_blocking=True)
-            if labels is not None:
-                labels = labels.pin_memory().to(self._device, non_blocking=True)
+            condition = condition.pin_memory().to(self._device, non_blocking=True)
             copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             copied.record(self._stream)
-        return (images, labels), copied
+        return (images, condition), copied

@@ -36,6 +36,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition
 from curriculum_search.config import Config
 from curriculum_search.curriculum import Curriculum, DifficultyCurve, NoOrder
 from curriculum_search.difficulty.axes import PrincipalAxes, coefficients
@@ -203,9 +204,10 @@ class ConvergenceStudy(Config):
             evaluator.num_levels,
             seed=base.evaluation.seed,
             device=torch.device("cpu"),
+            encoder=base.encoder,
         )
 
-        def silent(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+        def silent(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
             return x.new_zeros(len(x), process.out_channels(x.shape[1]), *x.shape[2:])
 
         return tuple(bank.losses(silent).view(self.num_intervals, -1).mean(1).tolist())

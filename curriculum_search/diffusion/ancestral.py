@@ -7,12 +7,13 @@ import dataclasses
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition
 from curriculum_search.diffusion.ddpm import DDPM, schedule_tables
 from curriculum_search.diffusion.process import Network, Process
 from curriculum_search.diffusion.sampling import Sampler, filled, kind_of, require_steps
@@ -25,8 +26,8 @@ class ImplicitSampler(Sampler):
     Args:
         num_steps: network calls.
         eta: share of DDPM's noise: 0 is deterministic, 1 ancestral.
-        clip_x0: clip each estimate of x_0 to [-1, 1], as published for images; the noise estimate follows.  False
-            leaves the samples unbounded.
+        clip_x0: clip each estimate of x_0 to [-1, 1], as published for images, where the encoder says that values are
+            bounded by it; the noise estimate follows.
     """
 
     num_steps: int = 50
@@ -49,13 +50,16 @@ class ImplicitSampler(Sampler):
     def check(self, process: Process) -> None:
         self.timesteps(_discrete(self, process, self.num_steps).num_timesteps)
 
+    def unclipped(self) -> Self:
+        return dataclasses.replace(self, clip_x0=False)
+
     @torch.no_grad()
     def sample(
         self,
         process: Process,
         network: Network,
         noise: Tensor,
-        labels: Tensor | None,
+        condition: Condition,
         generators: Sequence[torch.Generator],
     ) -> Tensor:
         ddpm = _discrete(self, process, self.num_steps)
@@ -63,7 +67,7 @@ class ImplicitSampler(Sampler):
         abar = np.append(1.0, ddpm.alphas_cumprod()[timesteps])
         x = noise.float()
         for i in reversed(range(self.num_steps)):
-            estimate = ddpm.estimate_at(network, x, filled(x, int(timesteps[i])), labels)
+            estimate = ddpm.estimate_at(network, x, filled(x, int(timesteps[i])), condition)
             x0, eps = estimate.x0, estimate.eps
             here, cleaner = float(abar[i + 1]), float(abar[i])
             if self.clip_x0:
@@ -115,7 +119,7 @@ class DDPMSampler(Sampler):
 
     Args:
         num_steps: network calls.
-        clip_x0: clip each estimate of x_0 to [-1, 1].  False leaves the samples unbounded.
+        clip_x0: clip each estimate of x_0 to [-1, 1], where the encoder says that values are bounded by it.
     """
 
     kind: Literal["ddpm"] = "ddpm"
@@ -128,13 +132,16 @@ class DDPMSampler(Sampler):
     def check(self, process: Process) -> None:
         _discrete(self, process, self.num_steps)
 
+    def unclipped(self) -> Self:
+        return dataclasses.replace(self, clip_x0=False)
+
     @torch.no_grad()
     def sample(
         self,
         process: Process,
         network: Network,
         noise: Tensor,
-        labels: Tensor | None,
+        condition: Condition,
         generators: Sequence[torch.Generator],
     ) -> Tensor:
         ddpm = _discrete(self, process, self.num_steps)
@@ -145,7 +152,7 @@ class DDPMSampler(Sampler):
         from_x0, from_x = tables.posterior_x0.tolist(), tables.posterior_xt.tolist()
         x = noise.float()
         for i in reversed(range(self.num_steps)):
-            estimate = ddpm.estimate_at(network, x, filled(x, int(timesteps[i])), labels)
+            estimate = ddpm.estimate_at(network, x, filled(x, int(timesteps[i])), condition)
             x0 = estimate.x0.clamp(-1.0, 1.0) if self.clip_x0 else estimate.x0
             x = from_x0[i] * x0 + from_x[i] * x
             if i == 0:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from curriculum_search.conditions import Condition
 from curriculum_search.diffusion.process import Estimate, Network, Process, mean_over_pixels, per_image
 
 # One level of an 8-bit image, on its [-1, 1] scale, to each side.
@@ -71,7 +72,7 @@ class DDPM(Process):
         """abar_t, float64 [T]."""
         return np.cumprod(1.0 - betas(self.schedule, self.num_timesteps))
 
-    def losses(self, network: Network, images: Tensor, q: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor:
+    def losses(self, network: Network, images: Tensor, q: Tensor, noise: Tensor, condition: Condition) -> Tensor:
         """Mean squared error of what is predicted; with learned variance plus the bound in bits, times T / 1000.
 
         The bound's gradient reaches the variance only (Nichol & Dhariwal 2021, section 3.1).
@@ -80,7 +81,7 @@ class DDPM(Process):
         tables = self._tables(images.device)
         alpha, sigma = per_image(tables.alpha[t]), per_image(tables.sigma[t])
         x = alpha * images + sigma * noise
-        out = network(x, t.float(), labels).float()
+        out = network(x, t.float(), condition).float()
         predicted, variance = out.chunk(2, dim=1) if self.learned_variance else (out, None)
         if self.prediction == "epsilon":
             target = noise
@@ -96,9 +97,9 @@ class DDPM(Process):
         bound = _bound_in_bits(images, x, x0, log_variance, t, tables)
         return loss + bound * (self.num_timesteps / 1000.0)
 
-    def estimate_at(self, network: Network, x: Tensor, level: Tensor, labels: Tensor | None) -> Estimate:
+    def estimate_at(self, network: Network, x: Tensor, level: Tensor, condition: Condition) -> Estimate:
         tables = self._tables(x.device)
-        out = network(x, level.float(), labels).float()
+        out = network(x, level.float(), condition).float()
         predicted, variance = out.chunk(2, dim=1) if self.learned_variance else (out, None)
         x0, eps = self._x0_and_eps(predicted, x, per_image(tables.alpha[level]), per_image(tables.sigma[level]))
         if variance is None:
@@ -204,7 +205,10 @@ def _bound_in_bits(images: Tensor, x: Tensor, x0: Tensor, log_variance: Tensor, 
 
 
 def _discretised_nll(images: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """-ln of the Gaussian's mass in the 8-bit bin of each pixel; the first and last bins reach to infinity."""
+    """-ln of the Gaussian's mass in the 8-bit bin of each pixel; the first and last bins reach to infinity.
+
+    DiT's code takes it for latents as well, which have no bins; so it is the same here.
+    """
     precision = torch.exp(-0.5 * log_variance)
     below = _normal_cdf(precision * (images - mean - _HALF_BIN))
     above = _normal_cdf(precision * (images - mean + _HALF_BIN))

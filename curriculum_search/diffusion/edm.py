@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition
 from curriculum_search.diffusion.process import (
     QUANTILE_MARGIN,
     Estimate,
@@ -41,27 +42,27 @@ class EDM(Process):
     def prediction(self) -> str:
         return "denoised"
 
-    def losses(self, network: Network, images: Tensor, q: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor:
+    def losses(self, network: Network, images: Tensor, q: Tensor, noise: Tensor, condition: Condition) -> Tensor:
         """Mean of (D(x; sigma) - image)^2, without the weight lambda(sigma), which `EDMWeighting` gives."""
         sigma = self.level(q).float()
         x = images + per_image(sigma) * noise
-        return mean_over_pixels((self._denoise(network, x, sigma, labels) - images).square())
+        return mean_over_pixels((self._denoise(network, x, sigma, condition) - images).square())
 
-    def estimate_at(self, network: Network, x: Tensor, level: Tensor, labels: Tensor | None) -> Estimate:
-        x0 = self._denoise(network, x, level, labels)
+    def estimate_at(self, network: Network, x: Tensor, level: Tensor, condition: Condition) -> Estimate:
+        x0 = self._denoise(network, x, level, condition)
         return Estimate(x0, (x - x0) / per_image(level))
 
     def log_eps_loss_ratio(self, log_snr: Tensor) -> Tensor:
         return log_snr  # eps = (x - D) / sigma, and SNR = 1 / sigma^2
 
-    def _denoise(self, network: Network, x: Tensor, sigma: Tensor, labels: Tensor | None) -> Tensor:
+    def _denoise(self, network: Network, x: Tensor, sigma: Tensor, condition: Condition) -> Tensor:
         """D(x; sigma), EDM's eq. 7 with the coefficients of table 1."""
         total = sigma.square() + self.sigma_data**2
         c_skip = self.sigma_data**2 / total
         c_out = sigma * self.sigma_data * total.rsqrt()
         c_in = total.rsqrt()
         c_noise = sigma.log() / 4.0
-        out = network(per_image(c_in) * x, c_noise, labels).float()
+        out = network(per_image(c_in) * x, c_noise, condition).float()
         denoised: Tensor = per_image(c_skip) * x + per_image(c_out) * out
         return denoised
 

@@ -4,12 +4,13 @@ import dataclasses
 import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition
 from curriculum_search.diffusion.edm import EDM
 from curriculum_search.diffusion.flow import Flow
 from curriculum_search.diffusion.process import Network, Process
@@ -27,7 +28,7 @@ class ODESampler(Sampler):
         rho: EDM only: how strongly the steps crowd at low noise (Karras et al. 2022, eq. 5).
         sigma_min: EDM only: the last noise level before 0.
         sigma_max: EDM only: the first noise level.
-        clip: clip the samples to [-1, 1].  False leaves them unbounded.
+        clip: clip the samples to [-1, 1], where the encoder says that values are bounded by it.
     """
 
     num_steps: int = 50
@@ -49,20 +50,23 @@ class ODESampler(Sampler):
                 f"sampler {kind_of(self)} needs process edm or flow, not {kind_of(process)}: use ddim or ddpm"
             )
 
+    def unclipped(self) -> Self:
+        return dataclasses.replace(self, clip=False)
+
     @torch.no_grad()
     def sample(
         self,
         process: Process,
         network: Network,
         noise: Tensor,
-        labels: Tensor | None,
+        condition: Condition,
         generators: Sequence[torch.Generator],
     ) -> Tensor:
         self.check(process)
 
         def slope(x: Tensor, level: float) -> Tensor:
             """dx / dlevel."""
-            estimate = process.estimate_at(network, x, filled(x, level), labels)
+            estimate = process.estimate_at(network, x, filled(x, level), condition)
             return estimate.eps - estimate.x0 if isinstance(process, Flow) else estimate.eps
 
         levels: list[float]

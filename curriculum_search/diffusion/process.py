@@ -13,10 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition
 from curriculum_search.config import Kinded
 
-Network = Callable[[Tensor, Tensor, Tensor | None], Tensor]
-"""A denoiser ``(x [B, C, H, W], time float32 [B], labels int64 [B] | None) -> [B, out_channels, H, W]``.
+Network = Callable[[Tensor, Tensor, Condition], Tensor]
+"""A denoiser ``(x [B, C, H, W], time float32 [B], condition of B images) -> [B, out_channels, H, W]``.
 
 ``time`` is what the process feeds it: the timestep of DDPM, ln(sigma) / 4 of EDM, t of flow."""
 
@@ -50,7 +51,7 @@ class Process(Kinded):
     @property
     @abstractmethod
     def prediction(self) -> str:
-        """What the native loss is on: ``epsilon``, ``x0``, ``v``, ``denoised`` (EDM's D) or ``velocity``."""
+        """What the network predicts: ``epsilon``, ``x0``, ``v``, ``denoised`` (EDM's D) or ``velocity``."""
 
     @property
     def num_levels(self) -> int | None:
@@ -82,21 +83,21 @@ class Process(Kinded):
         return per_image(alpha) * images + per_image(sigma) * noise
 
     @abstractmethod
-    def losses(self, network: Network, images: Tensor, q: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor:
+    def losses(self, network: Network, images: Tensor, q: Tensor, noise: Tensor, condition: Condition) -> Tensor:
         """The native unweighted loss of each image, float32 [B], a mean over its pixels.
 
         Nothing here waits for the device.
 
         Args:
             network: see `Network`.
-            images: float32 [B, C, H, W] in [-1, 1].
+            images: what the network sees of them, float32 [B, C, H, W].
             q: noise quantiles [B].
             noise: standard normal [B, C, H, W].
-            labels: int64 [B], or None.
+            condition: of the images; it goes to the network as it is.
         """
 
     @abstractmethod
-    def estimate_at(self, network: Network, x: Tensor, level: Tensor, labels: Tensor | None) -> Estimate:
+    def estimate_at(self, network: Network, x: Tensor, level: Tensor, condition: Condition) -> Estimate:
         """Clean image and noise that ``network`` sees in noisy images ``x`` [B, C, H, W] at native levels [B]."""
 
     @abstractmethod

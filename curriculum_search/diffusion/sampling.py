@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition
 from curriculum_search.config import Kinded
 from curriculum_search.diffusion.process import Network, Process
 
@@ -20,22 +21,26 @@ class Sampler(Kinded):
     def check(self, process: Process) -> None:
         """Raise ValueError where this sampler does not fit ``process``."""
 
+    def unclipped(self) -> "Sampler":
+        """The sampler for values without bounds, as latents are.  One that clips overrides it."""
+        return self
+
     @abstractmethod
     def sample(
         self,
         process: Process,
         network: Network,
         noise: Tensor,
-        labels: Tensor | None,
+        condition: Condition,
         generators: Sequence[torch.Generator],
     ) -> Tensor:
-        """Images float32 [B, C, H, W] in [-1, 1] for standard normal ``noise`` [B, C, H, W].
+        """What the network was trained on, float32 [B, C, H, W], for standard normal ``noise`` [B, C, H, W].
 
         Args:
             process: the process that the network was trained on.
             network: see `Network`; in evaluation mode.
             noise: decides device and shape of the result.
-            labels: int64 [B], or None.
+            condition: of the samples; it goes to the network as it is.
             generators: B generators on the CPU; a stochastic sampler draws sample i's noise from the i-th.
 
         Raises:
@@ -43,7 +48,7 @@ class Sampler(Kinded):
         """
 
 
-def guided(network: Network, null_label: int, scale: float) -> Network:
+def guided(network: Network, scale: float) -> Network:
     """``network`` with classifier-free guidance (Ho & Salimans 2022, arXiv 2207.12598).
 
     The result's prediction is unconditional + scale (conditional - unconditional), as DiT's and EDM2's scales count.
@@ -51,21 +56,17 @@ def guided(network: Network, null_label: int, scale: float) -> Network:
     those of the conditional half.
 
     Args:
-        network: see `Network`; trained with labels dropped to ``null_label``.
-        null_label: the label that stands for none (the number of classes).
+        network: see `Network`; trained with some conditions dropped.
         scale: 1 is no guidance, and gives ``network`` itself.
 
     Raises:
-        ValueError: the result is called without labels.
+        ValueError: the result is called with a condition that cannot be dropped.
     """
     if scale == 1.0:
         return network
 
-    def both(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
-        if labels is None:
-            raise ValueError("guidance_scale other than 1 needs a class-conditional model and labels")
-        nulls = torch.full_like(labels, null_label)
-        out = network(torch.cat([x, x]), torch.cat([time, time]), torch.cat([labels, nulls]))
+    def both(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        out = network(torch.cat([x, x]), torch.cat([time, time]), condition.with_dropped())
         conditional, unconditional = out.chunk(2)
         channels = x.shape[1]
         mixed = torch.lerp(unconditional[:, :channels], conditional[:, :channels], scale)

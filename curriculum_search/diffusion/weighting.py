@@ -38,7 +38,11 @@ class NoWeighting(Weighting):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MinSNR(Weighting):
-    """Min-SNR (Hang et al. 2023, arXiv 2303.09556): min(SNR, gamma) / SNR on the noise-prediction loss."""
+    """Min-SNR (Hang et al. 2023, arXiv 2303.09556): min(SNR, gamma) / SNR on the noise-prediction loss.
+
+    Attributes:
+        gamma: the SNR above which the weight falls.
+    """
 
     kind: Literal["min_snr"] = "min_snr"
     gamma: float = 5.0
@@ -54,7 +58,12 @@ class MinSNR(Weighting):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class P2(Weighting):
-    """P2 (Choi et al. 2022, arXiv 2204.00227): 1 / (k + SNR)^gamma on the noise-prediction loss."""
+    """P2 (Choi et al. 2022, arXiv 2204.00227): 1 / (k + SNR)^gamma on the noise-prediction loss.
+
+    Attributes:
+        gamma: how strongly clean levels are weighted down; 0 is no weighting.
+        k: keeps the weight of the noisiest levels finite.
+    """
 
     kind: Literal["p2"] = "p2"
     gamma: float = 1.0
@@ -76,6 +85,9 @@ class EDMWeighting(Weighting):
     """EDM's lambda = (sigma^2 + sigma_data^2) / (sigma sigma_data)^2 on the loss of the denoised image.
 
     Karras et al. 2022, table 1.  sigma is noise over signal, 1 / sqrt(SNR), so that it applies to every process.
+
+    Attributes:
+        sigma_data: standard deviation of the images' pixels.
     """
 
     kind: Literal["edm"] = "edm"

@@ -1,15 +1,18 @@
 """An evaluation: which metrics, on which samples, against what."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from curriculum_search import distributed
 from curriculum_search.config import Config
-from curriculum_search.data import DataSource, ImageSet, to_uint8
+from curriculum_search.data import DataSource, ImageSet
 from curriculum_search.diffusion import DDIMSampler, Network, Process, Sampler
 from curriculum_search.direction import Direction
 from curriculum_search.evaluation.bank import FixedBank
@@ -27,6 +30,8 @@ from curriculum_search.evaluation.features import Pixels, Sources, describe
 from curriculum_search.evaluation.generation import MAX_SAMPLES, Generation
 from curriculum_search.evaluation.reference import References
 from curriculum_search.evaluation.report import Row, Table, image_grid
+from curriculum_search.evaluation.unfinished import Keeper
+from curriculum_search.models.encoders import PIXELS, Encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +47,7 @@ class Evaluation(Config):
         sampler: from noise to images; it has to fit the process.
         guidance_scale: weight of classifier-free guidance; 1 is none.
         batch_size: samples, and reference images, that go through the networks together.
-        seed: of samples and bank; see `sample_generator`.
+        seed: of the samples and of the validation loss's noise.
         grid_images: samples in the grid.
     """
 
@@ -93,7 +98,7 @@ class Evaluation(Config):
                 return evaluator.direction
         raise ValueError(f"no evaluator yields {name!r}; there are {', '.join(self.metric_names(final=True))}")
 
-    def check(self, process: Process, source: DataSource) -> None:
+    def check(self, process: Process, source: DataSource, encoder: Encoder = PIXELS) -> None:
         """Find, within seconds, what would fail or mislead after hours of training.
 
         Warns:
@@ -106,12 +111,17 @@ class Evaluation(Config):
         """
         self.sampler.check(process)
         train, reference = source.load(), source.reference()
-        if self.guidance_scale != 1 and train.num_classes == 0:
-            raise ValueError(f"guidance_scale must be 1, not {self.guidance_scale}: {train.name} has no labels")
+        if self.guidance_scale != 1 and not train.conditions.can_be_dropped:
+            raise ValueError(
+                f"guidance_scale must be 1, not {self.guidance_scale}: {train.name} has {train.conditions.words}"
+            )
         shapes = [(s.channels, s.resolution, s.resolution) for s in (train, reference)]
         if shapes[0] != shapes[1]:
             raise ValueError(f"training images have shape {shapes[0]}, the reference's {shapes[1]}")
-        _check_classes(train, reference)
+        try:
+            train.conditions.check_reference(reference.conditions)
+        except ValueError as error:
+            raise ValueError(f"the reference, {reference.name}, {error}") from error
         for part in ("evaluators", "final_evaluators"):
             for i, evaluator in enumerate(getattr(self, part)):
                 try:
@@ -120,22 +130,36 @@ class Evaluation(Config):
                     raise type(error)(f"{part}.{i}: {error} (data: {source.where})") from error
 
     def build(
-        self, *, process: Process, source: DataSource, train_set: ImageSet, device: torch.device, cache_dir: Path
+        self,
+        *,
+        process: Process,
+        source: DataSource,
+        train_set: ImageSet,
+        device: torch.device,
+        cache_dir: Path,
+        encoder: Encoder = PIXELS,
     ) -> "EvaluationRun":
         """Load the extractors.  Every worker must call it; what is computed here is kept in `cache_dir`.
 
         Args:
             process: the noise process that the network is trained with.
             source: its reference is what samples are compared with.
-            train_set: the training images: their shape, labels and number of classes are the samples'.
+            train_set: the training images: their shape and conditions are the samples'.
             device: where the network is.
             cache_dir: where weights and reference statistics are kept between runs.
+            encoder: makes images of what the network was trained on.
 
         Raises:
             ValueError, FileNotFoundError: see `check`.
         """
         return EvaluationRun(
-            self, process=process, reference=source.reference(), train_set=train_set, device=device, cache_dir=cache_dir
+            self,
+            process=process,
+            reference=source.reference(),
+            train_set=train_set,
+            device=device,
+            cache_dir=cache_dir,
+            encoder=encoder,
         )
 
 
@@ -151,16 +175,18 @@ class EvaluationRun:
         train_set: ImageSet,
         device: torch.device,
         cache_dir: Path,
+        encoder: Encoder,
     ) -> None:
         self.settings = settings
         self.generation = Generation(
             process=process,
-            sampler=settings.sampler,
+            sampler=settings.sampler if encoder.bounded else settings.sampler.unclipped(),
             train_set=train_set,
             guidance_scale=settings.guidance_scale,
             seed=settings.seed,
             batch_size=settings.batch_size,
             device=device,
+            encoder=encoder,
         )
         sources = Sources(train=train_set, reference=reference, device=device, cache_dir=cache_dir)
         # In the order of the configuration on every worker, since loading may be collective.
@@ -170,24 +196,30 @@ class EvaluationRun:
         self.reference = reference
         self._device = device
         self._banks: dict[tuple[int, int, int], FixedBank] = {}
+        self._shown: tuple[Network, Tensor | None] | None = None
 
     def metric_names(self, *, final: bool) -> tuple[str, ...]:
         """See `Evaluation.metric_names`."""
         return self.settings.metric_names(final=final)
 
-    def metrics(self, network: Network, *, final: bool, block: int = 0) -> dict[str, float]:
+    def metrics(
+        self, network: Network, *, final: bool, block: int = 0, keeper: Keeper | None = None
+    ) -> dict[str, float]:
         """All values of an ordinary or of the final evaluation; the same on every worker, each of which must call it.
 
         Args:
             network: the averaged network in evaluation mode.
             final: also the final evaluators.
             block: which samples: seed block b starts at b times the largest sample count.  Training uses block 0.
+            keeper: keeps what has been collected of the samples, for an evaluation that is interrupted.
 
         Raises:
             Diverged: a sample, feature, loss or value is not finite.
         """
         evaluators = self.settings.active(final=final)
-        samples = self.collect(network, evaluators, block)
+        samples = self.collect(network, evaluators, block, keeper)
+        if final and block == 0:
+            self._shown = (network, samples.first_images)
 
         def bank_losses(num_images: int, num_levels: int) -> Tensor:
             return self._bank(num_images, num_levels, block).losses(network)
@@ -205,28 +237,46 @@ class EvaluationRun:
             raise Diverged("; ".join(bad))
         return values
 
-    def collect(self, network: Network, evaluators: Sequence[Evaluator], block: int = 0) -> Samples:
+    def collect(
+        self, network: Network, evaluators: Sequence[Evaluator], block: int = 0, keeper: Keeper | None = None
+    ) -> Samples:
         """Generate what `evaluators` need, in one pass, and keep what they need of it; every worker must call it."""
         needs = list(dict.fromkeys(need for evaluator in evaluators for need in evaluator.needs))
-        samples = Samples(needs, self._references.features, self._device)
-        first = block * self.settings.max_samples
-        for generated in self.generation.blocks(network, first, max((n.num_samples for n in needs), default=0)):
+        samples = Samples(needs, self._references.features, self._device, num_kept=self.settings.grid_images)
+        first, count = block * self.settings.max_samples, max((n.num_samples for n in needs), default=0)
+        what, done = self.generation.words(f"samples {first} to {first + count - 1} for {needs}"), 0
+        if keeper is not None and (kept := keeper.find(what)) is not None:
+            samples.load_state_dict(kept["samples"])
+            done = kept["blocks"]
+        shared = -(-count // self.settings.batch_size) // distributed.world_size()  # blocks that every worker has
+        for generated in self.generation.blocks(network, first, count, skipped=done):
             samples.add(generated, generated.first - first)
+            done += 1
+            if keeper is not None:
+                state = partial(_unfinished, samples, done)
+                keeper.after_block(what, state, together=done <= shared)
         samples.reduce()
         return samples
 
     def grid(self, network: Network) -> Tensor:
-        """The first `grid_images` samples side by side, uint8 [C, H, W] on the CPU.  Needs one worker only."""
-        return image_grid(to_uint8(self.generation.block(network, 0, self.settings.grid_images).images).cpu())
+        """The first `grid_images` samples side by side, uint8 [C, H, W] on the CPU.  Needs the first worker only.
+
+        They are those of the network's last final evaluation, where that has seen so many on this worker.
+        """
+        evaluated, images = self._shown or (None, None)
+        if images is None or evaluated is not network or len(images) < self.settings.grid_images:
+            images = self.generation.block(network, 0, self.settings.grid_images).images.cpu()
+        return image_grid(images)
 
     def protocol(self) -> str:
         """How the numbers come about, in words, one line for each part.  Needs one worker only."""
-        settings, train_set = self.settings, self.generation.train_set
+        settings, generation, train_set = self.settings, self.generation, self.generation.train_set
         guidance = "no guidance" if settings.guidance_scale == 1 else f"guidance scale {settings.guidance_scale:g}"
-        labels = f"labels as often as in {train_set.name}" if train_set.num_classes else "unconditional"
+        decoded = "" if generation.encoder == PIXELS else f"decoded by {describe(generation.encoder)}; "
         lines = [
-            f"samples: averaged (EMA) weights, {describe(self.generation.process)}, {describe(settings.sampler)}, "
-            f"{guidance}, {labels}; sample i from generator seed {settings.seed * MAX_SAMPLES:,} + i; rounded to 8 bits"
+            f"samples: averaged (EMA) weights, {describe(generation.process)}, {describe(generation.sampler)}, "
+            f"{guidance}, {train_set.conditions.draws(train_set.name)}; sample i from generator seed "
+            f"{settings.seed * MAX_SAMPLES:,} + i; {decoded}rounded to 8 bits"
         ]
         for evaluator in settings.active(final=True):
             lines.append(f"{', '.join(evaluator.names)}: {evaluator.words(self._references)}")
@@ -242,20 +292,14 @@ class EvaluationRun:
                 num_levels,
                 seed=self.settings.seed + block,
                 device=self._device,
+                encoder=self.generation.encoder,
             )
         return self._banks[key]
 
 
-def _check_classes(train: ImageSet, reference: ImageSet) -> None:
-    """Raise ValueError where the reference's labels mean nothing, or something else, to a network that is trained."""
-    if reference.num_classes > train.num_classes:
-        raise ValueError(
-            f"the reference, {reference.name}, has {reference.num_classes} classes and the training images "
-            f"{train.num_classes or 'no labels'}; use_labels: false takes them from both"
-        )
-    if train.class_names and reference.class_names and train.class_names != reference.class_names:
-        ours, theirs = (", ".join(images.class_names[:4]) for images in (train, reference))
-        raise ValueError(f"the classes of the reference ({theirs}) are not those of the training images ({ours})")
+def _unfinished(samples: Samples, blocks: int) -> dict[str, Any]:
+    """What is kept of an evaluation under way, after so many blocks of this worker."""
+    return {"blocks": blocks, "samples": samples.state_dict()}
 
 
 def evaluate(
@@ -266,7 +310,9 @@ def evaluate(
     source: DataSource,
     device: torch.device,
     cache_dir: Path,
+    encoder: Encoder = PIXELS,
     num_blocks: int = 3,
+    keeper: Callable[[int], Keeper] | None = None,
 ) -> Table:
     """The full evaluation of one network, over seed blocks: the work of jobs/evaluate.py.
 
@@ -280,7 +326,9 @@ def evaluate(
         source: the data that it was trained on.
         device: where it is.
         cache_dir: where weights and reference statistics are kept between runs.
+        encoder: makes images of what the network was trained on.
         num_blocks: seed blocks.
+        keeper: gives, for the number of a block, what keeps what was collected of it.
 
     Raises:
         ValueError, FileNotFoundError: see `Evaluation.check`.
@@ -288,8 +336,12 @@ def evaluate(
     """
     if not 1 <= num_blocks <= MAX_SAMPLES // max(settings.max_samples, 1):
         raise ValueError(f"num_blocks must be in 1..{MAX_SAMPLES // max(settings.max_samples, 1)}, not {num_blocks}")
-    settings.check(process, source)
-    run = settings.build(process=process, source=source, train_set=source.load(), device=device, cache_dir=cache_dir)
-    blocks = [run.metrics(network, final=True, block=block) for block in range(num_blocks)]
+    settings.check(process, source, encoder)
+    run = settings.build(
+        process=process, source=source, train_set=source.load(), device=device, cache_dir=cache_dir, encoder=encoder
+    )
+    blocks = [
+        run.metrics(network, final=True, block=block, keeper=keeper and keeper(block)) for block in range(num_blocks)
+    ]
     rows = tuple(Row(name=name, values=tuple(values[name] for values in blocks)) for name in blocks[0])
     return Table(rows=rows, protocol=run.protocol(), grid=run.grid(network))

@@ -28,7 +28,8 @@ class Frechet(FeatureEvaluator):
     """The Frechet distance: ``fid50k`` for the original Inception, else ``fd_<extractor>_<samples>``.
 
     Attributes:
-        reference_file: statistics or images to compare with (see `reference_files`) instead of the data's own.
+        reference_file: statistics or images to compare with, in the formats of EDM, EDM2, ADM,
+            clean-fid and pytorch-fid, instead of the data's own.
     """
 
     kind: Literal["frechet"] = "frechet"

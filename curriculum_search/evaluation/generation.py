@@ -3,19 +3,20 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from curriculum_search import distributed
+from curriculum_search.conditions import Condition
 from curriculum_search.data import ImageSet
 from curriculum_search.diffusion import Network, Process, Sampler, guided
+from curriculum_search.models.encoders import PIXELS, Encoder
 
 MAX_SAMPLES = 2**20  # samples of one seed
 
 
 def sample_generator(seed: int, index: int) -> torch.Generator:
-    """The random numbers of sample `index` of evaluation `seed`: its noise, its label, what its sampler draws.
+    """The random numbers of sample `index` of evaluation `seed`: its noise, its condition, what its sampler draws.
 
     With seed 0 this is the generator seeded with the index itself, as in EDM's generate.py.  torch's CPU generator uses
     32 bits of its seed, so a seed has 2^20 samples and there are 4,096 seeds.
@@ -29,15 +30,17 @@ class Block:
 
     Attributes:
         first: index of the first sample.
-        images: float32 [n, C, H, W], in [-1, 1] where the network is sane.
-        labels: int64 [n], or None for an unconditional network.
-        finite: bool []: whether the samples, and all that the network gave on the way, are finite.  Samplers clip,
-            which makes an infinite output look like an image.
+        values: float32 [n, C, H, W], what the network was trained on.
+        images: uint8 [n, C, H, W], decoded from them.
+        condition: of the samples.
+        finite: bool []: whether the samples, before and after decoding, and all that the network gave on the way, are
+            finite.  Samplers clip and images are rounded, which makes an infinite output look like an image.
     """
 
     first: int
+    values: Tensor
     images: Tensor
-    labels: Tensor | None
+    condition: Condition
     finite: Tensor
 
 
@@ -47,13 +50,14 @@ class Generation:
 
     Attributes:
         process: the noise process that the network was trained with.
-        sampler: from noise to images.
-        train_set: gives the images' shape, and the distribution of labels for a class-conditional network.
+        sampler: from noise to what the network was trained on.
+        train_set: gives the images' shape, and the distribution of what they are conditioned on.
         guidance_scale: weight of classifier-free guidance; 1 is none.
         seed: see `sample_generator`.
         batch_size: samples that go through the network together, also where fewer are asked for: a float sum may come
             out differently in a batch of another size.
         device: where the network is.
+        encoder: makes images of what the network was trained on.
     """
 
     process: Process
@@ -63,39 +67,50 @@ class Generation:
     seed: int
     batch_size: int
     device: torch.device
+    encoder: Encoder = PIXELS
 
-    def blocks(self, network: Network, first: int, count: int) -> Iterator[Block]:
+    def words(self, samples: str) -> str:
+        """What tells samples of one network from others, on this number of workers.
+
+        Args:
+            samples: which of them.
+        """
+        return (
+            f"{samples}; {self.process}, {self.sampler}, guidance {self.guidance_scale}, seed {self.seed}, "
+            f"{self.batch_size} at once, {distributed.world_size()} workers, conditions of {self.train_set.fingerprint}"
+        )
+
+    def blocks(self, network: Network, first: int, count: int, *, skipped: int = 0) -> Iterator[Block]:
         """This worker's blocks of the samples first .. first + count - 1: every world_size-th of them.
 
         The last block is as large as the others and may reach beyond the end.
+
+        Args:
+            network: makes them.
+            first: index of the first sample.
+            count: of samples, over all workers.
+            skipped: blocks of this worker that are there already.
         """
         starts = range(first, first + count, self.batch_size)
-        for start in starts[distributed.rank() :: distributed.world_size()]:
+        for start in starts[distributed.rank() :: distributed.world_size()][skipped:]:
             yield self.block(network, start, self.batch_size)
 
     @torch.no_grad()
     def block(self, network: Network, first: int, count: int) -> Block:
         """The samples first .. first + count - 1 in one batch, on this worker alone."""
         generators = [sample_generator(self.seed, i) for i in range(first, first + count)]
-        shape = (self.train_set.channels, self.train_set.resolution, self.train_set.resolution)
+        shape = self.encoder.shape_of(self.train_set)
         noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-        labels = self._labels(generators)
-        if labels is not None and self.guidance_scale != 1:
-            network = guided(network, self.train_set.num_classes, self.guidance_scale)
+        condition = self.train_set.conditions.draw(generators).to(self.device)
+        network = guided(network, self.guidance_scale)
         finite = torch.ones((), dtype=torch.bool, device=self.device)
 
-        def watched(x: Tensor, time: Tensor, given: Tensor | None) -> Tensor:
+        def watched(x: Tensor, time: Tensor, given: Condition) -> Tensor:
             output = network(x, time, given)
             finite.logical_and_(torch.isfinite(output).all())
             return output
 
-        images = self.sampler.sample(self.process, watched, noise.to(self.device), labels, generators)
-        finite.logical_and_(torch.isfinite(images).all())
-        return Block(first=first, images=images, labels=labels, finite=finite)
-
-    def _labels(self, generators: list[torch.Generator]) -> Tensor | None:
-        if self.train_set.labels is None:
-            return None
-        shares = np.bincount(self.train_set.labels, minlength=self.train_set.num_classes).cumsum() / len(self.train_set)
-        uniforms = [float(torch.rand((), generator=g, dtype=torch.float64)) for g in generators]
-        return torch.from_numpy(np.searchsorted(shares, uniforms, side="right")).to(self.device)
+        values = self.sampler.sample(self.process, watched, noise.to(self.device), condition, generators)
+        decoded = self.encoder.load(self.device).decode(values)
+        finite.logical_and_(torch.isfinite(values).all()).logical_and_(decoded.finite)
+        return Block(first=first, values=values, images=decoded.images, condition=condition, finite=finite)

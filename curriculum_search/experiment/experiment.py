@@ -23,6 +23,7 @@ from curriculum_search.experiment.resources import Resources
 from curriculum_search.experiment.trainer import CommandTrainer, NativeTrainer, OwnTrainer, Trainer
 from curriculum_search.experiment.training import Training
 from curriculum_search.models import DiT, Model
+from curriculum_search.models.encoders import PIXELS, Encoder
 
 #: What training code of the user's own has of an experiment, by dotted path; the rest is of our own loop.
 OF_OWN_TRAINERS = (
@@ -37,6 +38,7 @@ class Experiment(Config):
 
     Attributes:
         data: the images.
+        encoder: what the network sees of the images, and the way back.
         process: the noise process and what the network predicts.
         density: base density of training noise levels over the noise quantile q.
         weighting: weight of the loss by noise level.
@@ -52,6 +54,7 @@ class Experiment(Config):
     """
 
     data: DataSource = field(default_factory=Digits)
+    encoder: Encoder = PIXELS
     process: Process = field(default_factory=DDPM)
     density: Density = field(default_factory=Uniform)
     weighting: Weighting = field(default_factory=NoWeighting)
@@ -100,14 +103,17 @@ class Experiment(Config):
         """A name for what is trained: 12 hexadecimal digits, equal for runs that cannot differ.
 
         Resources, cadence and the paths of plug-ins are left out, and so are settings without effect, such as the
-        pacing of a run that has no curriculum, or the network of our own loop where another code trains.
+        pacing of a run that has no curriculum, an encoder that is none, or the network of our own loop where another
+        code trains.
 
         Raises:
             ValueError: a file that belongs to it, with measured difficulties or training code, cannot be read.
         """
         curriculum = self.curriculum.canonical()
-        fields = dataclasses.replace(self, curriculum=curriculum).to_dict()
+        fields = dataclasses.replace(self, curriculum=curriculum, density=self.density.canonical()).identifying()
         del fields["resources"], fields["cadence"], fields["plugins"], fields["trainer"]
+        if self.encoder == PIXELS:
+            del fields["encoder"]
         if isinstance(self.trainer, OwnTrainer):
             fields = self._own_fields(fields, self.trainer)
         for name, part in (("partition", curriculum.partition), ("order", curriculum.order)):
@@ -168,24 +174,26 @@ class Experiment(Config):
 
     def build_network(self, images: ImageSet) -> nn.Module:
         """The untrained network for `images`, with weights from torch's global random state."""
+        channels, resolution, _ = self.encoder.shape_of(images)
         return self.model.build(
-            channels=images.channels,
-            out_channels=self.process.out_channels(images.channels),
-            resolution=images.resolution,
-            num_classes=images.num_classes,
+            channels=channels,
+            out_channels=self.process.out_channels(channels),
+            resolution=resolution,
+            conditions=images.conditions,
         )
 
     def check(self) -> None:
-        """Everything that can be known before training: the data are there, they fit the model and the evaluation,
-        and the curriculum fits the noise process.
+        """Everything that can be known before training: the data are there, they fit the encoder, the model and the
+        evaluation, and the curriculum fits the noise process.
 
         Raises:
             ValueError: what is wrong, and what would be right.
         """
         checks: list[tuple[str, Callable[[], None]]] = [
             ("data", self.data.check),
+            ("encoder", lambda: self.encoder.check(self.data.load())),
             ("model", self._check_model),
-            ("evaluation", lambda: self.evaluation.check(self.process, self.data)),
+            ("evaluation", lambda: self.evaluation.check(self.process, self.data, self.encoder)),
         ]
         if isinstance(self.trainer, OwnTrainer):
             checks = [("trainer", self.trainer.check)]

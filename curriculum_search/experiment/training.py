@@ -22,7 +22,8 @@ class Training(Config):
         max_grad_norm: gradients are clipped to this global norm; None: not at all.
         ema_halflife_images: half-life of the exponential moving average of the weights, which is what is evaluated.
         ema_rampup_share: at the start the half-life is at most this share of the images seen (EDM: 0.05).
-        label_dropout: probability that a label is hidden, for classifier-free guidance.
+        label_dropout: probability that an image's label, or what else it is conditioned on, is hidden, for
+            classifier-free guidance.
         horizontal_flip: mirror each image with probability one half.
         precision: arithmetic of the network's forward and backward pass; weights and optimiser stay in float32.
         compile: compile the network with torch.compile.

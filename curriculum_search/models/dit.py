@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curriculum_search.models.base import Model, label_indices
+from curriculum_search.conditions import Condition, Conditions, class_indices, count_classes
+from curriculum_search.models.base import Model
 
 _TIME_FREQUENCIES = 128
 _LONGEST_PERIOD = 10000.0
@@ -21,7 +22,7 @@ _LONGEST_PERIOD = 10000.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiT(Model):
-    """A diffusion transformer.
+    """A diffusion transformer: the published DiT, whose checkpoints `models.dit_weights` reads.
 
     ======  =====  ===========  =========  ==============================
     preset  depth  hidden_size  num_heads  parameters (patch 2, 32x32x4)
@@ -58,10 +59,12 @@ class DiT(Model):
         if int(self.hidden_size * self.mlp_ratio) < 1:
             raise ValueError(f"mlp_ratio must be positive, not {self.mlp_ratio}")
 
-    def build(self, *, channels: int, out_channels: int, resolution: int, num_classes: int) -> "DiffusionTransformer":
+    def build(
+        self, *, channels: int, out_channels: int, resolution: int, conditions: Conditions
+    ) -> "DiffusionTransformer":
         if resolution % self.patch_size:
             raise ValueError(f"patch_size must divide the resolution {resolution}, and {self.patch_size} does not")
-        return DiffusionTransformer(self, channels, out_channels, resolution, num_classes)
+        return DiffusionTransformer(self, channels, out_channels, resolution, count_classes(conditions, self.kind))
 
 
 class DiffusionTransformer(nn.Module):
@@ -81,13 +84,13 @@ class DiffusionTransformer(nn.Module):
         self.final_layer = FinalLayer(hidden, patch, out_channels)
         self._initialise()
 
-    def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, time: Tensor, condition: Condition) -> Tensor:
         rows, columns = x.shape[2] // self.patch_size, x.shape[3] // self.patch_size
-        condition = self.t_embedder(time) + self.y_embedder(label_indices(labels, x, self.num_classes))
+        modulator = self.t_embedder(time) + self.y_embedder(class_indices(condition, x, self.num_classes))
         tokens = self.x_embedder(x) + self.pos_embed
         for block in self.blocks:
-            tokens = block(tokens, condition)
-        patches = self.final_layer(tokens, condition)
+            tokens = block(tokens, modulator)
+        patches = self.final_layer(tokens, modulator)
         # Within a token the pixels come first and the channels last.
         patches = patches.unflatten(1, (rows, columns)).unflatten(3, (self.patch_size, self.patch_size, -1))
         image: Tensor = patches.permute(0, 5, 1, 3, 2, 4).reshape(len(x), -1, x.shape[2], x.shape[3])

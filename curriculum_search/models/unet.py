@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from curriculum_search.models.base import Model, label_indices
+from curriculum_search.conditions import Condition, Conditions, class_indices, count_classes
+from curriculum_search.models.base import Model
 
 _MOST_NORM_GROUPS = 32
 _HEAD_CHANNELS = 64
@@ -42,14 +43,16 @@ class UNet(Model):
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), not {self.dropout}")
 
-    def build(self, *, channels: int, out_channels: int, resolution: int, num_classes: int) -> "ConvolutionalUNet":
+    def build(
+        self, *, channels: int, out_channels: int, resolution: int, conditions: Conditions
+    ) -> "ConvolutionalUNet":
         coarsest = 2 ** (len(self.block_channels) - 1)
         if resolution % coarsest:
             raise ValueError(
                 f"block_channels with {len(self.block_channels)} levels needs a resolution divisible by {coarsest}, "
                 f"not {resolution}"
             )
-        return ConvolutionalUNet(self, channels, out_channels, resolution, num_classes)
+        return ConvolutionalUNet(self, channels, out_channels, resolution, count_classes(conditions, self.kind))
 
 
 class ConvolutionalUNet(nn.Module):
@@ -74,8 +77,8 @@ class ConvolutionalUNet(nn.Module):
             num_class_embeds=num_classes + 1 if num_classes else None,
         )
 
-    def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
-        classes = label_indices(labels, x, self.num_classes) if self.num_classes else None
+    def forward(self, x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        classes = class_indices(condition, x, self.num_classes) if self.num_classes else None
         out: Tensor = self.unet(x, time, class_labels=classes, return_dict=False)[0]
         return out
 

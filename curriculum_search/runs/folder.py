@@ -3,12 +3,15 @@
 runs/<identity>/experiment.json    the resolved config, and beside it the plug-ins that it names
                 log.jsonl          every report and status as it came
                 checkpoint.pt      where training goes on
+                checkpoint.before.pt  where it goes on if that one is damaged, until the run has ended
+                evaluation-N.pt    of an evaluation that was interrupted: what worker N has of it
                 samples.png        generated images at the end
                 result.json        written last: how it ended
                 error.txt          of a run that failed: where
                 data.json          of a run on its own: which images it was trained on
                 *.damaged-N        one of these files that could not be read, and has made room for another
                 .lock              held by the process that trains the run
+                placement_group    while several workers train it: the room that Ray holds for them
                 adopted            of a run that another study has trained: an empty file
 """
 
@@ -16,6 +19,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -132,6 +136,20 @@ class RunFolder:
         """Add a status to the log."""
         self._append({"kind": "status", **asdict(status)})
 
+    def write_remark(self, words: str) -> None:
+        """Add what has befallen the run to the log."""
+        self._append({"kind": "remark", "text": words})
+
+    def read_remarks(self) -> list[str]:
+        """What has befallen the run, a line each with its time."""
+        remarks = [record for record in self._read_log() if record["kind"] == "remark"]
+        return [f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(r['time']))} {r['text']}" for r in remarks]
+
+    def tidy(self) -> None:
+        """Keep the last checkpoint alone, of a run that has ended."""
+        for path in (checkpoint.before(self.checkpoint), *self.path.glob("evaluation-*.pt")):
+            path.unlink(missing_ok=True)
+
     def read_curve(self) -> Curve:
         """All reports of the log.
 
@@ -174,17 +192,6 @@ class RunFolder:
         except _DAMAGE:
             return None
 
-    def set_aside_checkpoint(self) -> None:
-        """Make way for another checkpoint where the one that is there is damaged, and say so here and in the log."""
-        try:
-            checkpoint.check(self.checkpoint)
-        except FileNotFoundError:
-            return
-        except checkpoint.DamagedError as error:
-            words = f"{error}; it is now {set_aside(self.checkpoint).name}, and the run begins again"
-            self._append({"kind": "remark", "text": words})
-            print(words, flush=True)
-
     def write_error(self, trace: str) -> None:
         """Write where the run failed."""
         write_whole(self.error, trace)
@@ -211,6 +218,13 @@ class RunFolder:
             return None
         return RunResult(**{**fields, "status": Status(fields["status"])})
 
+    def _checkpoint_reports(self) -> list[dict[str, Any]] | None:
+        """All reports up to the last checkpoint that can be read; None if there is none."""
+        for path in (self.checkpoint, checkpoint.before(self.checkpoint)):
+            with suppress(ValueError, OSError, KeyError):
+                return list(checkpoint.load(path)["reports"])
+        return None
+
     def _read_log(self) -> list[dict[str, Any]]:
         try:
             records = self._log.read()
@@ -226,10 +240,9 @@ class RunFolder:
         first_bad = records.index(None)
         good = [record for record in records if record is not None]
         has_ended = self.find_result() is not None
-        try:
-            reports = checkpoint.load(self.checkpoint)["reports"]
-        except (ValueError, OSError, KeyError):
-            reports, source = [], ""
+        reports, source = self._checkpoint_reports(), ""
+        if reports is None:
+            reports = []
             good = good if has_ended else good[:first_bad]
         else:
             source = " and from its checkpoint"

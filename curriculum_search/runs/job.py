@@ -2,6 +2,7 @@
 
 import errno
 import re
+import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -129,6 +130,11 @@ def one_line(error: BaseException) -> str:
     return ": ".join(filter(None, [type(error).__name__, message]))
 
 
+def stamped(line: str) -> str:
+    """A line of what has happened, with the time."""
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}"
+
+
 class Exhausted(Enum):
     """What a source of jobs answers when it has none to give.
 
@@ -162,9 +168,13 @@ class JobSource(ABC):
         """Take that a run has broken off and is started again; by default only said."""
         self.noticed(f"{job.key} broke off and is started again: {reason}")
 
+    def remarked(self, job: Job, words: str) -> None:
+        """Take what has befallen a run, as that it fell back to an older checkpoint; by default only said."""
+        self.noticed(f"{job.key}: {words}")
+
     def noticed(self, line: str) -> None:
         """Take what there is to say of the cluster, or what a worker has warned of; by default only said."""
-        print(line, flush=True)
+        print(stamped(line), flush=True)
 
     def tick(self, capacity: Capacity) -> None:  # noqa: B027
         """Called about once a second while jobs run, with what the cluster has room for now; by default nothing."""

@@ -9,6 +9,7 @@ from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
+from curriculum_search.search.arms import STRETCHED, BaselineName, baseline
 from curriculum_search.search.budget import check_limits
 from curriculum_search.search.design import SIZES, Design, Size
 from curriculum_search.search.ledger import Ledger
@@ -21,7 +22,7 @@ from curriculum_search.search.phases.confirmation import ConfirmationPhase, chec
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.rehearsal import rehearse
 from curriculum_search.search.results.publish import StudyResult, publish
-from curriculum_search.search.study import FINGERPRINT, JOURNAL, RESOLVED, StudyFile
+from curriculum_search.search.study import FINGERPRINT, JOURNAL, MEASURE, RESOLVED, StudyFile
 from curriculum_search.search.warm_start import check_warm_start, warm_start
 from curriculum_search.tracking import STUDY, Tracker
 
@@ -50,7 +51,7 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
         ledger = Ledger(file, store)
         search = SearchPhase(file, store, ledger, open_searcher(folder, file))
         search.resume()
-        if search.pending():
+        if search.pending() or not (file.study.searches or store.records):
             prepare(ledger, cluster, root=root, cache_dir=cache_dir)  # No run has been written so far.
             if not (file.base.is_native or (folder / FINGERPRINT).exists()):
                 rehearse(file, root=root, cache_dir=cache_dir)
@@ -78,8 +79,8 @@ def check_same_study(folder: Path, file: StudyFile) -> None:
     either, nothing but the user knows what the study was.
 
     Raises:
-        UserError: its earlier trials had another base, space or objective, or other images, or what is known of it
-            cannot be read.
+        UserError: its earlier trials had another base, space or objective, or other images, or were measured
+            otherwise, or what is known of it cannot be read.
     """
     check_record(folder)
     known, resolved = folder / FINGERPRINT, folder / RESOLVED
@@ -106,10 +107,40 @@ def check_same_study(folder: Path, file: StudyFile) -> None:
             f"{file.path}: base.data: the images are not those that the runs in {folder} were trained on; there are "
             f"now {file.base.summary()}; bring them back, or give the study another name"
         )
+    if changed == [MEASURE]:
+        raise UserError(
+            f"{file.path}: study.name: the runs in {folder} were measured by another version of this project, whose "
+            f"values of the same metrics are others; they stay as they are, to be read; give the study another name"
+        )
     if changed:
         raise UserError(
             f"{file.path}: study.name: {file.study.name!r} has runs in {folder} with another {', '.join(changed)}; "
             f"give the changed study another name, or change it back"
+        )
+    _check_baselines(folder, file)
+
+
+def _check_baselines(folder: Path, file: StudyFile) -> None:
+    """Whether the published setting and its kin are those that the study has trained.
+
+    Once they were stretched over half of the run under the names that they have now at the paper's share of it.
+
+    Raises:
+        UserError: the study is of that time, and how to read it, or to have the new ones.
+    """
+
+    def has_trained(name: BaselineName) -> bool:
+        key = file.run(baseline(name, file.small), file.study.seed, small=True).key
+        return (folder / "runs" / key).exists()
+
+    names = file.study.baselines
+    kin = {name: STRETCHED[name] for name in names if name in STRETCHED and STRETCHED[name] not in names}
+    if any(has_trained(stretched) and not has_trained(name) for name, stretched in kin.items()):
+        raise UserError(
+            f"{file.path}: study.baselines: the runs of {', '.join(kin)} in {folder} last half of the run, as they "
+            f"once did; now they last as long as in the paper, 2 % of it.  For the study as it is, "
+            f"study.baselines=[{','.join(kin.get(name, name) for name in names)}]; for the paper's share, give the "
+            f"study another name"
         )
 
 

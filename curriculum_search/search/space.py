@@ -41,7 +41,13 @@ class Distribution(Kinded):
 
 @dataclass(frozen=True, kw_only=True)
 class Float(Distribution):
-    """Real numbers from `low` to `high`, uniform or log-uniform."""
+    """Real numbers from `low` to `high`, uniform or log-uniform.
+
+    Attributes:
+        low: smallest value.
+        high: largest value.
+        log: uniform over the logarithm.
+    """
 
     kind: Literal["float"] = "float"
     low: float
@@ -71,7 +77,14 @@ class Float(Distribution):
 
 @dataclass(frozen=True, kw_only=True)
 class Int(Distribution):
-    """Whole numbers from `low` to `high` in steps of `step`, uniform or log-uniform."""
+    """Whole numbers from `low` to `high` in steps of `step`, uniform or log-uniform.
+
+    Attributes:
+        low: smallest value.
+        high: largest value.
+        step: between neighbouring values; has to divide high - low.
+        log: uniform over the logarithm.
+    """
 
     kind: Literal["int"] = "int"
     low: int
@@ -105,7 +118,11 @@ class Int(Distribution):
 
 @dataclass(frozen=True, kw_only=True)
 class Categorical(Distribution):
-    """One of `choices`: numbers, words, null, or whole lists and mappings."""
+    """One of `choices`: numbers, words, null, or whole lists and mappings.
+
+    Attributes:
+        choices: the values.
+    """
 
     kind: Literal["categorical"] = "categorical"
     choices: tuple[Any, ...]

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import ClassCondition, Condition, Unconditional
 from curriculum_search.diffusion import DDPM, EDM, Density, Flow, Histogram, Process
 from curriculum_search.testing._require import check_configuration, require
 
@@ -64,7 +65,7 @@ def _check_noise(process: Process) -> None:
 def _check_losses(process: Process) -> None:
     random = torch.Generator().manual_seed(0)
     images, noise = (torch.randn(_SHAPE, generator=random) for _ in range(2))
-    q, labels = torch.linspace(0.05, 0.95, _SHAPE[0]), torch.arange(_SHAPE[0])
+    q, condition = torch.linspace(0.05, 0.95, _SHAPE[0]), ClassCondition.of(torch.arange(_SHAPE[0]))
     scale = torch.full((), 0.5, requires_grad=True)
     channels = process.out_channels(_SHAPE[1])
     require(channels >= _SHAPE[1], f"{process}: out_channels({_SHAPE[1]}) is {channels}")
@@ -72,18 +73,19 @@ def _check_losses(process: Process) -> None:
     def output(x: Tensor) -> Tensor:
         return scale * x.repeat(1, -(-channels // _SHAPE[1]), 1, 1)[:, :channels]
 
-    def network(x: Tensor, time: Tensor, given: Tensor | None) -> Tensor:
+    def network(x: Tensor, time: Tensor, given: Condition) -> Tensor:
         require(x.shape == _SHAPE, f"{process}: the network got x {tuple(x.shape)} for images {_SHAPE}")
         right = time.shape == _SHAPE[:1] and time.dtype == torch.float32
         require(right, f"{process}: time must be float32 [B], not {time.dtype} {tuple(time.shape)}")
-        require(given is not None and torch.equal(given, labels), f"{process}: labels do not reach the network")
+        require(given is condition, f"{process}: the condition does not reach the network as it is")
         return output(x)
 
-    losses = process.losses(network, images, q, noise, labels)
+    losses = process.losses(network, images, q, noise, condition)
     right = losses.shape == _SHAPE[:1] and losses.dtype == torch.float32
     require(right, f"{process}: losses must be float32 [B], not {losses.dtype} {tuple(losses.shape)}")
     require(bool(losses.isfinite().all()), f"{process}: losses are not finite: {losses}")
-    reordered = process.losses(lambda x, t, y: output(x), images.flip(0), q.flip(0), noise.flip(0), None).flip(0)
+    flipped = (images.flip(0), q.flip(0), noise.flip(0))
+    reordered = process.losses(lambda x, t, y: output(x), *flipped, Unconditional()).flip(0)
     require(torch.allclose(reordered, losses, rtol=1e-4), f"{process}: an image's loss depends on its batch")
     (slope,) = torch.autograd.grad(losses.sum(), scale)
     require(bool(slope != 0), f"{process}: no gradient reaches the network")

@@ -18,13 +18,15 @@ from curriculum_search.data import DataOrder, Prefetcher
 from curriculum_search.diffusion import Histogram
 from curriculum_search.evaluation import Diverged, FixedBank, save_grid
 from curriculum_search.experiment import Experiment
+from curriculum_search.training.checkpoint import CHECKPOINT
 from curriculum_search.training.ema import Ema
 from curriculum_search.training.events import Schedule
 from curriculum_search.training.randomness import StepRandom, derive_seed
+from curriculum_search.training.saver import Saver
 from curriculum_search.training.session import Interrupted, Report, Session
 from curriculum_search.training.state import TrainingState
+from curriculum_search.training.unfinished import UnfinishedEvaluation
 
-CHECKPOINT = "checkpoint.pt"
 GRID = "samples.png"
 
 
@@ -84,6 +86,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
     # What learns.  Weights depend on the seed and the model alone, so all arms of a study start from the same ones.
     torch.manual_seed(derive_seed(experiment.seed, "weights"))
     network = experiment.build_network(images).to(device)
+    codec, shape = experiment.encoder.load(device), experiment.encoder.shape_of(images)
     ema = Ema(network, halflife_images=settings.ema_halflife_images, rampup_share=settings.ema_rampup_share)
     optimizer = torch.optim.AdamW(
         network.parameters(),
@@ -97,9 +100,22 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
     )
     bank = None
     if sampler.needs_bank:
-        bank = FixedBank(images, process, num_images=64, num_levels=64, seed=experiment.seed, device=device)
+        bank = FixedBank(
+            images,
+            process,
+            num_images=64,
+            num_levels=64,
+            seed=experiment.seed,
+            device=device,
+            encoder=experiment.encoder,
+        )
     evaluation = experiment.evaluation.build(
-        process=process, source=experiment.data, train_set=images, device=device, cache_dir=cache_dir
+        process=process,
+        source=experiment.data,
+        train_set=images,
+        device=device,
+        cache_dir=cache_dir,
+        encoder=experiment.encoder,
     )
 
     # Where it was.
@@ -112,7 +128,9 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
         sampler=sampler,
         device=device,
     )
-    state.restore(path)
+    damage = state.restore(path)
+    if damage and rank == 0:
+        session.remark(damage)
 
     forward: nn.Module = torch.compile(network) if settings.compile else network  # type: ignore[assignment]
     if world_size > 1:
@@ -130,10 +148,9 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
         own=random.local,
         device=device,
     )
-    shape = (images.channels, images.resolution, images.resolution)
     schedule = Schedule(experiment, world_size)
-    saved_at = time.monotonic()
-    with batches:
+    saver, saved_at = Saver(), time.monotonic()
+    with batches, saver:
         for report in state.reports:  # Whoever listens may not have heard what was said before an interruption.
             session.report(report)
         started = time.perf_counter()
@@ -141,21 +158,28 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
             # The clock stands still: evaluate, save, report.  A run that was left after the step before begins here.
             if state.images_seen in schedule.points and not state.is_reported:
                 final = state.images_seen == settings.total_images
-                report = _report(state, evaluation.metrics(ema.network, final=final), final=final)
+                kept = UnfinishedEvaluation.of_state(
+                    state, session=session, saver=saver, cadence=experiment.cadence, saved_at=saved_at
+                )
+                report = _report(state, evaluation.metrics(ema.network, final=final, keeper=kept), final=final)
                 state.end_evaluation(report)
                 if rank == 0:
+                    saver.save({path: state.state_dict()})
+                    saved_at = time.monotonic()
                     if final:
                         with replacing(session.run_dir / GRID) as partial:
                             save_grid(evaluation.grid(ema.network), partial)
-                    state.save(path)
-                    saved_at = time.monotonic()
+                saver.wait()  # What is reported can be gone on from.
                 distributed.barrier()
+                if rank == 0:
+                    kept.clear()
                 session.report(report)
                 started = time.perf_counter()
                 continue
 
+            saver.check()
             images_seen = state.images_seen
-            x, labels = next(batches)
+            stored, condition = next(batches)
             torch.manual_seed(derive_seed(experiment.seed, "dropout", rank, images_seen))
 
             # Draw the noise levels from what the curriculum has unlocked, and the noise.
@@ -163,10 +187,10 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
             noise = random.noise(shape, images_seen)
             if settings.horizontal_flip:
                 flip = random.uniforms("flip", images_seen) < 0.5
-                x = torch.where(flip[:, None, None, None], x.flip(-1), x)
-            if labels is not None:
-                hidden = random.uniforms("label", images_seen) < settings.label_dropout
-                labels = torch.where(hidden, images.num_classes, labels)
+                stored = torch.where(flip[:, None, None, None], stored.flip(-1), stored)
+                condition = condition.mirror(flip)
+            x = codec.encode(stored, random.noise(shape, images_seen, "encoder") if codec.draws else None)
+            condition = condition.hide(random.uniforms("label", images_seen) < settings.label_dropout)
             weights = importance * experiment.weighting.weights(process.log_snr(q), process)
 
             # One step on the weighted loss, in as many pieces as fit.
@@ -176,9 +200,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
                 later = isinstance(forward, nn.parallel.DistributedDataParallel) and not last
                 with forward.no_sync() if later else nullcontext():  # type: ignore[operator]
                     with arithmetic:
-                        part_losses = process.losses(
-                            forward, x[part], q[part], noise[part], None if labels is None else labels[part]
-                        )
+                        part_losses = process.losses(forward, x[part], q[part], noise[part], condition[part])
                     loss = (weights[part] * part_losses).sum() / len(x)
                     loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(part_losses.detach())
@@ -210,9 +232,10 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
             if due.status:
                 session.status(state.end_status())
             if rank == 0 and (stop or (not due.evaluation and (due.checkpoint or late))):
-                state.save(path)
+                saver.save({path: state.state_dict()})
                 saved_at = time.monotonic()
             if stop:
+                saver.wait()
                 distributed.barrier()  # Workers that leave may take the one that writes with them.
                 raise Interrupted(state.images_seen)
             started = time.perf_counter()

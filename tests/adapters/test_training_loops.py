@@ -1,4 +1,4 @@
-"""README's lines, in loops of the form of the codebases that they are for."""
+"""The lines of docs/how-to/adapters.md, in loops of the form of the codebases that they are for."""
 
 import importlib
 import pickle
@@ -57,19 +57,19 @@ def searched(process: Process, *, density: Density | None = None, **fields: Any)
 
 
 def shown(name: str) -> str:
-    """What README has to show of a loop: its marked lines, each group under the words of its mark."""
+    """What the page has to show of a loop: its marked lines, each group under the words of its mark."""
     groups = []
     for file in [f"{name}.py", f"{name}_loss.py"]:
         if (HERE / "loops" / file).exists():
             source = (HERE / "loops" / file).read_text()
-            for where, lines in re.findall(r"^ *# \[README\] (.*?)\n(.*?)^ *# \[/README\]$", source, re.M | re.S):
+            for where, lines in re.findall(r"^ *# \[docs\] (.*?)\n(.*?)^ *# \[/docs\]$", source, re.M | re.S):
                 groups.append(f"# {where}\n{textwrap.dedent(lines)}")
     return "\n".join(groups)
 
 
 @pytest.mark.parametrize("name", [*LOOPS, "others"])
-def test_readme_shows_the_lines_that_are_tested_here(name: str) -> None:
-    assert f"```python\n{shown(name)}```\n" in (HERE.parents[1] / "README.md").read_text()
+def test_the_page_shows_the_lines_that_are_tested_here(name: str) -> None:
+    assert f"```python\n{shown(name)}```\n" in (HERE.parents[1] / "docs/how-to/adapters.md").read_text()
 
 
 @pytest.mark.parametrize("name", LOOPS)

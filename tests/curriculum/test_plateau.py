@@ -120,6 +120,16 @@ def test_a_falling_loss_is_ended_by_the_longest_stage_and_the_longest_curriculum
     assert train(limited, falling()).stage == 4
 
 
+def test_where_a_step_is_longer_than_a_stage_may_be_several_stages_end_with_it() -> None:
+    fast = replace(PATIENT, max_stage_share=0.0005)  # of a run of 1,000 steps: half a step
+    sampler = train(fast, falling(), num_clusters=6)
+    assert [(s.images // BATCH, s.stage, s.reason) for s in sampler.history[1:]] == [
+        (1, 3, Reason.STAGE_LIMIT),
+        (2, 5, Reason.STAGE_LIMIT),
+        (3, 6, Reason.STAGE_LIMIT),
+    ]
+
+
 def test_on_a_raw_loss_without_trend_the_gate_fires_after_a_median_of_five_thirds_of_the_patience() -> None:
     # Loss n of a series without trend is its lowest with probability 1 / n, whatever came before.  From that follow a
     # median of 332 and a 90th percentile of 532 steps for a patience of 200.

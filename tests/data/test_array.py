@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.arrays import Arrays, save
+from support.conditions import labels_in
 
 from curriculum_search.data import Array, MemoryImages
 
@@ -23,31 +24,29 @@ def test_npz_files_are_read_in_either_layout_under_the_usual_names(
     source = Array(path=save(tmp_path / "a.npz", **arrays))
     source.check()
     image_set = source.load()
-    images, labels = image_set.read(np.array([4, 1]))
+    images, condition = image_set.read(np.array([4, 1]))
     assert np.array_equal(images.numpy(), IMAGES[[4, 1]])
-    assert labels is not None
-    assert labels.tolist() == [2, 0]
+    assert labels_in(condition) == [2, 0]
     assert (image_set.num_classes, image_set.channels, image_set.resolution, len(image_set)) == (3, 3, 8, 6)
 
 
 def test_grey_images_need_no_axis_for_channels_and_labels_can_be_left_out(tmp_path: Path) -> None:
     path = save(tmp_path / "a.npz", images=IMAGES[:, 0], labels=LABELS)
     image_set = Array(path=path, use_labels=False).load()
-    images, labels = image_set.read(np.arange(6))
+    images, condition = image_set.read(np.arange(6))
     assert np.array_equal(images.numpy(), IMAGES[:, :1])
-    assert labels is None
+    assert labels_in(condition) is None
 
 
 def test_npy_files_are_mapped_and_take_labels_from_a_file_of_their_own(tmp_path: Path) -> None:
     np.save(tmp_path / "images.npy", IMAGES)
     np.save(tmp_path / "labels.npy", LABELS)
     image_set = Array(path=str(tmp_path / "images.npy"), labels_path=str(tmp_path / "labels.npy")).load()
-    images, labels = image_set.read(np.array([5, 5, 0]))
+    images, condition = image_set.read(np.array([5, 5, 0]))
     assert isinstance(image_set, MemoryImages)
     assert isinstance(image_set.images, np.memmap)
     assert np.array_equal(images.numpy(), IMAGES[[5, 5, 0]])
-    assert labels is not None
-    assert labels.tolist() == [2, 2, 2]
+    assert labels_in(condition) == [2, 2, 2]
 
 
 def test_images_are_averaged_down_to_a_resolution_that_divides_theirs(tmp_path: Path) -> None:

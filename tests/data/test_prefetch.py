@@ -6,8 +6,9 @@ import time
 import numpy as np
 import pytest
 import torch
+from support.conditions import labels_in
 
-from curriculum_search.data import DataOrder, ImageSet, MemoryImages, Prefetcher, rank_slice, to_float
+from curriculum_search.data import DataOrder, ImageSet, MemoryImages, Prefetcher, rank_slice
 from curriculum_search.data.images import Bytes, Indices
 
 CPU = torch.device("cpu")
@@ -37,7 +38,7 @@ def threads() -> int:
 @pytest.mark.parametrize("image_set", [MemoryImages("memory", IMAGES, LABELS), SlowImages()], ids=["memory", "read"])
 @pytest.mark.parametrize("start", [0, 48])
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_batches_are_the_orders_images_as_floats_shared_among_the_workers(
+def test_batches_are_the_orders_images_shared_among_the_workers(
     image_set: ImageSet, start: int, world_size: int
 ) -> None:
     order = DataOrder(50, seed=1)
@@ -48,8 +49,8 @@ def test_batches_are_the_orders_images_as_floats_shared_among_the_workers(
         expected = order.indices(start + 12 * step, 12)
         batches = [next(share) for share in shares]
         images = torch.cat([images for images, _ in batches])
-        assert torch.equal(images, to_float(torch.from_numpy(IMAGES[expected])))
-        labels = [label for _, given in batches if given is not None for label in given.tolist()]
+        assert torch.equal(images, torch.from_numpy(IMAGES[expected]))
+        labels = [label for _, condition in batches for label in labels_in(condition) or []]
         assert labels == LABELS[expected].tolist()
     for share in shares:
         share.close()
@@ -58,7 +59,7 @@ def test_batches_are_the_orders_images_as_floats_shared_among_the_workers(
 def test_labels_are_none_where_there_are_none() -> None:
     for image_set in (MemoryImages("memory", IMAGES, None), SlowImages(labels=None)):
         with Prefetcher(image_set, DataOrder(50, 0), 0, 8, slice(0, 8), CPU) as batches:
-            assert next(batches)[1] is None
+            assert labels_in(next(batches)[1]) is None
 
 
 def test_reading_runs_ahead_as_far_as_asked_and_no_farther() -> None:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition
 from curriculum_search.curriculum import NoOrder
 from curriculum_search.data import Digits
 from curriculum_search.difficulty import ConvergenceCurve, ConvergenceStudy, IntervalConvergence, PrincipalAxes
@@ -126,7 +127,7 @@ def test_the_linear_loss_is_what_a_wiener_filter_gets_in_the_processs_own_units(
     flat = images.read(np.arange(len(images)))[0].flatten(1).double() / 127.5 - 1
     mean, covariance = flat.mean(0), torch.cov(flat.T)
 
-    def wiener(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+    def wiener(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
         rows = []
         for one, t in zip(x.flatten(1).double(), time, strict=True):
             alpha, sigma = (float(c[0]) for c in coefficients(process, process.quantile(t[None].double()).numpy()))

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition
 from curriculum_search.diffusion import DDPM, EDM, Flow, Network, Process
 
 torch.set_num_threads(1)
@@ -19,7 +20,7 @@ def _best_network(process: Process) -> Network:
     def clean(x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         return MEAN + alpha * STD**2 / (alpha**2 * STD**2 + sigma**2) * (x - alpha * MEAN)
 
-    def network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+    def network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
         x, time = x.double(), time.double()[:, None, None, None]
         if isinstance(process, DDPM):
             cumulative = torch.from_numpy(process.alphas_cumprod())[time.long()]
@@ -35,7 +36,7 @@ def _best_network(process: Process) -> Network:
             return (x0 - data**2 / total * x) / (sigma * data / total.sqrt())
         assert isinstance(process, Flow)
         x0 = clean(x, 1 - time, time)
-        return (x - x0) / time
+        return x0 if process.prediction == "x0" else (x - x0) / time
 
     return network
 
@@ -59,6 +60,7 @@ PROCESSES = [
     EDM(),
     EDM(p_mean=-0.4, p_std=1.0, sigma_data=0.7),
     Flow(),
+    Flow(prediction="x0", shift=3.0),
 ]
 
 

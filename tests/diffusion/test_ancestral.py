@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition, Unconditional
 from curriculum_search.diffusion import (
     DDPM,
     EDM,
@@ -25,7 +26,7 @@ Schedule = Literal["linear", "cosine"]
 Prediction = Literal["epsilon", "x0", "v"]
 
 
-def wavy_network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+def wavy_network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
     t = time[:, None, None, None]
     return torch.cat([torch.sin(1.3 * x + t / 500), torch.cos(x + t / 300)], dim=1)
 
@@ -62,9 +63,9 @@ def test_samples_with_learned_variance_are_the_published_ones(
     noise = toy_images[1][:1]
     process = DDPM(schedule=schedule, prediction=prediction, learned_variance=True)
     ddim, ddpm = PUBLISHED[schedule, prediction]
-    found = DDIMSampler(num_steps=7).sample(process, wavy_network, noise, None, generators(1))
+    found = DDIMSampler(num_steps=7).sample(process, wavy_network, noise, Unconditional(), generators(1))
     np.testing.assert_allclose(found.flatten(), ddim, atol=1e-5)
-    found = DDPMSampler(num_steps=7).sample(process, wavy_network, noise, None, generators(1, first=5))
+    found = DDPMSampler(num_steps=7).sample(process, wavy_network, noise, Unconditional(), generators(1, first=5))
     np.testing.assert_allclose(found.flatten(), ddpm, atol=1e-5)
 
 
@@ -96,18 +97,22 @@ def test_a_number_of_steps_that_no_stride_gives_is_refused_as_in_the_published_c
 def test_strided_ddim_takes_the_steps_of_diffusers_with_leading_timesteps() -> None:
     from diffusers import DDIMScheduler
 
-    def network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
-        return wavy_network(x, time, labels)[:, :2]
+    def network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        return wavy_network(x, time, condition)[:, :2]
 
     scheduler = DDIMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, timestep_spacing="leading")
     scheduler.set_timesteps(50)
     assert scheduler.timesteps.tolist()[::-1] == list(range(0, 1000, 20))
     x = noise = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
     for t in scheduler.timesteps:
-        x = scheduler.step(network(x, t.float().expand(3), None), t, x, use_clipped_model_output=True).prev_sample
-    found = StridedDDIMSampler(num_steps=50).sample(DDPM(), network, noise, None, [])
+        x = scheduler.step(
+            network(x, t.float().expand(3), Unconditional()), t, x, use_clipped_model_output=True
+        ).prev_sample
+    found = StridedDDIMSampler(num_steps=50).sample(DDPM(), network, noise, Unconditional(), [])
     torch.testing.assert_close(found, x, rtol=0, atol=2e-4)
-    assert not torch.allclose(DDIMSampler(num_steps=50).sample(DDPM(), network, noise, None, []), x, rtol=0, atol=1e-2)
+    assert not torch.allclose(
+        DDIMSampler(num_steps=50).sample(DDPM(), network, noise, Unconditional(), []), x, rtol=0, atol=1e-2
+    )
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "x0", "v"])
@@ -118,8 +123,8 @@ def test_ddim_takes_the_steps_of_diffusers(schedule: Schedule, prediction: Predi
     noise = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
     process = DDPM(schedule=schedule, prediction=prediction, num_timesteps=40)
 
-    def network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
-        return wavy_network(x, time, labels)[:, :2]
+    def network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        return wavy_network(x, time, condition)[:, :2]
 
     scheduler = DDIMScheduler(
         num_train_timesteps=40,
@@ -131,8 +136,10 @@ def test_ddim_takes_the_steps_of_diffusers(schedule: Schedule, prediction: Predi
     scheduler.set_timesteps(40)
     x = noise
     for t in scheduler.timesteps:
-        x = scheduler.step(network(x, t.float().expand(3), None), t, x, use_clipped_model_output=True).prev_sample
-    found = DDIMSampler(num_steps=40).sample(process, network, noise, None, [])
+        x = scheduler.step(
+            network(x, t.float().expand(3), Unconditional()), t, x, use_clipped_model_output=True
+        ).prev_sample
+    found = DDIMSampler(num_steps=40).sample(process, network, noise, Unconditional(), [])
     torch.testing.assert_close(found, x, rtol=0, atol=2e-4)
 
 
@@ -145,7 +152,7 @@ def test_ddim_turns_noise_into_the_datas_distribution(process: DDPM, best_networ
     """The best network for Gaussian data is affine, and so is the sampler: two noises show mean and deviation."""
     sampler = DDIMSampler(num_steps=process.num_timesteps, clip_x0=False)
     noise = torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1)
-    at_zero, at_one = sampler.sample(process, best_network(process), noise, None, []).flatten().tolist()
+    at_zero, at_one = sampler.sample(process, best_network(process), noise, Unconditional(), []).flatten().tolist()
     assert at_zero == pytest.approx(0.3, abs=5e-3)
     assert at_one - at_zero == pytest.approx(0.4, rel=1e-2)
 
@@ -155,7 +162,7 @@ def test_ddim_turns_noise_into_the_datas_distribution(process: DDPM, best_networ
 )
 def test_ancestral_sampling_turns_noise_into_the_datas_distribution(sampler: Sampler, best_network: Best) -> None:
     noise = torch.randn(50, 1, 20, 20, generator=torch.Generator().manual_seed(0))
-    images = sampler.sample(DDPM(), best_network(DDPM()), noise, None, generators(50))
+    images = sampler.sample(DDPM(), best_network(DDPM()), noise, Unconditional(), generators(50))
     assert images.mean().item() == pytest.approx(0.3, abs=0.01)
     assert images.std().item() == pytest.approx(0.4, rel=0.02)
 
@@ -163,11 +170,11 @@ def test_ancestral_sampling_turns_noise_into_the_datas_distribution(sampler: Sam
 def test_ddim_with_eta_1_is_ddpm_with_the_posteriors_variance() -> None:
     noise = torch.randn(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
 
-    def network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
-        return wavy_network(x, time, labels)[:, :2]
+    def network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        return wavy_network(x, time, condition)[:, :2]
 
-    one = DDIMSampler(num_steps=12, eta=1.0).sample(DDPM(), network, noise, None, generators(3))
-    other = DDPMSampler(num_steps=12).sample(DDPM(), network, noise, None, generators(3))
+    one = DDIMSampler(num_steps=12, eta=1.0).sample(DDPM(), network, noise, Unconditional(), generators(3))
+    other = DDPMSampler(num_steps=12).sample(DDPM(), network, noise, Unconditional(), generators(3))
     torch.testing.assert_close(one, other, rtol=0, atol=1e-4)
 
 
@@ -178,16 +185,16 @@ def test_a_sample_depends_on_its_own_generator_alone(sampler: Sampler, best_netw
     process = DDPM()
     noise = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(0))
     network = best_network(process)
-    together = sampler.sample(process, network, noise, None, generators(4))
-    alone = sampler.sample(process, network, noise[2:3], None, generators(1, first=2))
+    together = sampler.sample(process, network, noise, Unconditional(), generators(4))
+    alone = sampler.sample(process, network, noise[2:3], Unconditional(), generators(1, first=2))
     assert torch.equal(together[2:3], alone)
-    assert not torch.equal(together, sampler.sample(process, network, noise, None, generators(4, first=9)))
+    assert not torch.equal(together, sampler.sample(process, network, noise, Unconditional(), generators(4, first=9)))
 
 
 @pytest.mark.parametrize("sampler", [DDPMSampler(num_steps=5), DDIMSampler(num_steps=5)])
 def test_clipped_samples_lie_in_the_range_of_images(sampler: Sampler) -> None:
     noise = torch.randn(4, 1, 3, 3, generator=torch.Generator().manual_seed(0))
-    images = sampler.sample(DDPM(), lambda x, time, labels: -x, noise, None, generators(4))
+    images = sampler.sample(DDPM(), lambda x, time, condition: -x, noise, Unconditional(), generators(4))
     assert images.abs().max() == 1
     assert not images.requires_grad
 

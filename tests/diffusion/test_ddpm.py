@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from curriculum_search.conditions import Condition, Unconditional
 from curriculum_search.diffusion import DDPM, Process
 from curriculum_search.diffusion.ddpm import betas, schedule_tables
 
@@ -17,7 +18,7 @@ Schedule = Literal["linear", "cosine"]
 Prediction = Literal["epsilon", "x0", "v"]
 
 
-def wavy_network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+def wavy_network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
     t = time[:, None, None, None]
     return torch.cat([torch.sin(1.3 * x + t / 500), torch.cos(x + t / 300)], dim=1)
 
@@ -77,7 +78,7 @@ def test_losses_with_learned_variance_are_the_published_ones(
     process = DDPM(schedule=schedule, prediction=prediction, learned_variance=True)
     t = np.array([0, 1, 250, 500, 900, 999 if schedule == "linear" else 990])
     q = torch.from_numpy(process.quantile(t))
-    losses = process.losses(wavy_network, images, q, noise, None)
+    losses = process.losses(wavy_network, images, q, noise, Unconditional())
     np.testing.assert_allclose(losses, LOSSES[schedule, prediction], rtol=3e-6)
 
 
@@ -85,7 +86,7 @@ def test_losses_with_fixed_variance_are_mean_squared_errors(toy_images: tuple[Te
     images, noise = toy_images
     q = torch.linspace(0.05, 0.95, 6)
 
-    def zero(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+    def zero(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
         torch.testing.assert_close(time, DDPM().level(q).float())
         return torch.zeros_like(x)
 
@@ -94,10 +95,10 @@ def test_losses_with_fixed_variance_are_mean_squared_errors(toy_images: tuple[Te
 
     alpha = torch.from_numpy(DDPM().alphas_cumprod())[DDPM().level(q)].sqrt().float()[:, None, None, None]
     v = alpha * noise - (1 - alpha**2).sqrt() * images
-    torch.testing.assert_close(DDPM().losses(zero, images, q, noise, None), square(noise))
-    torch.testing.assert_close(DDPM(prediction="x0").losses(zero, images, q, noise, None), square(images))
+    torch.testing.assert_close(DDPM().losses(zero, images, q, noise, Unconditional()), square(noise))
+    torch.testing.assert_close(DDPM(prediction="x0").losses(zero, images, q, noise, Unconditional()), square(images))
     torch.testing.assert_close(
-        DDPM(prediction="v").losses(zero, images, q, noise, None), square(v), rtol=1e-5, atol=1e-6
+        DDPM(prediction="v").losses(zero, images, q, noise, Unconditional()), square(v), rtol=1e-5, atol=1e-6
     )
 
 
@@ -105,7 +106,9 @@ def test_the_bounds_gradient_does_not_reach_the_mean(toy_images: tuple[Tensor, T
     images, noise = toy_images
     out = torch.full((6, 4, 2, 2), 0.1, requires_grad=True)
     q = torch.linspace(0.0, 0.999, 6)
-    DDPM(learned_variance=True).losses(lambda x, time, labels: out, images, q, noise, None).sum().backward()  # type: ignore[no-untyped-call]
+    DDPM(learned_variance=True).losses(
+        lambda x, time, condition: out, images, q, noise, Unconditional()
+    ).sum().backward()  # type: ignore[no-untyped-call]
     assert out.grad is not None
     torch.testing.assert_close(out.grad[:, :2], 2 * (0.1 - noise) / 8)
     assert torch.all(out.grad[:, 2:].abs().flatten(1).sum(1) > 0)
@@ -120,7 +123,7 @@ def test_the_bound_is_zero_for_the_true_step(prediction: Prediction, toy_images:
     alpha = torch.from_numpy(process.alphas_cumprod())[process.level(q)].sqrt().float()[:, None, None, None]
     truth = {"epsilon": noise, "x0": images, "v": alpha * noise - (1 - alpha**2).sqrt() * images}[prediction]
     perfect = torch.cat([truth, -torch.ones_like(truth)], dim=1)
-    losses = process.losses(lambda x, time, labels: perfect, images, q, noise, None)
+    losses = process.losses(lambda x, time, condition: perfect, images, q, noise, Unconditional())
     torch.testing.assert_close(losses, torch.zeros(6), rtol=0, atol=1e-5)
 
 
@@ -129,7 +132,7 @@ def test_the_variance_output_runs_from_the_posterior_to_beta(output: float, name
     process = DDPM(learned_variance=True)
     t = process.level(torch.tensor([0.0005, 0.5, 0.999]))
     estimate = process.estimate_at(
-        lambda x, time, labels: torch.full((3, 2, 1, 1), output), torch.zeros(3, 1, 1, 1), t, None
+        lambda x, time, condition: torch.full((3, 2, 1, 1), output), torch.zeros(3, 1, 1, 1), t, Unconditional()
     )
     tables = schedule_tables(betas("linear", 1000))
     expected = tables.beta[t].log() if name == "beta" else tables.posterior_log_variance[t]
@@ -169,7 +172,7 @@ def test_the_bound_is_in_bits(toy_images: tuple[Tensor, Tensor]) -> None:
     process = DDPM(learned_variance=True, num_timesteps=100)
     q = torch.full((6,), 0.035)
     out = torch.cat([noise, torch.ones_like(noise)], dim=1)
-    losses = process.losses(lambda x, time, labels: out, images, q, noise, None)
+    losses = process.losses(lambda x, time, condition: out, images, q, noise, Unconditional())
     tables = schedule_tables(betas("linear", 100))
     ratio = float(tables.beta[3].log() - tables.posterior_log_variance[3])
     bits = 0.5 * (ratio + math.exp(-ratio) - 1) / math.log(2)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition, Unconditional
 from curriculum_search.diffusion import EDM, EDMWeighting, Process
 
 
-def wavy_network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+def wavy_network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
     return torch.sin(1.3 * x + time[:, None, None, None])
 
 
@@ -21,7 +22,7 @@ def test_losses_are_the_published_ones_with_and_without_their_weight(toy_images:
     images, noise = toy_images
     process = EDM()
     q = torch.from_numpy(process.quantile(SIGMAS))
-    losses = process.losses(wavy_network, images, q, noise, None)
+    losses = process.losses(wavy_network, images, q, noise, Unconditional())
     # Printed: mean of (D(x) - y)^2, and the weighted loss.
     np.testing.assert_allclose(
         losses, [5.1975376e-06, 0.0027281991, 0.108298048, 0.155296594, 0.61216587, 0.68152553], rtol=1e-5
@@ -35,7 +36,7 @@ def test_losses_are_the_published_ones_with_and_without_their_weight(toy_images:
 def test_preconditioning_has_the_coefficients_of_table_1() -> None:
     seen: dict[str, Any] = {}
 
-    def constant(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+    def constant(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
         seen["x"], seen["time"] = x, time
         return torch.full_like(x, seen["value"])
 
@@ -43,9 +44,9 @@ def test_preconditioning_has_the_coefficients_of_table_1() -> None:
     sigma, data = torch.from_numpy(SIGMAS).float(), 0.7
     x = torch.full((6, 1, 1, 1), 3.0)
     seen["value"] = 0.0
-    c_skip = process.estimate_at(constant, x, sigma, None).x0.flatten() / 3
+    c_skip = process.estimate_at(constant, x, sigma, Unconditional()).x0.flatten() / 3
     seen["value"] = 1.0
-    c_out = process.estimate_at(constant, x, sigma, None).x0.flatten() - 3 * c_skip
+    c_out = process.estimate_at(constant, x, sigma, Unconditional()).x0.flatten() - 3 * c_skip
     torch.testing.assert_close(c_skip, data**2 / (sigma**2 + data**2))
     torch.testing.assert_close(c_out, sigma * data / (sigma**2 + data**2).sqrt(), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(seen["x"].flatten(), 3 / (sigma**2 + data**2).sqrt())

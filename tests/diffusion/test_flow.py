@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import ClassCondition, Condition
 from curriculum_search.diffusion import Flow
 
 
@@ -17,15 +18,15 @@ def test_the_network_is_asked_for_noise_minus_image(toy_images: tuple[Tensor, Te
     t = torch.linspace(0.1, 0.9, 6)
     seen: dict[str, Any] = {}
 
-    def network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
-        seen.update(x=x, time=time, labels=labels)
+    def network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        seen.update(x=x, time=time, condition=condition)
         return noise - images
 
-    labels = torch.arange(6)
-    torch.testing.assert_close(Flow().losses(network, images, t, noise, labels), torch.zeros(6))
+    condition = ClassCondition.of(torch.arange(6))
+    torch.testing.assert_close(Flow().losses(network, images, t, noise, condition), torch.zeros(6))
     torch.testing.assert_close(seen["x"], torch.lerp(images, noise, t[:, None, None, None]))
     torch.testing.assert_close(seen["time"], t)
-    assert seen["labels"] is labels
+    assert seen["condition"] is condition
 
 
 def test_at_the_ends_of_the_path_log_snr_is_finite() -> None:

@@ -8,13 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition, Unconditional
 from curriculum_search.diffusion import DDPM, EDM, EulerSampler, Flow, HeunSampler, Network, Process, Sampler
 from curriculum_search.diffusion.ode import ODESampler, rho_schedule
 
 Best = Callable[[Process], Network]
 
 
-def wavy_network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+def wavy_network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
     return torch.sin(1.3 * x + time[:, None, None, None])
 
 
@@ -39,14 +40,14 @@ def test_sigmas_are_the_published_ones() -> None:
 def test_samples_of_edm_are_the_published_ones(
     sampler: Sampler, printed: list[float], toy_images: tuple[Tensor, Tensor]
 ) -> None:
-    found = sampler.sample(EDM(), wavy_network, toy_images[1][:1], None, [])
+    found = sampler.sample(EDM(), wavy_network, toy_images[1][:1], Unconditional(), [])
     np.testing.assert_allclose(found.flatten(), printed, atol=1e-5)
 
 
 def errors(sampler: ODESampler, process: Process, network: Network) -> tuple[float, float]:
     """Errors of mean and deviation; the best network for Gaussian data is affine, and so is the sampler."""
     noise = torch.tensor([0.0, 1.0]).reshape(2, 1, 1, 1)
-    at_zero, at_one = sampler.sample(process, network, noise, None, []).flatten().tolist()
+    at_zero, at_one = sampler.sample(process, network, noise, Unconditional(), []).flatten().tolist()
     return abs(at_zero - 0.3), abs(at_one - at_zero - 0.4)
 
 
@@ -71,9 +72,10 @@ def test_one_step_returns_the_estimate_of_the_clean_image(best_network: Best) ->
     for process in (EDM(), Flow()):
         network = best_network(process)
         level = torch.full((3,), 80.0 if isinstance(process, EDM) else 1.0)
-        x0 = process.estimate_at(network, noise * level[0], level, None).x0
+        x0 = process.estimate_at(network, noise * level[0], level, Unconditional()).x0
         for sampler in (EulerSampler(num_steps=1), HeunSampler(num_steps=1)):
-            torch.testing.assert_close(sampler.sample(process, network, noise, None, []), x0.float(), rtol=0, atol=2e-5)
+            found = sampler.sample(process, network, noise, Unconditional(), [])
+            torch.testing.assert_close(found, x0.float(), rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize(("sampler", "calls"), [(HeunSampler(num_steps=5), 9), (EulerSampler(num_steps=5), 5)])
@@ -81,11 +83,11 @@ def test_one_step_returns_the_estimate_of_the_clean_image(best_network: Best) ->
 def test_network_calls_are_as_documented(sampler: Sampler, calls: int, process: Process) -> None:
     times = []
 
-    def network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+    def network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
         times.append(time)
         return -9 * torch.ones_like(x)
 
-    images = sampler.sample(process, network, torch.ones(2, 1, 2, 2), None, [])
+    images = sampler.sample(process, network, torch.ones(2, 1, 2, 2), Unconditional(), [])
     assert len(times) == calls
     assert all(t.shape == (2,) and t.dtype == torch.float32 for t in times)
     assert images.abs().max() <= 1
@@ -96,7 +98,7 @@ def test_a_process_that_does_not_fit_is_refused(sampler: Sampler) -> None:
     sampler.check(EDM())
     sampler.check(Flow())
     with pytest.raises(ValueError, match="needs process edm or flow, not ddpm: use ddim or ddpm"):
-        sampler.sample(DDPM(), wavy_network, torch.zeros(1, 1, 2, 2), None, [])
+        sampler.sample(DDPM(), wavy_network, torch.zeros(1, 1, 2, 2), Unconditional(), [])
 
 
 @pytest.mark.parametrize("kind", ["heun", "euler"])

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
+from curriculum_search.conditions import Unconditional
 from curriculum_search.diffusion import DDPM, EDM, P2, Beta, EDMWeighting, Flow, MinSNR, Network, Process
 
 Best = Callable[[Process], Network]
@@ -59,7 +60,7 @@ def test_the_best_network_estimates_the_same_clean_image_whatever_it_predicts(be
     x = torch.linspace(-2, 2, 12).reshape(3, 1, 2, 2)
     q = torch.tensor([0.1, 0.5, 0.9])
     found = [
-        p.estimate_at(best_network(p), x, p.level(q), None)
+        p.estimate_at(best_network(p), x, p.level(q), Unconditional())
         for p in (DDPM(prediction="epsilon"), DDPM(prediction="x0"), DDPM(prediction="v"))
     ]
     for other in found[1:]:
@@ -70,7 +71,7 @@ def test_the_best_network_estimates_the_same_clean_image_whatever_it_predicts(be
 def test_estimates_put_the_noisy_image_together_again(process: Process, best_network: Best) -> None:
     x = torch.linspace(-2, 2, 12).reshape(3, 1, 2, 2)
     q = torch.tensor([0.2, 0.5, 0.8])
-    estimate = process.estimate_at(best_network(process), x, process.level(q), None)
+    estimate = process.estimate_at(best_network(process), x, process.level(q), Unconditional())
     assert estimate.variance_fraction is None
     torch.testing.assert_close(process.add_noise(estimate.x0, q, estimate.eps), x, rtol=0, atol=2e-5)
 
@@ -81,7 +82,7 @@ def test_the_best_network_has_the_least_possible_loss(process: Process, best_net
     q = torch.tensor([0.1, 0.4, 0.7, 0.95])
     images = 0.3 + 0.4 * torch.randn(4, 1, 150, 150, generator=generator)
     noise = torch.randn(images.shape, generator=generator)
-    losses = process.losses(best_network(process), images, q, noise, None)
+    losses = process.losses(best_network(process), images, q, noise, Unconditional())
     assert losses.dtype == torch.float32
     log_snr = process.log_snr(q)
     on_x0 = 0.16 / (log_snr.exp() * 0.16 + 1)
@@ -100,7 +101,7 @@ def test_weighted_losses_do_not_depend_on_what_is_predicted(
     q = torch.tensor([0.05, 0.2, 0.5, 0.7, 0.9])
     found = []
     for process in (DDPM(), DDPM(prediction="x0"), DDPM(prediction="v")):
-        losses = process.losses(best_network(process), images, q, noise, None)
+        losses = process.losses(best_network(process), images, q, noise, Unconditional())
         found.append(weighting.weights(process.log_snr(q), process) * losses)
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=0)
     torch.testing.assert_close(found[2], found[0], rtol=1e-4, atol=0)
@@ -115,7 +116,9 @@ def test_drawing_levels_losses_and_weights_never_waits_for_the_device(process: P
     def step(u: Tensor) -> Tensor:
         images, noise = torch.zeros(4, 2, 4, 4), torch.ones(4, 2, 4, 4)
         q = table.draw(u)
-        losses = process.losses(lambda x, time, labels: x.repeat(1, channels // 2, 1, 1), images, q, noise, None)
+        losses = process.losses(
+            lambda x, time, condition: x.repeat(1, channels // 2, 1, 1), images, q, noise, Unconditional()
+        )
         return losses * MinSNR().weights(process.log_snr(q), process)
 
     expected = step(torch.rand(4))  # Also fills the caches with real tensors.

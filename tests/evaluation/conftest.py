@@ -8,6 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from support.arrays import MakePicture, Numbers
+from support.conditions import of_classes
 from torch import Tensor
 
 from curriculum_search.data import Digits, MemoryImages
@@ -82,7 +83,7 @@ def network() -> Network:
     """A small DiT for digits whose weights are all random, also where it would start at zero."""
     torch.manual_seed(0)
     config = DiT(patch_size=4, hidden_size=32, depth=1, num_heads=2)
-    module = config.build(channels=1, out_channels=DDPM().out_channels(1), resolution=8, num_classes=10)
+    module = config.build(channels=1, out_channels=DDPM().out_channels(1), resolution=8, conditions=of_classes(10))
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))

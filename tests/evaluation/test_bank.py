@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition
 from curriculum_search.data import MemoryImages, to_float
 from curriculum_search.diffusion import DDPM, Network
 from curriculum_search.evaluation import FixedBank
@@ -12,7 +13,7 @@ from curriculum_search.evaluation import FixedBank
 CPU = torch.device("cpu")
 
 
-def zero(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+def zero(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
     return torch.zeros_like(x)
 
 
@@ -36,12 +37,12 @@ def test_is_the_mean_loss_of_the_process_over_the_images_at_each_level(digits: M
     process, batch = DDPM(), 7
     bank = FixedBank(digits, process, num_images=10, num_levels=3, seed=4, device=CPU, batch_size=batch)
     chosen = np.sort(np.random.default_rng(4).choice(len(digits), 10, replace=False))
-    images, labels = digits.read(chosen)
+    images, condition = digits.read(chosen)
     noise = torch.stack(
         [torch.randn(1, 8, 8, generator=torch.Generator().manual_seed(4 * 2**20 + i)) for i in range(10)]
     )
     expected = [
-        float(process.losses(network, to_float(images), torch.full((10,), q), noise, labels).double().mean())
+        float(process.losses(network, to_float(images), torch.full((10,), q), noise, condition).double().mean())
         for q in bank.q.tolist()
     ]
     assert bank.losses(network).tolist() == pytest.approx(expected, rel=1e-5)

@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_a_network_that_has_diverged_has_no_number(run: EvaluationRun, bad: float) -> None:
     with pytest.raises(Diverged, match="not finite"):
-        run.metrics(lambda x, time, labels: torch.full_like(x, bad), final=False)
+        run.metrics(lambda x, time, condition: torch.full_like(x, bad), final=False)
 
 
 def test_a_loss_that_is_not_finite_is_a_divergence_too(
@@ -26,7 +26,7 @@ def test_a_loss_that_is_not_finite_is_a_divergence_too(
     only = Evaluation(evaluators=settings.evaluators[1:], final_evaluators=())
     run = only.build(process=DDPM(), source=Digits(), train_set=digits, device=CPU, cache_dir=cache_dir)
     with pytest.raises(Diverged, match="val_loss is inf"):
-        run.metrics(lambda x, time, labels: torch.full_like(x, 1e30), final=False)
+        run.metrics(lambda x, time, condition: torch.full_like(x, 1e30), final=False)
 
 
 def test_features_that_are_not_finite_are_a_divergence(

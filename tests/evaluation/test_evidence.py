@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition, Unconditional
 from curriculum_search.diffusion import Network
 from curriculum_search.evaluation import Diverged, Need, Pixels
 from curriculum_search.evaluation.evaluation import EvaluationRun
@@ -39,7 +40,13 @@ class Corners(Features):
 def block(first: int, count: int, *, finite: bool = True) -> Block:
     """Images whose grey values grow with their index."""
     values = torch.arange(first * 4, (first + count) * 4, dtype=torch.float32).view(count, 1, 2, 2)
-    return Block(first=first, images=values / 127.5 - 1, labels=None, finite=torch.tensor(finite))
+    return Block(
+        first=first,
+        values=values / 127.5 - 1,
+        images=values.to(torch.uint8),
+        condition=Unconditional(),
+        finite=torch.tensor(finite),
+    )
 
 
 def collected(*needs: Need) -> tuple[Samples, Corners]:
@@ -50,9 +57,9 @@ def collected(*needs: Need) -> tuple[Samples, Corners]:
 def test_one_pass_of_generation_feeds_all_evaluators(run: EvaluationRun, network: Network) -> None:
     calls = []
 
-    def counting(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
+    def counting(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
         calls.append(len(x))
-        return network(x, time, labels)
+        return network(x, time, condition)
 
     run.collect(counting, run.settings.active(final=True))
     assert calls == [32] * 4 * 3  # four blocks of three steps: 100 samples are the most that anyone needs

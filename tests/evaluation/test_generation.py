@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from support.conditions import shown
 from torch import Tensor
 
+from curriculum_search.conditions import ClassCondition, Condition, Unconditional
 from curriculum_search.data import Digits, MemoryImages
 from curriculum_search.diffusion import (
     DDPM,
@@ -37,12 +39,12 @@ def generation(digits: MemoryImages) -> Generation:
 
 
 def samples(generation: Generation, network: Network, first: int, count: int) -> Tensor:
-    return torch.cat([block.images for block in generation.blocks(network, first, count)])[:count]
+    return torch.cat([block.values for block in generation.blocks(network, first, count)])[:count]
 
 
 def labels_of(block: Block) -> Tensor:
-    assert block.labels is not None
-    return block.labels
+    assert isinstance(block.condition, ClassCondition)
+    return block.condition.labels
 
 
 @pytest.mark.parametrize(
@@ -90,29 +92,29 @@ def test_labels_are_as_frequent_as_in_training_and_belong_to_the_index(
 
 def test_an_unconditional_network_gets_no_labels(generation: Generation) -> None:
     unlabelled = Digits(use_labels=False).load()
-    seen: list[Tensor | None] = []
+    seen: list[Condition] = []
 
-    def network(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
-        seen.append(labels)
+    def network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        seen.append(condition)
         return torch.zeros_like(x)
 
     dataclasses.replace(generation, train_set=unlabelled).block(network, 0, 3)
-    assert seen == [None] * 4
+    assert [type(condition) for condition in seen] == [Unconditional] * 4
 
 
 def test_guidance_doubles_the_batch_with_the_null_label(generation: Generation, network: Network) -> None:
-    seen: list[Tensor | None] = []
+    seen: list[Condition] = []
 
-    def spy(x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
-        seen.append(labels)
-        return network(x, time, labels)
+    def spy(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        seen.append(condition)
+        return network(x, time, condition)
 
     plain = generation.block(network, 0, 5)
     guided = dataclasses.replace(generation, guidance_scale=2.0).block(spy, 0, 5)
-    doubled = [*labels_of(plain).tolist(), *[10] * 5]
-    assert [None if labels is None else labels.tolist() for labels in seen] == [doubled] * len(seen)
+    doubled = [*labels_of(plain).tolist(), *[None] * 5]
+    assert [shown(condition) for condition in seen] == [doubled] * len(seen)
     assert seen
-    assert not torch.equal(guided.images, plain.images)
+    assert not torch.equal(guided.values, plain.values)
 
 
 def test_seeds_have_samples_of_their_own() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from support.arrays import Arrays
 from support.arrays import save as save_arrays
+from support.conditions import labels_in
 
 from curriculum_search.evaluation.reference_files import holds_statistics, load_arrays, read_images, read_statistics
 
@@ -49,8 +50,8 @@ def test_npz_of_adm_has_images_or_statistics_or_both(tmp_path: Path) -> None:
     assert holds_statistics(both)
     assert not holds_statistics(only)
     for path in (both, only):
-        found, labels = read_images(path).read(np.arange(5))
-        assert labels is None
+        found, condition = read_images(path).read(np.arange(5))
+        assert labels_in(condition) is None
         np.testing.assert_array_equal(found, images.transpose(0, 3, 1, 2))
     assert read_images(both).fingerprint != read_images(only).fingerprint
 

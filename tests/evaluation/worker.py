@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from curriculum_search.conditions import Condition
 from curriculum_search.data import Digits
 from curriculum_search.diffusion import DDPM, DDPMSampler
 from curriculum_search.evaluation import (
@@ -47,7 +48,7 @@ def work(rank: int, world_size: int, folder: Path, cache: Path) -> None:
         dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size)
     torch.manual_seed(0)
     model = DiT(patch_size=4, hidden_size=16, depth=1, num_heads=2)
-    network = model.build(channels=1, out_channels=1, resolution=8, num_classes=10).eval()
+    network = model.build(channels=1, out_channels=1, resolution=8, conditions=Digits().load().conditions).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
@@ -57,11 +58,11 @@ def work(rank: int, world_size: int, folder: Path, cache: Path) -> None:
         process=DDPM(), source=source, train_set=source.load(), device=device, cache_dir=cache / str(rank % 2)
     )
     metrics = run.metrics(network, final=True)
-    samples = {block.first: block.images for block in run.generation.blocks(network, 0, 75)}
+    samples = {block.first: block.values for block in run.generation.blocks(network, 0, 75)}
     bank = FixedBank(source.load(), DDPM(), num_images=10, num_levels=7, seed=0, device=device, batch_size=16)
 
-    def breaks_for_some(x: torch.Tensor, time: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-        return torch.full_like(x, torch.nan) if rank == world_size - 1 else network(x, time, labels)
+    def breaks_for_some(x: torch.Tensor, time: torch.Tensor, condition: Condition) -> torch.Tensor:
+        return torch.full_like(x, torch.nan) if rank == world_size - 1 else network(x, time, condition)
 
     try:
         run.metrics(breaks_for_some, final=False)

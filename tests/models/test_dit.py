@@ -3,9 +3,11 @@ from typing import Any
 
 import pytest
 import torch
+from support.conditions import of_classes
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from curriculum_search.conditions import ClassCondition, Conditions, Unconditional
 from curriculum_search.models import DiT, Model
 from curriculum_search.models.dit import sincos_positions
 
@@ -14,10 +16,10 @@ torch.set_num_threads(1)
 TINY = DiT(patch_size=2, hidden_size=48, depth=2, num_heads=3)
 
 
-def trained(config: DiT, **shape: int) -> nn.Module:
+def trained(config: DiT, conditions: Conditions, **shape: int) -> nn.Module:
     """A network whose every weight matters: at initialisation adaLN-Zero hides all of them."""
     torch.manual_seed(0)
-    module = config.build(**shape).eval()
+    module = config.build(conditions=conditions, **shape).eval()
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             if name != "pos_embed":
@@ -60,7 +62,7 @@ PUBLISHED_SHAPES = {
 
 def test_parameters_have_the_published_names_and_shapes() -> None:
     with FakeTensorMode():
-        module = DiT().build(channels=4, out_channels=8, resolution=32, num_classes=1000)
+        module = DiT().build(channels=4, out_channels=8, resolution=32, conditions=of_classes(1000))
     assert {name: tuple(value.shape) for name, value in module.state_dict().items()} == PUBLISHED_SHAPES
 
 
@@ -71,7 +73,7 @@ def test_parameters_have_the_published_names_and_shapes() -> None:
 def test_presets_have_the_published_sizes(hidden_size: int, depth: int, num_heads: int, millions: int) -> None:
     with FakeTensorMode():
         preset = DiT(hidden_size=hidden_size, depth=depth, num_heads=num_heads)
-        module = preset.build(channels=4, out_channels=8, resolution=32, num_classes=1000)
+        module = preset.build(channels=4, out_channels=8, resolution=32, conditions=of_classes(1000))
     assert sum(p.numel() for p in module.parameters()) / 1e6 == pytest.approx(millions, rel=5e-3)
 
 
@@ -111,7 +113,8 @@ def test_outputs_are_those_of_diffusers_with_the_same_weights(patch: int, channe
     from diffusers import DiTTransformer2DModel
 
     config = DiT(patch_size=patch, hidden_size=48, depth=3, num_heads=3)
-    ours = trained(config, channels=channels, out_channels=2 * channels, resolution=resolution, num_classes=10)
+    shape = {"channels": channels, "out_channels": 2 * channels, "resolution": resolution}
+    ours = trained(config, **shape, conditions=of_classes(10))
     theirs = DiTTransformer2DModel(
         num_attention_heads=3,
         attention_head_dim=16,
@@ -134,23 +137,24 @@ def test_outputs_are_those_of_diffusers_with_the_same_weights(patch: int, channe
     time, labels = torch.tensor([0.0, 1.0, 17.5, 500.0, 999.0]), torch.tensor([0, 3, 9, 10, 10])
     with torch.no_grad():
         expected = theirs(x, timestep=time, class_labels=labels).sample
-        found = ours(x, time, labels)
+        found = ours(x, time, ClassCondition.of(labels))
     assert expected.abs().max() > 0.1
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_an_untrained_network_returns_zero_and_every_block_is_the_identity() -> None:
     torch.manual_seed(0)
-    module = TINY.build(channels=3, out_channels=3, resolution=8, num_classes=0)
+    module = TINY.build(channels=3, out_channels=3, resolution=8, conditions=of_classes(0))
     x = torch.randn(2, 3, 8, 8)
-    assert torch.equal(module(x, torch.tensor([1.0, 2.0])), torch.zeros(2, 3, 8, 8))
+    assert torch.equal(module(x, torch.tensor([1.0, 2.0]), Unconditional()), torch.zeros(2, 3, 8, 8))
     tokens = torch.randn(2, 16, 48)
     assert torch.equal(module.blocks[0](tokens, torch.randn(2, 48)), tokens)
 
 
 def test_initial_weights_follow_the_published_scheme() -> None:
     torch.manual_seed(0)
-    module = DiT(hidden_size=256, depth=1, num_heads=4).build(channels=4, out_channels=4, resolution=8, num_classes=500)
+    config = DiT(hidden_size=256, depth=1, num_heads=4)
+    module = config.build(channels=4, out_channels=4, resolution=8, conditions=of_classes(500))
     state = module.state_dict()
     for name, fans in {
         "blocks.0.attn.qkv": 256 + 768,
@@ -171,40 +175,42 @@ def test_position_embeddings_are_fixed_and_tell_columns_from_rows() -> None:
     row, column = 1.0, 2.0
     expected = [f(p * w) for p in (column, row) for f in (math.sin, math.cos) for w in (1.0, 0.01)]
     torch.testing.assert_close(positions[1, 2], torch.tensor(expected))
-    module = TINY.build(channels=1, out_channels=1, resolution=8, num_classes=0)
+    module = TINY.build(channels=1, out_channels=1, resolution=8, conditions=of_classes(0))
     assert not module.pos_embed.requires_grad
 
 
 def test_the_seed_decides_the_weights() -> None:
     def weights(seed: int) -> Tensor:
         torch.manual_seed(seed)
-        module = TINY.build(channels=1, out_channels=1, resolution=8, num_classes=3)
+        module = TINY.build(channels=1, out_channels=1, resolution=8, conditions=of_classes(3))
         return torch.cat([p.detach().flatten() for p in module.parameters()])
 
     assert torch.equal(weights(1), weights(1))
     assert not torch.equal(weights(1), weights(2))
 
 
-def test_no_labels_are_null_labels() -> None:
-    module = trained(TINY, channels=1, out_channels=2, resolution=8, num_classes=4)
+def test_no_labels_and_hidden_labels_are_null_labels() -> None:
+    module = trained(TINY, channels=1, out_channels=2, resolution=8, conditions=of_classes(4))
     x, time = torch.randn(3, 1, 8, 8), torch.tensor([1.0, 50.0, 900.0])
-    assert torch.equal(module(x, time, None), module(x, time, torch.full((3,), 4)))
-    assert not torch.equal(module(x, time, None), module(x, time, torch.tensor([0, 1, 2])))
+    null, labels = module(x, time, Unconditional()), ClassCondition.of(torch.tensor([0, 1, 2]))
+    assert torch.equal(null, module(x, time, labels.hide(torch.tensor(True))))
+    assert torch.equal(null, module(x, time, ClassCondition.of(torch.full((3,), 4))))
+    assert not torch.equal(null, module(x, time, labels))
 
 
 def test_time_and_every_part_of_the_image_matter() -> None:
-    module = trained(TINY, channels=1, out_channels=1, resolution=8, num_classes=0)
+    module = trained(TINY, channels=1, out_channels=1, resolution=8, conditions=of_classes(0))
     x = torch.randn(1, 1, 8, 8, requires_grad=True)
-    out = module(x, torch.tensor([0.3]))
-    assert not torch.equal(out, module(x, torch.tensor([0.4])))
+    out = module(x, torch.tensor([0.3]), Unconditional())
+    assert not torch.equal(out, module(x, torch.tensor([0.4]), Unconditional()))
     out[0, 0, 0, 0].backward()
     assert x.grad is not None
     assert torch.all(x.grad != 0)
 
 
 def test_gradients_reach_all_parameters_but_the_positions() -> None:
-    module = trained(TINY, channels=1, out_channels=1, resolution=8, num_classes=2)
-    module(torch.randn(3, 1, 8, 8), torch.rand(3), torch.tensor([0, 1, 2])).square().sum().backward()
+    module = trained(TINY, channels=1, out_channels=1, resolution=8, conditions=of_classes(2))
+    module(torch.randn(3, 1, 8, 8), torch.rand(3), ClassCondition.of(torch.tensor([0, 1, 2]))).square().sum().backward()
     assert {name for name, p in module.named_parameters() if p.grad is None} == {"pos_embed"}
     assert all(p.grad.any() for p in module.parameters() if p.grad is not None)
 
@@ -226,4 +232,4 @@ def test_impossible_fields_are_refused_by_name(fields: dict[str, Any], field: st
 
 def test_a_resolution_that_patches_do_not_tile_is_refused() -> None:
     with pytest.raises(ValueError, match="patch_size must divide the resolution 10, and 4 does not"):
-        DiT(patch_size=4).build(channels=1, out_channels=1, resolution=10, num_classes=0)
+        DiT(patch_size=4).build(channels=1, out_channels=1, resolution=10, conditions=of_classes(0))

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.conditions import of_classes
 from torch import nn
 
+from curriculum_search.conditions import ClassCondition
 from curriculum_search.models import DiT, dit_weights, what_it_is
 from curriculum_search.training import checkpoint
 
@@ -23,7 +25,7 @@ CONFIG = DiT(patch_size=2, hidden_size=16, depth=1, num_heads=2)
 
 def network(seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    module = CONFIG.build(channels=4, out_channels=8, resolution=8, num_classes=10)
+    module = CONFIG.build(channels=4, out_channels=8, resolution=8, conditions=of_classes(10))
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(torch.randn_like(parameter))
@@ -34,7 +36,9 @@ def dit_checkpoint() -> dict[str, Any]:
     """As train.py of facebookresearch/DiT makes it, but for the size."""
     model, ema = network(0), network(1)
     optimizer = torch.optim.AdamW(model.parameters())
-    model(torch.zeros(2, 4, 8, 8), torch.zeros(2), torch.zeros(2, dtype=torch.int64)).mean().backward()
+    model(
+        torch.zeros(2, 4, 8, 8), torch.zeros(2), ClassCondition.of(torch.zeros(2, dtype=torch.int64))
+    ).mean().backward()
     optimizer.step()
     args = argparse.Namespace(data_path="imagenet", model="DiT-XL/2", image_size=256)
     return {"model": model.state_dict(), "ema": ema.state_dict(), "opt": optimizer.state_dict(), "args": args}

@@ -16,6 +16,7 @@ from curriculum_search.runs.job import Outcome, Status
 from curriculum_search.runs.record import RunRecord
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore, tracked_params
+from curriculum_search.runs.watch import STACKS
 from curriculum_search.tracking import Tracker
 from curriculum_search.training import Report, StatusReport
 
@@ -276,3 +277,40 @@ def test_a_run_that_did_not_finish_elsewhere_is_not_taken_over(
     store, tracker = open_store("new")
     store.adopt("key", SHORT, tmp_path / "other" / "runs", name="mine", tags={})
     assert (store.records, store.result("key"), tracker.mock_calls) == ({}, None, [])
+
+
+def test_a_run_that_says_nothing_for_far_longer_than_any_did_is_told_of_once(open_store: Open, clock: Clock) -> None:
+    store, _ = open_store()
+    for key in ("one", "two"):
+        store.start(key, SHORT, name=f"trial {key}", tags={})
+    for now, images in ((400.0, 80), (420.0, 160)):  # the first 400 s are starting up, and 20 s then is what is usual
+        clock.now = now
+        for key in ("one", "two"):
+            store.reported(key, report(images, 3.0))
+    clock.now = 420.0 + 239.0
+    assert store.silent() == []
+    store.reported("two", report(240, 3.0))
+    clock.now = 420.0 + 600.0
+    assert store.silent() == []  # for 239 s have now been usual
+    clock.now = 420.0 + 12 * 239.0
+    assert store.silent() == ["trial one has said nothing for 48 min, after 160 images"]
+    assert store.silent() == []
+    store.progressed("one", status(200))
+    assert store.silent() == []
+
+
+def test_a_run_that_never_said_anything_is_given_time_and_its_stacks_are_named(open_store: Open, clock: Clock) -> None:
+    store, _ = open_store()
+    store.start("key", SHORT, name="trial 0", tags={})
+    clock.now = 149.0
+    assert store.silent() == []
+    clock.now = 150.0
+    stacks = store.folder("key").path / STACKS
+    stacks.write_text("Timeout (0:02:00)!")
+    line = f"trial 0 has said nothing for 2 min, after 0 images; {stacks} has where it stands"
+    assert store.silent() == [line]
+    store.restarted("key", "its node died")
+    clock.now += 149.0
+    assert store.silent() == []
+    clock.now += 1.0
+    assert store.silent() == [line]

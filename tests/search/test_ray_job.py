@@ -1,5 +1,6 @@
-"""``ray job submit`` against a cluster of ``ray start --head``, as README has it: token authentication, logs, results,
-stop and resume; and the cluster's Python knows nothing of this package but what is uploaded."""
+"""``ray job submit`` against a cluster of ``ray start --head``, as docs/how-to/run-on-a-cluster.md has it: token
+authentication, logs, results, stop and resume; and the cluster's Python knows nothing of this package but what is
+uploaded."""
 
 import os
 import shutil

@@ -147,8 +147,9 @@ def test_the_published_setting_is_tried_first_and_its_own_baseline_run_is_not_re
         "space.curriculum.num_clusters.high=20",
         "space.curriculum.pacing.kind={kind: categorical, choices: [linear, plateau]}",
         f"space.curriculum.pacing.gate={{kind: categorical, choices: [raw, smoothed], {plateau}}}",
-        f"space.curriculum.pacing.patience_share={{kind: float, low: 0.01, high: 0.1, {plateau}}}",
-        f"space.curriculum.pacing.end_share={{kind: float, low: 0.1, high: 0.8, {plateau}}}",
+        f"space.curriculum.pacing.patience_share={{kind: float, low: 0.0005, high: 0.1, {plateau}}}",
+        f"space.curriculum.pacing.max_stage_share={{kind: float, low: 0.001, high: 0.1, {plateau}}}",
+        f"space.curriculum.pacing.end_share={{kind: float, low: 0.02, high: 0.8, {plateau}}}",
     )
     assert search.lines == ["warm start: published: 1 config to try first"]
     (trial,) = [t for t in search.trials if t.user_attrs.get("source") == "published"]

@@ -9,6 +9,7 @@ from PIL import Image
 
 from curriculum_search.data import DataSource, Folder, ImageSet, MemoryImages, Zip
 from curriculum_search.data.images import Bytes
+from support.conditions import labels_in
 
 RNG = np.random.default_rng(0)
 #: Name to text, None for an image.
@@ -82,8 +83,8 @@ def everything(source: DataSource) -> tuple[Bytes, list[int] | None]:
     """Images and labels of a source that passes its check."""
     source.check()
     image_set = source.load()
-    images, labels = image_set.read(np.arange(len(image_set)))
-    return images.numpy(), None if labels is None else labels.tolist()
+    images, condition = image_set.read(np.arange(len(image_set)))
+    return images.numpy(), labels_in(condition)
 
 
 def pixels(source: DataSource) -> Bytes:

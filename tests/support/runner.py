@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from curriculum_search.conditions import Condition
 from curriculum_search.curriculum import Curriculum, Linear
 from curriculum_search.diffusion import DDIMSampler
 from curriculum_search.evaluation import Evaluation, Frechet, Pixels, ValidationLoss
@@ -75,4 +76,4 @@ class Step:
     images: Tensor
     q: Tensor
     noise: Tensor
-    labels: Tensor | None
+    condition: Condition

@@ -8,6 +8,7 @@ import torch
 from support.kinds import member
 from torch import Tensor
 
+from curriculum_search.conditions import Unconditional
 from curriculum_search.diffusion import DDPM, Flow, PiecewiseDensity, Uniform
 from curriculum_search.testing import check_density, check_process
 
@@ -21,11 +22,15 @@ from curriculum_search.testing import check_density, check_process
         ("_log_snr", lambda self, q: -3 * q, "add_noise gives log-SNR"),
         (
             "losses",
-            lambda self, network, x, q, noise, labels: network(x, q, labels).mean(),
+            lambda self, network, x, q, noise, condition: network(x, q, condition).mean(),
             r"losses must be float32 \[B\]",
         ),
-        ("losses", lambda self, network, x, q, n, labels: x.mean((1, 2, 3)), "no gradient|does not require grad"),
-        ("losses", lambda self, network, x, q, n, labels: network(x, q, None).mean((1, 2, 3)), "labels do not reach"),
+        ("losses", lambda self, network, x, q, n, condition: x.mean((1, 2, 3)), "no gradient|does not require grad"),
+        (
+            "losses",
+            lambda self, network, x, q, n, condition: network(x, q, Unconditional()).mean((1, 2, 3)),
+            "the condition does not reach",
+        ),
     ],
 )
 def test_wrong_processes_are_found(method: str, replacement: Callable[..., Tensor], message: str) -> None:

@@ -7,6 +7,7 @@ import torch
 from support.runner import Make, Runner, Step, tiny_experiment
 from torch import Tensor
 
+from curriculum_search.conditions import Condition
 from curriculum_search.diffusion import DDPM
 from curriculum_search.diffusion.process import Network
 
@@ -27,11 +28,11 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     recorded: list[Step] = []
     original = DDPM.losses
 
-    def losses(self: DDPM, network: Network, images: Tensor, q: Tensor, noise: Tensor, labels: Tensor | None) -> Tensor:
+    def losses(self: DDPM, network: Network, images: Tensor, q: Tensor, noise: Tensor, condition: Condition) -> Tensor:
         if isinstance(network, torch.nn.Module) and network.training:  # the bank's losses are of the averaged network
             weights = {name: value.clone() for name, value in network.state_dict().items()}
-            recorded.append(Step(weights, images.clone(), q.clone(), noise.clone(), labels))
-        return original(self, network, images, q, noise, labels)
+            recorded.append(Step(weights, images.clone(), q.clone(), noise.clone(), condition))
+        return original(self, network, images, q, noise, condition)
 
     monkeypatch.setattr(DDPM, "losses", losses)
     return recorded

@@ -73,7 +73,11 @@ class TPE(SearchSampler):
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianProcess(SearchSampler):
-    """Gaussian process with log expected improvement; parameters with conditions are drawn at random."""
+    """Gaussian process with log expected improvement; parameters with conditions are drawn at random.
+
+    Attributes:
+        num_startup_trials: drawn at random first.
+    """
 
     kind: Literal["gp"] = "gp"
     num_startup_trials: int = 10
@@ -98,7 +102,11 @@ class CMAES(SearchSampler):
 
 @dataclass(frozen=True, kw_only=True)
 class QMC(SearchSampler):
-    """Scrambled low-discrepancy sequence: random search that leaves no holes."""
+    """Scrambled low-discrepancy sequence: random search that leaves no holes.
+
+    Attributes:
+        sequence: which sequence.
+    """
 
     same_seed: ClassVar[bool] = True
     kind: Literal["qmc"] = "qmc"
@@ -112,7 +120,11 @@ class QMC(SearchSampler):
 
 @dataclass(frozen=True, kw_only=True)
 class NSGAII(SearchSampler):
-    """Genetic search for several objectives (Deb et al. 2002)."""
+    """Genetic search for several objectives (Deb et al. 2002).
+
+    Attributes:
+        population_size: configs of one generation.
+    """
 
     kind: Literal["nsgaii"] = "nsgaii"
     population_size: int = 50
@@ -133,7 +145,11 @@ class Random(SearchSampler):
 
 @dataclass(frozen=True, kw_only=True)
 class Grid(SearchSampler):
-    """Every configuration once, in random order; numbers with a continuum of values at `points` of them."""
+    """Every configuration once, in random order; numbers with a continuum of values at `points` of them.
+
+    Attributes:
+        points: values of each number with a continuum of them.
+    """
 
     kind: Literal["grid"] = "grid"
     points: int = 5
@@ -148,7 +164,12 @@ class Grid(SearchSampler):
 
 @dataclass(frozen=True, kw_only=True)
 class AnyOptuna(SearchSampler):
-    """Another class of `optuna.samplers` by its name, with the arguments that its documentation lists."""
+    """Another class of `optuna.samplers` by its name, with the arguments that its documentation lists.
+
+    Attributes:
+        name: of the class, as in ``BruteForceSampler``.
+        options: arguments of the class by name.
+    """
 
     kind: Literal["optuna"] = "optuna"
     name: str

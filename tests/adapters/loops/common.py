@@ -1,8 +1,8 @@
 """What the training loops in this folder share.
 
 Each of them has the form of a public codebase's own, written anew and cut down to what touches noise levels and
-checkpoints.  Between ``# [README] where`` and ``# [/README]`` stand the lines that README shows.  Each has a function
-``train(stop=..., resume=...)``, which trains in the current folder up to a step and saves there.
+checkpoints.  Between ``# [docs] where`` and ``# [/docs]`` stand the lines that docs/how-to/adapters.md shows.  Each has
+a function ``train(stop=..., resume=...)``, which trains in the current folder up to a step and saves there.
 """
 
 from collections.abc import Iterator

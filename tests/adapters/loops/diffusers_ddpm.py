@@ -16,10 +16,10 @@ def train(*, stop: int, resume: bool) -> Run:
     accelerator.register_for_checkpointing(model)
     optimizer = torch.optim.AdamW(model.parameters())
     max_train_steps, total_batch_size = STEPS, BATCH * accelerator.num_processes
-    # [README] after noise_scheduler, max_train_steps and total_batch_size, before accelerator.load_state
+    # [docs] after noise_scheduler, max_train_steps and total_batch_size, before accelerator.load_state
     curriculum = DiffusersTimesteps("curriculum.json", noise_scheduler, total_images=max_train_steps * total_batch_size)
     accelerator.register_for_checkpointing(curriculum)
-    # [/README]
+    # [/docs]
     run, global_step = Run(curriculum), 0
     if resume:
         path = max(Path.cwd().glob("checkpoint-*"))
@@ -28,16 +28,16 @@ def train(*, stop: int, resume: bool) -> Run:
     for clean_images, _ in Loader(global_step, stop):
         noise = torch.randn_like(clean_images)
         bsz = clean_images.shape[0]
-        # [README] instead of timesteps = torch.randint(...)
+        # [docs] instead of timesteps = torch.randint(...)
         timesteps = curriculum.timesteps(bsz, clean_images.device)
-        # [/README]
+        # [/docs]
         noisy_images = noise_scheduler.add_noise(clean_images, noise, timesteps)
         model_output = model(noisy_images, timesteps)
-        # [README] instead of loss = F.mse_loss(...)
+        # [docs] instead of loss = F.mse_loss(...)
         losses = F.mse_loss(model_output.float(), noise.float(), reduction="none").flatten(1).mean(1)
         curriculum.observe(losses)
         loss = (losses * curriculum.importance).mean()
-        # [/README]
+        # [/docs]
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()

@@ -24,7 +24,7 @@ def train(*, stop: int, resume: bool) -> Run:
     accelerator.register_for_checkpointing(transformer)
     optimizer = torch.optim.AdamW(transformer.parameters())
     total_batch_size = BATCH * accelerator.num_processes
-    # [README] after noise_scheduler_copy and total_batch_size, before accelerator.load_state
+    # [docs] after noise_scheduler_copy and total_batch_size, before accelerator.load_state
     curriculum = DiffusersFlowMatching(
         "curriculum.json",
         noise_scheduler_copy,
@@ -35,7 +35,7 @@ def train(*, stop: int, resume: bool) -> Run:
         mode_scale=args.mode_scale,
     )
     accelerator.register_for_checkpointing(curriculum)
-    # [/README]
+    # [/docs]
     run, global_step = Run(curriculum), 0
     if resume:
         path = max(Path.cwd().glob("checkpoint-*"))
@@ -44,9 +44,9 @@ def train(*, stop: int, resume: bool) -> Run:
     for model_input, _ in Loader(global_step, stop):
         noise = torch.randn_like(model_input)
         bsz = model_input.shape[0]
-        # [README] instead of u = compute_density_for_timestep_sampling(...) and indices = ...
+        # [docs] instead of u = compute_density_for_timestep_sampling(...) and indices = ...
         indices = curriculum.indices(bsz)
-        # [/README]
+        # [/docs]
         timesteps = noise_scheduler_copy.timesteps[indices].to(device=model_input.device)
         sigmas = noise_scheduler_copy.sigmas[indices].reshape(-1, 1, 1, 1)
         model_pred = transformer((1.0 - sigmas) * model_input + sigmas * noise, timesteps)
@@ -54,10 +54,10 @@ def train(*, stop: int, resume: bool) -> Run:
         weighting = compute_loss_weighting_for_sd3(weighting_scheme=args.weighting_scheme, sigmas=sigmas)
         loss = torch.mean((weighting.float() * (model_pred.float() - target.float()) ** 2).reshape(bsz, -1), 1)
         losses = loss.detach()
-        # [README] before loss = loss.mean()
+        # [docs] before loss = loss.mean()
         curriculum.observe(((model_pred.float() - target.float()) ** 2).flatten(1).mean(1))
         loss = loss * curriculum.importance.to(loss.device)
-        # [/README]
+        # [/docs]
         loss = loss.mean()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -27,29 +27,29 @@ def train(*, stop: int, resume: bool) -> Run:
     path = max(Path.cwd().glob("*.pt")) if resume else None
     train_steps = int(path.stem) if path else 0
     loader = Loader(train_steps, stop)
-    # [README] train.py, after loader has been made
+    # [docs] train.py, after loader has been made
     schedule_sampler = ScheduleSampler(
         "curriculum.json", diffusion, total_images=args.epochs * len(loader) * args.global_batch_size
     )
-    # [/README]
+    # [/docs]
     run = Run(schedule_sampler)
     if path:
         checkpoint = torch.load(path)
         model.load_state_dict(checkpoint["model"])
         opt.load_state_dict(checkpoint["opt"])
-        # [README] train.py, where you load a checkpoint to go on
+        # [docs] train.py, where you load a checkpoint to go on
         schedule_sampler.load_state_dict(checkpoint["curriculum"])
-        # [/README]
+        # [/docs]
     for x, y in loader:
-        # [README] train.py, instead of t = torch.randint(...)
+        # [docs] train.py, instead of t = torch.randint(...)
         t, weights = schedule_sampler.sample(x.shape[0], device)
-        # [/README]
+        # [/docs]
         model_kwargs = {"y": y}
         loss_dict = diffusion.training_losses(model, x, t, model_kwargs)
-        # [README] train.py, instead of loss = loss_dict["loss"].mean()
+        # [docs] train.py, instead of loss = loss_dict["loss"].mean()
         schedule_sampler.observe(loss_dict["loss"])
         loss = (loss_dict["loss"] * weights).mean()
-        # [/README]
+        # [/docs]
         opt.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         opt.step()
@@ -58,9 +58,9 @@ def train(*, stop: int, resume: bool) -> Run:
     checkpoint = {
         "model": model.state_dict(),
         "opt": opt.state_dict(),
-        # [README] train.py, in the dictionary checkpoint
+        # [docs] train.py, in the dictionary checkpoint
         "curriculum": schedule_sampler.state_dict(),
-        # [/README]
+        # [/docs]
     }
     torch.save(checkpoint, f"{train_steps:07d}.pt")
     return run

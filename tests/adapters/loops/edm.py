@@ -27,23 +27,23 @@ def train(*, stop: int, resume: bool) -> Run:
     ddp = net
     loss_fn = EDMLoss()
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-    # [README] training/training_loop.py, after loss_fn has been made
+    # [docs] training/training_loop.py, after loss_fn has been made
     curriculum = EDMSigmas("curriculum.json", total_images=round(total_kimg * 1000))
-    # [/README]
+    # [/docs]
     run = Run(curriculum)
     if resume_state_dump:
         data: dict[str, Any] = torch.load(resume_state_dump, map_location="cpu", weights_only=False)
         net.load_state_dict(data["net"].state_dict())
         optimizer.load_state_dict(data["optimizer_state"])
-        # [README] training/training_loop.py, where resume_state_dump is loaded
+        # [docs] training/training_loop.py, where resume_state_dump is loaded
         curriculum.load_state_dict(data["curriculum_state"])
-        # [/README]
+        # [/docs]
     cur_step = first
     for images, labels in Loader(first, stop):
         optimizer.zero_grad(set_to_none=True)
-        # [README] training/training_loop.py, where loss_fn is called
+        # [docs] training/training_loop.py, where loss_fn is called
         loss = loss_fn(net=ddp, images=images, labels=labels, augment_pipe=augment_pipe, curriculum=curriculum)
-        # [/README]
+        # [/docs]
         loss.sum().mul(1 / BATCH).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         run.record(net.sigma, loss.mean(), (loss / curriculum.importance.reshape(-1, 1, 1, 1)).flatten(1).mean(1))
@@ -51,8 +51,8 @@ def train(*, stop: int, resume: bool) -> Run:
     snapshot: dict[str, Any] = {"ema": None, "loss_fn": loss_fn, "augment_pipe": augment_pipe, "dataset_kwargs": {}}
     with open(f"network-snapshot-{cur_step:06d}.pkl", "wb") as f:
         pickle.dump(snapshot, f)
-    # [README] training/training_loop.py, for torch.save instead of dict(net=net, ...)
+    # [docs] training/training_loop.py, for torch.save instead of dict(net=net, ...)
     state = {"net": net, "optimizer_state": optimizer.state_dict(), "curriculum_state": curriculum.state_dict()}
-    # [/README]
+    # [/docs]
     torch.save(state, f"training-state-{cur_step:06d}.pt")
     return run

@@ -17,16 +17,16 @@ class EDM2Loss:
         self.P_mean, self.P_std, self.sigma_data = P_mean, P_std, sigma_data
 
     def __call__(self, net: Any, images: Tensor, labels: Tensor, curriculum: Any) -> Tensor:
-        # [README] training/training_loop.py, EDM2Loss.__call__ with the argument curriculum: for rnd_normal, sigma
+        # [docs] training/training_loop.py, EDM2Loss.__call__ with the argument curriculum: for rnd_normal, sigma
         sigma = curriculum.sigmas(images.shape[0], images.device)
-        # [/README]
+        # [/docs]
         weight = (sigma**2 + self.sigma_data**2) / (sigma * self.sigma_data) ** 2
         denoised, logvar = net(images + torch.randn_like(images) * sigma, sigma, labels), torch.zeros(1)
         loss: Tensor = (weight / logvar.exp()) * ((denoised - images) ** 2) + logvar
-        # [README] training/training_loop.py, there, before the return
+        # [docs] training/training_loop.py, there, before the return
         curriculum.observe(((denoised - images) ** 2).flatten(1).mean(1))
         loss = loss * curriculum.importance.reshape(-1, 1, 1, 1)
-        # [/README]
+        # [/docs]
         return loss  # noqa: RET504
 
 
@@ -65,19 +65,19 @@ def train(*, stop: int, resume: bool) -> Run:
     state, net, loss_fn = State(), Recording(), EDM2Loss()
     ddp, device = net, torch.device("cpu")
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-    # [README] training/training_loop.py, instead of the line that makes checkpoint
+    # [docs] training/training_loop.py, instead of the line that makes checkpoint
     ordinary = LogNormal(mean=loss_fn.P_mean, std=loss_fn.P_std)
     curriculum = EDMSigmas("curriculum.json", total_images=total_nimg, density=ordinary)
     checkpoint = CheckpointIO(state=state, net=net, loss_fn=loss_fn, optimizer=optimizer, curriculum=curriculum)
-    # [/README]
+    # [/docs]
     if resume:
         checkpoint.load_latest()
     run = Run(curriculum)
     for images, labels in Loader(state.cur_nimg // batch_size, stop):
         optimizer.zero_grad()
-        # [README] training/training_loop.py, where loss_fn is called
+        # [docs] training/training_loop.py, where loss_fn is called
         loss = loss_fn(net=ddp, images=images, labels=labels.to(device), curriculum=curriculum)
-        # [/README]
+        # [/docs]
         loss.sum().mul(1 / batch_size).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         run.record(net.sigma, loss.mean(), (loss / curriculum.importance.reshape(-1, 1, 1, 1)).flatten(1).mean(1))

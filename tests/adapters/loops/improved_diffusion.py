@@ -42,12 +42,12 @@ def train(*, stop: int, resume: bool) -> Run:
         resume_checkpoint=os.path.join(get_blob_logdir(), f"model{first:06}.pt") if resume else "",
     )
     model, diffusion = Network(), Diffusion()
-    # [README] scripts/image_train.py, instead of the line with create_named_schedule_sampler
+    # [docs] scripts/image_train.py, instead of the line with create_named_schedule_sampler
     LossAwareSampler.register(ScheduleSampler)
     schedule_sampler = ScheduleSampler(
         "curriculum.json", diffusion, total_images=args.lr_anneal_steps * args.batch_size * dist.get_world_size()
     )
-    # [/README]
+    # [/docs]
     loop = TrainLoop(
         model=model,
         diffusion=diffusion,
@@ -86,12 +86,12 @@ class TrainLoop:
             self.model.load_state_dict(th.load(resume_checkpoint))
         self.opt = th.optim.SGD(self.model.parameters(), lr=0.01)
         self.run = Run(schedule_sampler)
-        # [README] train_util.py, at the end of TrainLoop.__init__
+        # [docs] train_util.py, at the end of TrainLoop.__init__
         if self.resume_step:
             folder = bf.dirname(find_resume_checkpoint() or self.resume_checkpoint)
             with bf.BlobFile(bf.join(folder, f"curriculum{self.resume_step:06}.pt"), "rb") as f:
                 self.schedule_sampler.load_state_dict(th.load(f))
-        # [/README]
+        # [/docs]
 
     def run_loop(self) -> None:
         while self.step + self.resume_step < self.lr_anneal_steps:
@@ -121,12 +121,12 @@ class TrainLoop:
         if dist.get_rank() == 0:
             with bf.BlobFile(bf.join(get_blob_logdir(), f"model{self.step + self.resume_step:06d}.pt"), "wb") as f:
                 th.save(self.model.state_dict(), f)
-        # [README] train_util.py, in TrainLoop.save, before dist.barrier()
+        # [docs] train_util.py, in TrainLoop.save, before dist.barrier()
         if dist.get_rank() == 0:
             name = f"curriculum{self.step + self.resume_step:06}.pt"
             with bf.BlobFile(bf.join(get_blob_logdir(), name), "wb") as f:
                 th.save(self.schedule_sampler.state_dict(), f)
-        # [/README]
+        # [/docs]
         dist.barrier()
 
 

@@ -16,18 +16,18 @@ Draws = Iterator[tuple[Levels, Tensor]]
 
 
 def repa(args: SimpleNamespace, loader: Iterable[Tensor]) -> Draws:
-    # [README] REPA, in train.py (time_input is the share of noise)
+    # [docs] REPA, in train.py (time_input is the share of noise)
     curriculum = Levels("curriculum.json", "flow", total_images=args.max_train_steps * args.batch_size)
-    # [/README]
+    # [/docs]
     for images in loader:
-        # [README] REPA, in SILoss.__call__
+        # [docs] REPA, in SILoss.__call__
         time_input = curriculum.levels(images.shape[0], images.device).reshape(-1, 1, 1, 1)
-        # [/README]
+        # [/docs]
         yield curriculum, time_input
 
 
 def lightning_dit(args: SimpleNamespace, loader: Iterable[Tensor]) -> Draws:
-    # [README] LightningDiT, in train.py (t runs from noise to data, and is logit-normal where use_lognorm is set)
+    # [docs] LightningDiT, in train.py (t runs from noise to data, and is logit-normal where use_lognorm is set)
     curriculum = Levels(
         "curriculum.json",
         "flow",
@@ -35,16 +35,16 @@ def lightning_dit(args: SimpleNamespace, loader: Iterable[Tensor]) -> Draws:
         density=LogitNormal(),
         total_images=args.max_steps * args.global_batch_size,
     )
-    # [/README]
+    # [/docs]
     for x1 in loader:
-        # [README] LightningDiT, in Transport.sample
+        # [docs] LightningDiT, in Transport.sample
         t = curriculum.levels(x1.shape[0], x1.device)
-        # [/README]
+        # [/docs]
         yield curriculum, t
 
 
 def flow_matching(args: SimpleNamespace, data_loader: Collection[Tensor]) -> Draws:
-    # [README] flow_matching's examples/image, in train.py (t runs from noise to data; density: with --skewed_timesteps)
+    # [docs] flow_matching's examples/image, in train.py (t runs from noise to data; density: with --skewed_timesteps)
     curriculum = Levels(
         "curriculum.json",
         "flow",
@@ -52,26 +52,26 @@ def flow_matching(args: SimpleNamespace, data_loader: Collection[Tensor]) -> Dra
         density=LogNormal(mean=-1.2, std=1.2),
         total_images=args.epochs * len(data_loader) * args.batch_size * dist.get_world_size(),
     )
-    # [/README]
+    # [/docs]
     for samples in data_loader:
         device = samples.device
-        # [README] flow_matching's examples/image, in train_one_epoch
+        # [docs] flow_matching's examples/image, in train_one_epoch
         t = curriculum.levels(samples.shape[0], device)
-        # [/README]
+        # [/docs]
         yield curriculum, t
 
 
 def k_diffusion(args: SimpleNamespace, loader: Iterable[Tensor]) -> Draws:
-    # [README] k-diffusion, in train.py (density: what sigma_sample_density in its config says)
+    # [docs] k-diffusion, in train.py (density: what sigma_sample_density in its config says)
     curriculum = Levels(
         "curriculum.json", "edm", density=LogNormal(mean=-1.2, std=1.2), total_images=args.end_step * args.batch_size
     )
-    # [/README]
+    # [/docs]
     for reals in loader:
         device = reals.device
-        # [README] k-diffusion, in its loop
+        # [docs] k-diffusion, in its loop
         sigma = curriculum.levels(reals.shape[0], device)
-        # [/README]
+        # [/docs]
         yield curriculum, sigma
 
 

@@ -21,9 +21,9 @@ class Transport:
     def sample(self, x1: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x0 = th.randn_like(x1)
         t0, t1 = self.check_interval()
-        # [README] transport/transport.py, in Transport.sample, instead of the line with th.rand
+        # [docs] transport/transport.py, in Transport.sample, instead of the line with th.rand
         t = self.curriculum.times(x1.shape[0], x1.device, t0, t1)
-        # [/README]
+        # [/docs]
         t = t.to(x1)
         return t, x0, x1
 
@@ -44,35 +44,35 @@ def train(*, stop: int, resume: bool) -> Run:
         model.load_state_dict(state_dict["model"])
         train_steps = int(Path(args.ckpt).stem)
     loader = Loader(train_steps, stop)
-    # [README] train.py, after loader has been made
+    # [docs] train.py, after loader has been made
     transport.curriculum = SiTTimes("curriculum.json", total_images=args.epochs * len(loader) * args.global_batch_size)
     if args.ckpt is not None:
         transport.curriculum.load_state_dict(state_dict["curriculum"])
-    # [/README]
+    # [/docs]
     run = Run(transport.curriculum)
     for x, y in loader:
         model_kwargs = {"y": y}
         loss_dict = transport.training_losses(model, x, model_kwargs)
-        # [README] train.py, instead of loss = loss_dict["loss"].mean()
+        # [docs] train.py, instead of loss = loss_dict["loss"].mean()
         transport.curriculum.observe(loss_dict["loss"])
         loss = (loss_dict["loss"] * transport.curriculum.importance).mean()
-        # [/README]
+        # [/docs]
         opt.zero_grad()
         loss.backward()
         opt.step()
         run.record(loss_dict["t"], loss, loss_dict["loss"])
         train_steps += 1
         if train_steps % 5 == 0:
-            # [README] wherever you validate (in any codebase)
+            # [docs] wherever you validate (in any codebase)
             with transport.curriculum.validation():
                 val_loss = transport.training_losses(model, x, model_kwargs)["loss"].mean()
-            # [/README]
+            # [/docs]
             assert val_loss.isfinite()
     checkpoint = {
         "model": model.state_dict(),
-        # [README] train.py, in the dictionary checkpoint
+        # [docs] train.py, in the dictionary checkpoint
         "curriculum": transport.curriculum.state_dict(),
-        # [/README]
+        # [/docs]
     }
     torch.save(checkpoint, f"{train_steps:07d}.pt")
     return run
