@@ -158,7 +158,7 @@ class DiffusersSigmas(CurriculumAdapter):
         """Indices into the scheduler's ``timesteps`` and ``sigmas``, int64 [batch_size], on `device`."""
         q = self._draw(batch_size, device)
         self._middles = self._middles.to(self._device)
-        return len(self._middles) - torch.searchsorted(self._middles, q.double())
+        return len(self._middles) - torch.searchsorted(self._middles, self.process.level(q).double())
 
 
 def _over_timesteps(density: Density, process: Process, sigmas: np.ndarray) -> Density:

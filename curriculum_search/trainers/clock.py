@@ -28,13 +28,14 @@ class Clock:
 
     Attributes:
         sampler: what is followed; None before the code has asked for one.
+        draws: how many there have been in this process.
         step_images: images of the last draw, over all workers.
         seconds: spent in training up to the last rest.
     """
 
     def __init__(self, assignment: Assignment, device: torch.device, say: Callable[[StatusReport], None]) -> None:
         self.sampler: CurriculumAdapter | None = None
-        self.step_images = 0
+        self.draws = self.step_images = 0
         self.seconds = 0.0
         self._assignment = assignment
         self._device = device
@@ -173,6 +174,7 @@ class Clock:
             self._answered, self._asked = max(self._answered, images_before), False
         if images_before - self._status_images >= self._assignment.status_images:
             self.say(images_before)
+        self.draws += 1
         self.step_images = self.images_seen - images_before
         if self._since is None:
             self._since = time.perf_counter()

@@ -75,6 +75,9 @@ class _Home:
     def status(self, status: StatusReport) -> None:
         self._tell(self._session.status, status)
 
+    def remark(self, words: str) -> None:
+        self._tell(self._session.remark, words)
+
     def _tell(self, tell: Callable[[T], None], said: T) -> None:
         try:
             tell(said)

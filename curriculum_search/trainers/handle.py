@@ -35,6 +35,8 @@ from curriculum_search.training import CHECKPOINT, Interrupted, Report, Session,
 A = TypeVar("A", bound=CurriculumAdapter)
 BankLosses = Callable[[], Tensor] | None
 
+#: Draws after which several workers agree on whether to end.
+_MEETING_DRAWS = 50
 _STATUS, _EVALUATION, _DIVERGED, _WRONG = range(4)
 
 
@@ -108,6 +110,7 @@ class Run:
         self._restored: dict[str, Any] | None = None
         self._saved_images = 0
         self._is_readable = False  # what is saved
+        self._met, self._leaves = 0, False  # what several workers have agreed on, and after how many draws
 
     # The sampler, in the form that a codebase has for it.
 
@@ -184,8 +187,19 @@ class Run:
     @property
     def should_stop(self) -> bool:
         """Whether to end now: the run has seen all its images, or its command is to end, which goes on with it later;
-        then a last ``report(images=..., checkpoint=...)`` saves what is to be gone on with."""
-        return self.images_seen >= self.total_images or self._session.should_stop
+        then a last ``report(images=..., checkpoint=...)`` saves what is to be gone on with.
+
+        Several workers ask it after every step, and agree now and then on whether one of them is to end.
+        """
+        if self.images_seen >= self.total_images:
+            return True
+        if self.world_size == 1:
+            return self._session.should_stop
+        if self._clock.draws % _MEETING_DRAWS == 0 and self._clock.draws != self._met:
+            self._met = self._clock.draws
+            flag = torch.tensor([self._session.should_stop], dtype=torch.int64, device=self.device)
+            self._leaves = bool(distributed.all_gather_cat(flag).any())
+        return self._leaves
 
     # What the run says.
 
@@ -265,7 +279,7 @@ class Run:
             Interrupted: it was asked to.
             TrainerError: it ended too early, or has not reported what it should.
         """
-        if len(self.reports) < len(self._assignment.points) and self._session.should_stop:
+        if len(self.reports) < len(self._assignment.points) and (self._session.should_stop or self._leaves):
             raise Interrupted(self._saved_images)
         check_end(self._assignment, drawn=self.images_seen, reports=self.reports, ended="returns")
         last = self.reports[-1]

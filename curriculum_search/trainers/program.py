@@ -84,6 +84,10 @@ class ProgramSession(PlainSession):
         """Say it."""
         self.send("status", status.to_json())
 
+    def remark(self, words: str) -> None:
+        """Say it."""
+        self.send("remark", words)
+
     def announce(self, known: View | int) -> None:
         """Say what is known when an evaluation is due, whose metrics may come otherwise, or how many images the run
         goes on from."""

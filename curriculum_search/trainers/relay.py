@@ -104,6 +104,8 @@ class Relay:
         elif kind == "due":
             self._views.append(View.from_json(value))
             self.drawn = max(self.drawn, self._views[-1].images)
+        elif kind == "remark":
+            self._session.remark(value)
         elif kind == "drawn":
             self.drawn = max(self.drawn, value)
         elif kind == "restored":

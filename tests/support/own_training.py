@@ -12,6 +12,7 @@ from curriculum_search.data import DataOrder, Digits, Prefetcher
 from curriculum_search.diffusion import DDPM, DDIMSampler
 from curriculum_search.evaluation import Evaluation, Frechet, Pixels, ValidationLoss
 from curriculum_search.models import DiT
+from curriculum_search.models.encoders import PIXELS
 from curriculum_search.training.ema import Ema
 from curriculum_search.training.randomness import StepRandom, derive_seed
 
@@ -21,7 +22,7 @@ def train(run):
     images = data.load()
     torch.manual_seed(derive_seed(run.seed, "weights"))
     model = DiT(patch_size=4, hidden_size=16, depth=1, num_heads=2)
-    network = model.build(channels=1, out_channels=1, resolution=8, num_classes=10).to(run.device)
+    network = model.build(channels=1, out_channels=1, resolution=8, conditions=images.conditions).to(run.device)
     ema = Ema(network, halflife_images=500_000, rampup_share=0.05)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=run.params["learning_rate"], betas=(0.9, 0.99), weight_decay=0.0
@@ -36,7 +37,7 @@ def train(run):
         batch_size=8,
     )
     evaluation = settings.build(
-        process=process, source=data, train_set=images, device=run.device, cache_dir=run.folder
+        process=process, source=data, train_set=images, device=run.device, cache_dir=run.folder, encoder=PIXELS
     )
     random = StepRandom(
         seed=run.seed,
@@ -46,7 +47,7 @@ def train(run):
         world_size=run.world_size,
         device=run.device,
     )
-    sampler = run.quantiles()
+    codec, sampler = PIXELS.load(run.device), run.quantiles()
     state = run.restore()
     seen = 0
     if state is not None:
@@ -62,12 +63,13 @@ def train(run):
         images, order, start=seen, batch_size=batch_size, own=random.local, device=run.device
     ) as batches:
         while not run.should_stop:
-            x, labels = next(batches)
+            stored, condition = next(batches)
             torch.manual_seed(derive_seed(run.seed, "dropout", run.rank, seen))
-            q = sampler.quantiles(len(x), run.device)
+            q = sampler.quantiles(len(stored), run.device)
+            x = codec.encode(stored, None)
             noise = random.noise((1, 8, 8), seen)
-            labels = torch.where(random.uniforms("label", seen) < 0.1, 10, labels)
-            losses = process.losses(forward, x, q, noise, labels)
+            condition = condition.hide(random.uniforms("label", seen) < 0.1)
+            losses = process.losses(forward, x, q, noise, condition)
             loss = (sampler.importance * losses).sum() / len(x)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
