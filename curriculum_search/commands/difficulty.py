@@ -77,6 +77,11 @@ def measure_difficulty(
     Raises:
         UserError: what has to be changed before anything can start, or a model diverged.
     """
+    if not base.is_native:
+        raise UserError(
+            f"{where}: trainer: difficulty is measured with our own network and loop; write down data and model, and "
+            "set trainer.kind=native"
+        )
     try:
         base.data.check()
         experiments = convergence.experiments(base)

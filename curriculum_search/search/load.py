@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from curriculum_search.experiment import Experiment
-from curriculum_search.loading import PluginRunner, UserError, dotted, read_yaml, validated, with_values
+from curriculum_search.loading import PluginRunner, UserError, dotted, read_yaml, validated, with_trainer, with_values
 from curriculum_search.search.checks import check_study
 from curriculum_search.search.space import Distribution, Space
 from curriculum_search.search.study import Study, StudyFile
@@ -87,6 +87,7 @@ def _joined(raw: dict[str, Any], path: Path, runner: PluginRunner) -> StudyFile:
     """The study of three sections of plain values."""
     where = str(path)
     plugins = runner.run(raw["base"].get("plugins", ()), where, path.parent, field="base.plugins")
+    raw["base"] = with_trainer(raw["base"], runner, where, path.parent, "base.trainer")
     if isinstance(raw["study"].get("proxy"), dict):
         raw["study"]["proxy"] = dotted(raw["study"]["proxy"])
     if isinstance(raw["study"].get("arms"), dict):

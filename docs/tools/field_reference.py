@@ -95,6 +95,11 @@ def is_family(cls: type) -> bool:
     return issubclass(cls, Kinded) and not dataclasses.is_dataclass(cls)
 
 
+def family_of(cls: type[Config]) -> type[Config]:
+    """The family to which a class belongs that stands for some of its kinds."""
+    return next(base for base in cls.__mro__ if Kinded in base.__bases__)
+
+
 def kinds(family: type[Config]) -> dict[str, type[Config]]:
     """The members of a family, or of a part of one, by their kind."""
     assert issubclass(family, Kinded)
@@ -105,7 +110,7 @@ def configurable(annotation: Any) -> Iterator[type[Config]]:
     """The configuration classes within a type."""
     if isinstance(annotation, type) and not get_args(annotation):
         if issubclass(annotation, Config):
-            yield annotation
+            yield family_of(annotation) if is_family(annotation) else annotation
         return
     for argument in get_args(annotation):
         yield from configurable(argument)
