@@ -86,4 +86,4 @@ def test_every_variable_that_the_code_reads_is_on_the_page_of_the_environment() 
 def test_every_benchmark_is_on_the_page_of_benchmarks() -> None:
     page = (ROOT / "docs/benchmarks.md").read_text()
     scripts = [path for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()]
-    assert not {path.name for path in scripts if f"`python benchmarks/{path.name}" not in page}
+    assert not {path.name for path in scripts if f"python benchmarks/{path.name}" not in page}
