@@ -31,6 +31,9 @@ from curriculum_search.runs.workspace import workspace
 from curriculum_search.tracking import STUDY
 from curriculum_search.training import Report, StatusReport
 
+#: Of the experiment, what decides how hard its noise levels are.
+_DETAILS = ("data", "encoder", "density", "weighting", "model", "training", "seed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DifficultyResult:
@@ -74,11 +77,16 @@ def measure_difficulty(
     Raises:
         UserError: what has to be changed before anything can start, or a model diverged.
     """
+    if not base.is_native:
+        raise UserError(
+            f"{where}: trainer: difficulty is measured with our own network and loop; write down data and model, and "
+            "set trainer.kind=native"
+        )
     try:
         base.data.check()
         experiments = convergence.experiments(base)
         experiments[0].check()
-        axes = PrincipalAxes.of(base.data.load(), entropy.num_images, entropy.seed)
+        axes = PrincipalAxes.of(base.data.load(), entropy.num_images, entropy.seed, base.encoder)
     except (ValueError, FileNotFoundError) as error:
         raise UserError(f"{where}: {error}") from error
     identity = hashlib.sha256("".join(e.identity() for e in experiments).encode()).hexdigest()[:12]
@@ -102,8 +110,8 @@ def measure_difficulty(
         if runs.pending():
             concurrency = min(cluster.capacity(base.resources).trials, len(experiments))
             print(f"difficulty: {base.data.summary()}", flush=True)
-            runs.progress.begin(concurrency)
-            run_jobs(runs, resources=base.resources, limit=None, scratch=folder / "tune")
+            with runs.progress.under_way(concurrency):
+                run_jobs(runs, resources=base.resources, limit=None, scratch=folder / "tune")
         runs.check()
         points = [runs.points(i, metric) for i, metric in enumerate(convergence.metrics(base))]
         converged = convergence.measure(base, points, axes)
@@ -220,7 +228,7 @@ def _publish(
         details={
             "convergence": convergence.to_dict()["intervals"],
             "entropy": {"estimator": settings.to_dict(), **entropy.to_dict()},
-            "experiment": {name: plain[name] for name in ("data", "density", "weighting", "model", "training", "seed")},
+            "experiment": {name: plain[name] for name in _DETAILS},
         },
     )
     path, figure_path = folder / "difficulty.json", folder / "difficulty.png"

@@ -104,6 +104,8 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
     """
     experiment, device = run.experiment, default_device()
     torch.set_num_threads(experiment.resources.cpus_per_worker)
+    if not experiment.is_native:
+        raise UserError(f"{run.checkpoint}: is of training code of your own, which has metrics of its own too")
     try:
         experiment.check()
         for name in experiment.evaluation.metric_names(final=True):
@@ -180,6 +182,7 @@ def _evaluate(
                 source=experiment.data,
                 device=device,
                 cache_dir=cache_dir,
+                encoder=experiment.encoder,
                 num_blocks=num_blocks,
                 keeper=keeper,
             )

@@ -51,7 +51,7 @@ class Process(Kinded):
     @property
     @abstractmethod
     def prediction(self) -> str:
-        """What the native loss is on: ``epsilon``, ``x0``, ``v``, ``denoised`` (EDM's D) or ``velocity``."""
+        """What the network predicts: ``epsilon``, ``x0``, ``v``, ``denoised`` (EDM's D) or ``velocity``."""
 
     @property
     def num_levels(self) -> int | None:
@@ -90,7 +90,7 @@ class Process(Kinded):
 
         Args:
             network: see `Network`.
-            images: float32 [B, C, H, W] in [-1, 1].
+            images: what the network sees of them, float32 [B, C, H, W].
             q: noise quantiles [B].
             noise: standard normal [B, C, H, W].
             condition: of the images; it goes to the network as it is.

@@ -230,7 +230,7 @@ class _JobSearcher(_DriverOnly, Searcher):
             if self.asked:  # The next command goes on with it.
                 self._guarded(lambda: self.source.remarked(job, outcome.reason), otherwise=None)
                 return
-            pause = self._restarts.decide(job.key, broke)
+            pause = self._restarts.decide(job.key, broke) if job.tried_again else None
             if pause is not None:
                 self._again.append((time.monotonic() + pause, job))
                 self._guarded(lambda: self.source.restarted(job, outcome.reason), otherwise=None)

@@ -21,7 +21,7 @@ from curriculum_search.experiment import Experiment
 from curriculum_search.training.checkpoint import CHECKPOINT
 from curriculum_search.training.ema import Ema
 from curriculum_search.training.events import Schedule
-from curriculum_search.training.randomness import StepRandom, derive_seed
+from curriculum_search.training.randomness import StepRandom, derive_seed, seed_device
 from curriculum_search.training.saver import Saver
 from curriculum_search.training.session import Interrupted, Report, Session
 from curriculum_search.training.state import TrainingState
@@ -86,22 +86,38 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
     # What learns.  Weights depend on the seed and the model alone, so all arms of a study start from the same ones.
     torch.manual_seed(derive_seed(experiment.seed, "weights"))
     network = experiment.build_network(images).to(device)
+    codec, shape = experiment.encoder.load(device), experiment.encoder.shape_of(images)
     ema = Ema(network, halflife_images=settings.ema_halflife_images, rampup_share=settings.ema_rampup_share)
+    parameters = list(network.parameters())
     optimizer = torch.optim.AdamW(
-        network.parameters(),
+        parameters,
         lr=settings.learning_rate,
         betas=settings.betas,
         weight_decay=settings.weight_decay,
         fused=device.type == "cuda",
+        foreach=device.type == "cpu",  # bit for bit what one parameter after the other gives, with less between them
     )
     sampler = experiment.curriculum.build(
         process, experiment.density, settings.total_images, settings.batch_size, device
     )
     bank = None
     if sampler.needs_bank:
-        bank = FixedBank(images, process, num_images=64, num_levels=64, seed=experiment.seed, device=device)
+        bank = FixedBank(
+            images,
+            process,
+            num_images=64,
+            num_levels=64,
+            seed=experiment.seed,
+            device=device,
+            encoder=experiment.encoder,
+        )
     evaluation = experiment.evaluation.build(
-        process=process, source=experiment.data, train_set=images, device=device, cache_dir=cache_dir
+        process=process,
+        source=experiment.data,
+        train_set=images,
+        device=device,
+        cache_dir=cache_dir,
+        encoder=experiment.encoder,
     )
 
     # Where it was.
@@ -134,7 +150,6 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
         own=random.local,
         device=device,
     )
-    shape = (images.channels, images.resolution, images.resolution)
     schedule = Schedule(experiment, world_size)
     saver, saved_at = Saver(), time.monotonic()
     with batches, saver:
@@ -166,15 +181,17 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
 
             saver.check()
             images_seen = state.images_seen
-            x, condition = next(batches)
-            torch.manual_seed(derive_seed(experiment.seed, "dropout", rank, images_seen))
+            stored, condition = next(batches)
+            seed_device(derive_seed(experiment.seed, "dropout", rank, images_seen), device)
 
             # Draw the noise levels from what the curriculum has unlocked, and the noise.
             q, importance = sampler.draw(random.uniforms("level", images_seen))
             noise = random.noise(shape, images_seen)
             if settings.horizontal_flip:
                 flip = random.uniforms("flip", images_seen) < 0.5
-                x, condition = torch.where(flip[:, None, None, None], x.flip(-1), x), condition.mirror(flip)
+                stored = torch.where(flip[:, None, None, None], stored.flip(-1), stored)
+                condition = condition.mirror(flip)
+            x = codec.encode(stored, random.noise(shape, images_seen, "encoder") if codec.draws else None)
             condition = condition.hide(random.uniforms("label", images_seen) < settings.label_dropout)
             weights = importance * experiment.weighting.weights(process.log_snr(q), process)
 
@@ -190,7 +207,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
                     loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(part_losses.detach())
             if settings.max_grad_norm is not None:
-                nn.utils.clip_grad_norm_(network.parameters(), settings.max_grad_norm)
+                nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             state.images_seen += settings.batch_size

@@ -1,30 +1,36 @@
 """What a finished study leaves: the verdict, a table, figures, the best config, and all of it in MLflow."""
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curriculum_search.cli import show
 from curriculum_search.experiment import Experiment
 from curriculum_search.export import BEST, DENSITY
 from curriculum_search.loading import UserError
-from curriculum_search.report import Row, VerdictLayers, markdown_table, terminal_table, write_report
+from curriculum_search.report import Row, VerdictLayers, data_frame, markdown_table, terminal_table, write_report
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
-from curriculum_search.search.arms import title
+from curriculum_search.search.arms import Run, title
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
+from curriculum_search.search.optuna.importance import importances
 from curriculum_search.search.phases.ablation import AblationPhase
 from curriculum_search.search.phases.confirmation import ConfirmationPhase
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.results.exports import Standing, density_beside, export, first_finished
 from curriculum_search.search.results.figures import arm_title, proxy_size, write_figures
+from curriculum_search.search.results.page import PAGE, Findings, write_page
 from curriculum_search.search.results.sections import sections
 from curriculum_search.search.results.words import describe, unconfirmed
 from curriculum_search.search.statistics.verdict import Verdict, judge
 from curriculum_search.search.study import StudyFile
 from curriculum_search.tracking import STUDY
+
+if TYPE_CHECKING:
+    import pandas
 
 _LISTED = 5  # searched configs in the table
 
@@ -59,17 +65,28 @@ class StudyResult:
         curriculum_path: the exported curriculum.
         density_path: the constant density that is exported beside it, where it does at least as well.
         failures: what to say of the runs that failed or were lost; empty if there are none.
+        objective: the metric that decided.
+        rows: of the table at the end.
+        figures: caption to file.
     """
 
-    best: Experiment
+    best: Experiment = field(repr=False)
     arm: str
     value: float
-    verdict: Verdict | None
+    verdict: Verdict | None = field(repr=False)
     layers: VerdictLayers
     best_path: Path
     curriculum_path: Path
     density_path: Path | None
     failures: str
+    objective: str
+    rows: tuple[Row, ...] = field(repr=False)
+    figures: Mapping[str, Path] = field(repr=False)
+
+    @property
+    def table(self) -> "pandas.DataFrame":
+        """The arms, as a data frame (`data_frame`)."""
+        return data_frame(self.rows, metric=self.objective)
 
     def tracked_metrics(self, objective: str) -> dict[str, float]:
         """What stands for the study in MLflow's table."""
@@ -88,29 +105,24 @@ def publish(
     run, result = best = _best(search, confirmation, verdict)
     value = result.metrics[objective]
     density = density_beside(confirmation, verdict, run)
-    layers = (
-        unconfirmed(run.arm.name, tries=_seeds_each(file))
-        if verdict is None
-        else describe(verdict, best=BEST, density=DENSITY if density else "")
-    )
-    remarks = (*layers.fine_print, *search.remarks(), *confirmation.remarks())
-    layers = replace(layers, fine_print=remarks)
+    layers = _layers(search, confirmation, verdict, run, density)
     values = confirmation.values(objective) if verdict is not None else {}
     exported = export(file, store, best, density, layers, values)
     best_path, curriculum_path, *beside = exported
-    rows = _rows(file, search, confirmation)
-    further = sections(file, search, ablation)
+    found = _findings(search, confirmation, ablation, verdict, layers)
+    further = sections(file, search, ablation, found.tables)
     figures = write_figures(file, store, search, confirmation)
     report = write_report(
         store.root / "report.md",
         title=f"Study {file.study.name}",
-        sections={"": layers.markdown(), "Arms": markdown_table(rows, metric=objective, direction=file.direction)}
+        sections={"": layers.markdown(), "Arms": markdown_table(found.rows, metric=objective, direction=file.direction)}
         | {section.heading: section.markdown() for section in further}
         | {"Best config": f"`python jobs/train.py {best_path}` trains it again and ends at {objective} = {value!r}."}
         | ({"Its exposure alone": f"`python jobs/train.py {beside[0]}` trains it."} if beside else {}),
         figures=figures,
     )
-    for path in (*exported, report, *figures.values()):
+    page = write_page(store.root / PAGE, store.root, found, search, confirmation, ablation)
+    for path in (*exported, page, report, *figures.values()):
         store.tracker.log_artifact(STUDY, path, folder="figures" if path in figures.values() else "")
     tags = {
         "verdict": layers.headline,
@@ -120,7 +132,7 @@ def publish(
     tags |= {section.tag: section.summary for section in further if section.summary}
     store.tracker.set_tags(STUDY, tags)
     heading = f"{file.study.name}: {objective} at the end, mean ± sd (seeds)"
-    show(terminal_table(rows, metric=objective, direction=file.direction, title=heading))
+    show(terminal_table(found.rows, metric=objective, direction=file.direction, title=heading))
     for section in further:
         section.print()
     show(layers.terminal())
@@ -128,10 +140,10 @@ def publish(
     print(f"Curriculum:   {curriculum_path} (for other training code)")
     if beside:
         print(f"Exposure:     {beside[0]}, a constant density that does at least as well")
-    print(f"Figures:      {report}")
+    print(f"Report:       {page} (open it in a browser; {report.name} is the short one)")
     print(f"MLflow:       {store.tracker.page()}", flush=True)
-    if failures := _failures(search, confirmation, ablation):
-        print(failures, flush=True)
+    if found.failures:
+        print(found.failures, flush=True)
     return StudyResult(
         best=run.experiment,
         arm=run.arm.name,
@@ -141,8 +153,63 @@ def publish(
         best_path=best_path,
         curriculum_path=curriculum_path,
         density_path=beside[0] if beside else None,
-        failures=failures,
+        failures=found.failures,
+        objective=objective,
+        rows=tuple(found.rows),
+        figures=figures,
     )
+
+
+def find(search: SearchPhase, confirmation: ConfirmationPhase, ablation: AblationPhase) -> Findings:
+    """What a study has come to so far, be it that nothing has come to its end."""
+    verdict = _verdict(search.file, confirmation)
+    try:
+        run, _ = _best(search, confirmation, verdict)
+        layers = _layers(search, confirmation, verdict, run, density_beside(confirmation, verdict, run))
+    except StudyFailedError as error:
+        headline, *reasons = str(error).splitlines()
+        layers = VerdictLayers(
+            headline=f"{headline[:1].upper()}{headline[1:]}",
+            order="",
+            metrics="",
+            sooner="",
+            next_step="",
+            fine_print=tuple(reasons),
+        )
+    return _findings(search, confirmation, ablation, verdict, layers)
+
+
+def _findings(
+    search: SearchPhase,
+    confirmation: ConfirmationPhase,
+    ablation: AblationPhase,
+    verdict: Verdict | None,
+    layers: VerdictLayers,
+) -> Findings:
+    file = search.file
+    return Findings(
+        layers=layers,
+        winner=verdict.arm if verdict is not None else None,
+        rows=_rows(file, search, confirmation),
+        tables=importances(search.searcher.study, file.space, file.objectives),
+        failures=_failures(search, confirmation, ablation),
+    )
+
+
+def _layers(
+    search: SearchPhase,
+    confirmation: ConfirmationPhase,
+    verdict: Verdict | None,
+    run: Run,
+    density: Standing | None,
+) -> VerdictLayers:
+    """The verdict in words, with what its reader has to know besides; `run` is exported, and `density` beside it."""
+    layers = (
+        unconfirmed(run.arm.name, tries=_seeds_each(search.file))
+        if verdict is None
+        else describe(verdict, best=BEST, density=DENSITY if density else "")
+    )
+    return replace(layers, fine_print=(*layers.fine_print, *search.remarks(), *confirmation.remarks()))
 
 
 def _failures(search: SearchPhase, confirmation: ConfirmationPhase, ablation: AblationPhase) -> str:
@@ -162,7 +229,7 @@ def _failures(search: SearchPhase, confirmation: ConfirmationPhase, ablation: Ab
 
 
 def _verdict(file: StudyFile, confirmation: ConfirmationPhase) -> Verdict | None:
-    if file.study.confirmation.leaders == 0:
+    if not file.study.confirms:
         return None
     objective = file.study.objective
     return judge(
@@ -200,13 +267,14 @@ def _rows(file: StudyFile, search: SearchPhase, confirmation: ConfirmationPhase)
     objective = file.study.objective
     others = [*file.second_opinions(), *(m for m in file.study.secondary_objectives if m != IMAGES_TO_BASELINE)]
     fresh = "at full size, fresh seeds" if file.study.proxy else "fresh seeds"
-    groups = {"baseline": f"baselines, {fresh}", "searched": f"leaders, {fresh}", "control": f"leaders, {fresh}"}
+    groups = {"baseline": f"baselines, {fresh}", "named": f"named arms, {fresh}", "searched": f"leaders, {fresh}"}
     rows = []
-    for role in groups:
-        for name, arm in confirmation.arms.items():
-            if arm.role == role and (results := list(confirmation.results(name).values())):
-                row = _row(groups[role], arm_title(confirmation, name), results, objective=objective, others=others)
-                rows.append(row)
+    for role, group in groups.items():
+        for name in [arm.name for arm in confirmation.arms.values() if arm.role == role]:
+            for shown in (name, confirmation.plan.controls.get(name)):
+                if shown in confirmation.arms and (results := list(confirmation.results(shown).values())):
+                    head = arm_title(confirmation, shown)
+                    rows.append(_row(group, head, results, objective=objective, others=others))
     # The confirmed baselines are among those; else the search's stand beside its best.
     listed = search.finished()
     baselines = [] if rows else [candidate for candidate in listed if candidate.arm.role == "baseline"]
