@@ -200,6 +200,7 @@ class Experiment(Config):
         checks: list[tuple[str, Callable[[], None]]] = [
             ("data", self.data.check),
             ("encoder", lambda: self.encoder.check(self.data.load())),
+            ("training", self._check_mirroring),
             ("model", self._check_model),
             ("evaluation", lambda: self.evaluation.check(self.process, self.data, self.encoder)),
         ]
@@ -210,6 +211,13 @@ class Experiment(Config):
                 check()
             except (ValueError, FileNotFoundError) as error:
                 raise ValueError(f"{part}: {error}") from error
+
+    def _check_mirroring(self) -> None:
+        if self.training.horizontal_flip and self.data.load().encoded:
+            raise ValueError(
+                "horizontal_flip must be false with latents, which cannot be mirrored once they are encoded: those of "
+                "mirrored images are used where they are stored beside them (jobs/encode.py --flip)"
+            )
 
     def _check_model(self) -> None:
         with torch.device("meta"):
