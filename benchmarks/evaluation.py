@@ -73,6 +73,7 @@ def main() -> None:
             train_set=experiment.data.load(),
             device=torch.device("cpu"),
             cache_dir=cache,
+            encoder=experiment.encoder,
         )
         # What is computed once for all trials of all studies is not a part of any.
         clock = Clock()

@@ -16,7 +16,7 @@ CORE = (
 )
 CORE_FILES = ("atomic.py", "config.py", "direction.py", "distributed.py")
 ORCHESTRATION = {"ray", "optuna", "mlflow", "pydantic", "yaml", "rich", "matplotlib", "plotly"}
-UPPER = {"commands", "runs", "search", "tracking", "report", "cli", "entry", "loading", "export"}
+UPPER = {"api", "commands", "runs", "search", "tracking", "report", "cli", "entry", "loading", "export"}
 #: What stands on the core, and what of the package above it each room may import.
 ROOMS = {
     "tracking": set[str](),
@@ -34,6 +34,7 @@ SEARCH = (
     "optuna",
     "objectives",
     "arms",
+    "named_arms",
     "study",
     "checks",
     "load",

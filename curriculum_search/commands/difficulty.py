@@ -31,6 +31,9 @@ from curriculum_search.runs.workspace import workspace
 from curriculum_search.tracking import STUDY
 from curriculum_search.training import Report, StatusReport
 
+#: Of the experiment, what decides how hard its noise levels are.
+_DETAILS = ("data", "encoder", "density", "weighting", "model", "training", "seed")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DifficultyResult:
@@ -78,7 +81,7 @@ def measure_difficulty(
         base.data.check()
         experiments = convergence.experiments(base)
         experiments[0].check()
-        axes = PrincipalAxes.of(base.data.load(), entropy.num_images, entropy.seed)
+        axes = PrincipalAxes.of(base.data.load(), entropy.num_images, entropy.seed, base.encoder)
     except (ValueError, FileNotFoundError) as error:
         raise UserError(f"{where}: {error}") from error
     identity = hashlib.sha256("".join(e.identity() for e in experiments).encode()).hexdigest()[:12]
@@ -220,7 +223,7 @@ def _publish(
         details={
             "convergence": convergence.to_dict()["intervals"],
             "entropy": {"estimator": settings.to_dict(), **entropy.to_dict()},
-            "experiment": {name: plain[name] for name in ("data", "density", "weighting", "model", "training", "seed")},
+            "experiment": {name: plain[name] for name in _DETAILS},
         },
     )
     path, figure_path = folder / "difficulty.json", folder / "difficulty.png"

@@ -1,11 +1,7 @@
 """One experiment on its own: what jobs/train.py runs."""
 
-import signal
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 
 from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Experiment
@@ -15,14 +11,13 @@ from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, RunError, Status
 from curriculum_search.runs.result import RunResult
+from curriculum_search.runs.signals import stop_signals
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
 from curriculum_search.tracking import Tracker, check_metric_name
 from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device, train
 
 _FOLDER = "train"
-#: How long a step may take to come to its end once it is asked to; Ray kills a job 3 s after it asked.
-_STOP_SECONDS = 2.0
 
 
 def train_single(
@@ -174,6 +169,11 @@ def _train_here(source: _OneRun) -> None:
     job = source.start()
 
     class StoreSession(PlainSession):
+        asked = ""
+
+        def stop(self, asked: str) -> None:
+            self.asked, self.should_stop = asked, True
+
         def report(self, report: Report) -> None:
             source.reported(job, report)
 
@@ -185,9 +185,10 @@ def _train_here(source: _OneRun) -> None:
 
     session = StoreSession(run_dir=job.run_dir, device=default_device())
     try:
-        with _saved_when_asked_to_stop(session):
+        with stop_signals(session.stop):
             train(job.experiment, session, job.cache_dir)
     except Interrupted as stop:
+        source.remarked(job, f"the command was sent {session.asked}; it is saved at {stop.images:,} images")
         raise KeyboardInterrupt from stop
     except Diverged as error:
         outcome = Outcome(status=Status.DIVERGED, reason=str(error))
@@ -197,33 +198,3 @@ def _train_here(source: _OneRun) -> None:
     else:
         outcome = Outcome(status=Status.FINISHED)
     source.ended(job, outcome)
-
-
-@contextmanager
-def _saved_when_asked_to_stop(session: PlainSession) -> Iterator[None]:
-    """Have a first SIGINT or SIGTERM end the run after the step that it is in, where it is saved.
-
-    What does not come to its end in time, as an evaluation, is left in the middle; a second signal ends it at once.
-    """
-    if threading.current_thread() is not threading.main_thread():  # Nobody else is sent a signal.
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        session.should_stop = True
-        for each in before:
-            signal.signal(each, interrupt)
-        signal.setitimer(signal.ITIMER_REAL, _STOP_SECONDS)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        for number, handler in before.items():
-            signal.signal(number, handler)

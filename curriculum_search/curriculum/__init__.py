@@ -17,7 +17,15 @@ from curriculum_search.curriculum.decision import Decision, Observation, Pacing,
 from curriculum_search.curriculum.difficulty_file import DifficultyCurve, DifficultyFile
 from curriculum_search.curriculum.file import CurriculumFile
 from curriculum_search.curriculum.moving import Moving
-from curriculum_search.curriculum.order import EasyToHard, HardToEasy, MeasuredOrder, NoOrder, Order, RandomOrder
+from curriculum_search.curriculum.order import (
+    EasyToHard,
+    GivenOrder,
+    HardToEasy,
+    MeasuredOrder,
+    NoOrder,
+    Order,
+    RandomOrder,
+)
 from curriculum_search.curriculum.pacing import (
     Exponential,
     FixedExponential,
@@ -32,6 +40,7 @@ from curriculum_search.curriculum.pacing import (
     VariedExponential,
 )
 from curriculum_search.curriculum.partition import (
+    GivenPartition,
     LogSnrPartition,
     MeasuredPartition,
     Partition,
@@ -57,6 +66,8 @@ __all__ = [
     "Exponential",
     "FixedExponential",
     "FixedPacing",
+    "GivenOrder",
+    "GivenPartition",
     "HardToEasy",
     "Linear",
     "LogSnrPartition",

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from curriculum_search.conditions import Condition
-from curriculum_search.data.images import ImageSet, Indices, MemoryImages, to_float
+from curriculum_search.data.images import ImageSet, Indices, MemoryImages
 from curriculum_search.data.order import DataOrder
 
 Batch = tuple[Tensor, Condition]
 
 
 class Prefetcher:
-    """An endless iterator over one worker's batches: images float32 [b, C, H, W] in [-1, 1], and their condition.
+    """An endless iterator over one worker's batches: images as their set has them, [b, ...], and their condition.
 
     The k-th batch is the images of ``order`` at positions ``start + k * batch_size + own``.  Where the whole set is
-    small it stays on the device as uint8 and is indexed there; otherwise a thread reads `depth` batches ahead and
+    small it stays on the device as it is and is indexed there; otherwise a thread reads `depth` batches ahead and
     copies them through pinned memory, on a stream of its own.  What reading raises is raised by `next`.
     """
 
@@ -60,8 +60,7 @@ class Prefetcher:
         return self
 
     def __next__(self) -> Batch:
-        images, condition = next(self._batches)
-        return to_float(images), condition
+        return next(self._batches)
 
     def close(self) -> None:
         """Stop reading ahead and wait for the thread."""

@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from curriculum_search.data import ImageSet, to_float
+from curriculum_search.data import ImageSet
 from curriculum_search.diffusion import Process
+from curriculum_search.models.encoders import PIXELS, Encoder
 
 Array = NDArray[np.float64]
 
@@ -43,10 +44,10 @@ class PrincipalAxes:
     held_out_rest: Array
 
     @classmethod
-    def of(cls, images: ImageSet, num_images: int, seed: int) -> "PrincipalAxes":
-        """Fit at most `num_images` images in [-1, 1], chosen at random, and hold out a quarter as many others.
+    def of(cls, images: ImageSet, num_images: int, seed: int, encoder: Encoder = PIXELS) -> "PrincipalAxes":
+        """Fit at most `num_images` images, chosen at random, and hold out a quarter as many others.
 
-        Of a set that is too small for that, a fifth is held out.
+        They are what the network sees of them.  Of a set that is too small for that, a fifth is held out.
 
         Raises:
             ValueError: the set has fewer than 10 images.
@@ -58,10 +59,10 @@ class PrincipalAxes:
         num_fitted = min(num_images, round((1 - _HELD_OUT_SHARE) * len(images)))
         num_held_out = min(max(num_fitted // 4, 1), len(images) - num_fitted)
         chosen = np.random.default_rng(seed).choice(len(images), num_fitted + num_held_out, replace=False)
-        pixels = images.read(chosen)[0].flatten(1)
+        pixels = _encoded(images, chosen, encoder, seed).flatten(1)
         products = torch.zeros(len(chosen), len(chosen), dtype=torch.float64)
         for start in range(0, pixels.shape[1], _PIXELS_AT_ONCE):
-            values = to_float(pixels[:, start : start + _PIXELS_AT_ONCE]).double()
+            values = pixels[:, start : start + _PIXELS_AT_ONCE].double()
             products += values @ values.T
         return cls.from_products(products, num_fitted, pixels.shape[1])
 
@@ -109,6 +110,15 @@ class PrincipalAxes:
         gain = alpha * self.variances / (alpha**2 * self.variances + sigma**2)
         lost = np.square((1 - alpha * gain) * (self.held_out - self.mean)).sum(1).mean() + self.held_out_rest.mean()
         return float(lost + sigma**2 * np.square(gain).sum()) / self.num_pixels
+
+
+def _encoded(images: ImageSet, chosen: NDArray[np.int64], encoder: Encoder, seed: int) -> Tensor:
+    """What the network sees of the images at `chosen`, float32 [B, C, H, W]."""
+    codec = encoder.load(torch.device("cpu"))
+    noise = None
+    if codec.draws:
+        noise = torch.randn(len(chosen), *encoder.shape_of(images), generator=torch.Generator().manual_seed(seed))
+    return codec.encode(images.read(chosen)[0], noise)
 
 
 def coefficients(process: Process, q: Array) -> tuple[Array, Array]:

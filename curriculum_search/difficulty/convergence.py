@@ -204,6 +204,7 @@ class ConvergenceStudy(Config):
             evaluator.num_levels,
             seed=base.evaluation.seed,
             device=torch.device("cpu"),
+            encoder=base.encoder,
         )
 
         def silent(x: Tensor, time: Tensor, condition: Condition) -> Tensor:

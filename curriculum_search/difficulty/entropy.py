@@ -42,6 +42,7 @@ from curriculum_search.curriculum import DifficultyCurve
 from curriculum_search.data import ImageSet
 from curriculum_search.difficulty.axes import Array, PrincipalAxes, coefficients
 from curriculum_search.diffusion import Process
+from curriculum_search.models.encoders import PIXELS, Encoder
 
 #: Levels that stand for a continuous process; DDPM's usual number, so that values can be set side by side.
 _CONTINUOUS_LEVELS = 1000
@@ -116,13 +117,13 @@ class EntropyStudy(Config):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
 
-    def measure(self, images: ImageSet, process: Process) -> EntropyCurve:
-        """Estimate the relative entropy of `images` under `process`.
+    def measure(self, images: ImageSet, process: Process, encoder: Encoder = PIXELS) -> EntropyCurve:
+        """Estimate the relative entropy of `images`, as the network sees them, under `process`.
 
         Raises:
             ValueError: there are fewer than 10 images.
         """
-        return self.measure_axes(PrincipalAxes.of(images, self.num_images, self.seed), process)
+        return self.measure_axes(PrincipalAxes.of(images, self.num_images, self.seed, encoder), process)
 
     def measure_axes(self, axes: PrincipalAxes, process: Process) -> EntropyCurve:
         """As `measure`, for images that have been brought to their principal axes."""

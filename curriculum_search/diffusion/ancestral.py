@@ -7,7 +7,7 @@ import dataclasses
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -26,8 +26,8 @@ class ImplicitSampler(Sampler):
     Args:
         num_steps: network calls.
         eta: share of DDPM's noise: 0 is deterministic, 1 ancestral.
-        clip_x0: clip each estimate of x_0 to [-1, 1], as published for images; the noise estimate follows.  False
-            leaves the samples unbounded.
+        clip_x0: clip each estimate of x_0 to [-1, 1], as published for images, where the encoder says that values are
+            bounded by it; the noise estimate follows.
     """
 
     num_steps: int = 50
@@ -49,6 +49,9 @@ class ImplicitSampler(Sampler):
 
     def check(self, process: Process) -> None:
         self.timesteps(_discrete(self, process, self.num_steps).num_timesteps)
+
+    def unclipped(self) -> Self:
+        return dataclasses.replace(self, clip_x0=False)
 
     @torch.no_grad()
     def sample(
@@ -116,7 +119,7 @@ class DDPMSampler(Sampler):
 
     Args:
         num_steps: network calls.
-        clip_x0: clip each estimate of x_0 to [-1, 1].  False leaves the samples unbounded.
+        clip_x0: clip each estimate of x_0 to [-1, 1], where the encoder says that values are bounded by it.
     """
 
     kind: Literal["ddpm"] = "ddpm"
@@ -128,6 +131,9 @@ class DDPMSampler(Sampler):
 
     def check(self, process: Process) -> None:
         _discrete(self, process, self.num_steps)
+
+    def unclipped(self) -> Self:
+        return dataclasses.replace(self, clip_x0=False)
 
     @torch.no_grad()
     def sample(

@@ -205,7 +205,10 @@ def _bound_in_bits(images: Tensor, x: Tensor, x0: Tensor, log_variance: Tensor, 
 
 
 def _discretised_nll(images: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
-    """-ln of the Gaussian's mass in the 8-bit bin of each pixel; the first and last bins reach to infinity."""
+    """-ln of the Gaussian's mass in the 8-bit bin of each pixel; the first and last bins reach to infinity.
+
+    DiT's code takes it for latents as well, which have no bins; so it is the same here.
+    """
     precision = torch.exp(-0.5 * log_variance)
     below = _normal_cdf(precision * (images - mean - _HALF_BIN))
     above = _normal_cdf(precision * (images - mean + _HALF_BIN))

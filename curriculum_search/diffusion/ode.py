@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ class ODESampler(Sampler):
         rho: EDM only: how strongly the steps crowd at low noise (Karras et al. 2022, eq. 5).
         sigma_min: EDM only: the last noise level before 0.
         sigma_max: EDM only: the first noise level.
-        clip: clip the samples to [-1, 1].  False leaves them unbounded.
+        clip: clip the samples to [-1, 1], where the encoder says that values are bounded by it.
     """
 
     num_steps: int = 50
@@ -49,6 +49,9 @@ class ODESampler(Sampler):
             raise ValueError(
                 f"sampler {kind_of(self)} needs process edm or flow, not {kind_of(process)}: use ddim or ddpm"
             )
+
+    def unclipped(self) -> Self:
+        return dataclasses.replace(self, clip=False)
 
     @torch.no_grad()
     def sample(

@@ -90,7 +90,7 @@ class Process(Kinded):
 
         Args:
             network: see `Network`.
-            images: float32 [B, C, H, W] in [-1, 1].
+            images: what the network sees of them, float32 [B, C, H, W].
             q: noise quantiles [B].
             noise: standard normal [B, C, H, W].
             condition: of the images; it goes to the network as it is.

@@ -21,6 +21,10 @@ class Sampler(Kinded):
     def check(self, process: Process) -> None:
         """Raise ValueError where this sampler does not fit ``process``."""
 
+    def unclipped(self) -> "Sampler":
+        """The sampler for values without bounds, as latents are.  One that clips overrides it."""
+        return self
+
     @abstractmethod
     def sample(
         self,
@@ -30,7 +34,7 @@ class Sampler(Kinded):
         condition: Condition,
         generators: Sequence[torch.Generator],
     ) -> Tensor:
-        """Images float32 [B, C, H, W] in [-1, 1] for standard normal ``noise`` [B, C, H, W].
+        """What the network was trained on, float32 [B, C, H, W], for standard normal ``noise`` [B, C, H, W].
 
         Args:
             process: the process that the network was trained on.

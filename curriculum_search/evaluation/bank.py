@@ -5,9 +5,10 @@ import torch
 from torch import Tensor
 
 from curriculum_search import distributed
-from curriculum_search.data import ImageSet, to_float
+from curriculum_search.data import ImageSet
 from curriculum_search.diffusion import Network, Process
 from curriculum_search.evaluation.generation import sample_generator
+from curriculum_search.models.encoders import PIXELS, Encoder
 
 
 class FixedBank:
@@ -24,6 +25,7 @@ class FixedBank:
         seed: of the choice and of the noise.
         device: where the network is.
         batch_size: rows that go through the network together.
+        encoder: what the network sees of the images.
 
     Attributes:
         q: float64 [num_levels], increasing, from the cleanest level to the noisiest.
@@ -41,6 +43,7 @@ class FixedBank:
         seed: int,
         device: torch.device,
         batch_size: int = 256,
+        encoder: Encoder = PIXELS,
     ) -> None:
         if not 1 <= num_images <= len(image_set):
             raise ValueError(f"num_images must be in 1..{len(image_set)} (the images there are), not {num_images}")
@@ -48,10 +51,15 @@ class FixedBank:
         images, condition = image_set.read(chosen)
         self.q = torch.from_numpy((np.arange(num_levels) + 0.5) / num_levels)
         self._process = process
-        self._images = to_float(images).to(device)
+        generators = [sample_generator(seed, i) for i in range(num_images)]
+
+        def draw() -> Tensor:
+            return torch.stack([torch.randn(encoder.shape_of(image_set), generator=g) for g in generators]).to(device)
+
+        codec = encoder.load(device)
+        self._noise = draw()
+        self._images = codec.encode(images.to(device), draw() if codec.draws else None)
         self._condition = condition.to(device)
-        noise = [torch.randn(images.shape[1:], generator=sample_generator(seed, i)) for i in range(num_images)]
-        self._noise = torch.stack(noise).to(device)
         self._device = device
         self._batch_size = batch_size
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from curriculum_search import distributed
-from curriculum_search.data import to_uint8
 from curriculum_search.evaluation.errors import Diverged
 from curriculum_search.evaluation.features import Extractor, Features
 from curriculum_search.evaluation.frechet import Moments
@@ -48,10 +47,18 @@ class Evidence:
 class Samples:
     """Collects what evaluators need from samples that pass by, over all workers.
 
-    The samples themselves are not kept.  Nothing here waits for the device until `reduce`.
+    Of the samples themselves only the first `num_kept` of this worker are kept.  Nothing here waits for the device
+    until `reduce`.
     """
 
-    def __init__(self, needs: Sequence[Need], features: Mapping[Extractor, Features], device: torch.device) -> None:
+    def __init__(
+        self,
+        needs: Sequence[Need],
+        features: Mapping[Extractor, Features],
+        device: torch.device,
+        *,
+        num_kept: int = 0,
+    ) -> None:
         self.moments = {need: Moments(features[need.extractor].dimension, device) for need in needs if _streams(need)}
         self.rows: dict[Need, Tensor] = {}
         for need in needs:
@@ -61,6 +68,8 @@ class Samples:
                 self.rows[need] = torch.zeros(need.num_samples, width, device=device)
         self._needs = {e: [n for n in needs if n.extractor == e] for e in dict.fromkeys(n.extractor for n in needs)}
         self._features = features
+        self._num_kept = num_kept
+        self._kept: list[Tensor] = []
         self._num_bad = torch.zeros((), dtype=torch.int64, device=device)
         self._end = 0  # no sample from here on has been taken
 
@@ -69,17 +78,18 @@ class Samples:
         """Take a block whose first sample counts as the `start`-th; samples beyond a need's number do not count."""
         self._num_bad += ~block.finite
         self._end = max(self._end, start + len(block.images))
-        rounded = to_uint8(block.images)
+        if start == sum(map(len, self._kept)) < self._num_kept:
+            self._kept.append(block.images)
         for extractor, needs in self._needs.items():
             if start >= max(need.num_samples for need in needs):
                 continue
             loaded = self._features[extractor]
             if any(need.form == "probabilities" for need in needs):
-                features, probabilities = loaded.with_probabilities(rounded)
+                features, probabilities = loaded.with_probabilities(block.images)
             else:
-                features, probabilities = loaded(rounded), None
+                features, probabilities = loaded(block.images), None
             for need in needs:
-                kept = max(min(len(rounded), need.num_samples - start), 0)
+                kept = max(min(len(block.images), need.num_samples - start), 0)
                 if need.form == "moments":
                     self.moments[need].update(features[:kept])
                 else:
@@ -94,6 +104,7 @@ class Samples:
             "end": self._end,
             "moments": [moments.state_dict() for moments in self.moments.values()],
             "rows": [rows[: self._end] for rows in self.rows.values()],
+            "first_images": list(self._kept),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -104,6 +115,13 @@ class Samples:
             moments.load_state_dict(kept)
         for rows, kept in zip(self.rows.values(), state["rows"], strict=True):
             rows[: len(kept)] = kept
+        self._kept = list(state["first_images"])
+
+    @property
+    def first_images(self) -> Tensor | None:
+        """The first samples, uint8 [n, C, H, W] on the CPU, as many as are kept or were seen on this worker from the
+        first on; None: it was another worker's."""
+        return torch.cat(self._kept)[: self._num_kept].cpu() if self._kept else None
 
     def reduce(self) -> None:
         """Bring together what all workers collected.  Every worker must call it.

@@ -10,6 +10,7 @@ from curriculum_search import distributed
 from curriculum_search.conditions import Condition
 from curriculum_search.data import ImageSet
 from curriculum_search.diffusion import Network, Process, Sampler, guided
+from curriculum_search.models.encoders import PIXELS, Encoder
 
 MAX_SAMPLES = 2**20  # samples of one seed
 
@@ -29,13 +30,15 @@ class Block:
 
     Attributes:
         first: index of the first sample.
-        images: float32 [n, C, H, W], in [-1, 1] where the network is sane.
+        values: float32 [n, C, H, W], what the network was trained on.
+        images: uint8 [n, C, H, W], decoded from them.
         condition: of the samples.
-        finite: bool []: whether the samples, and all that the network gave on the way, are finite.  Samplers clip,
-            which makes an infinite output look like an image.
+        finite: bool []: whether the samples, before and after decoding, and all that the network gave on the way, are
+            finite.  Samplers clip and images are rounded, which makes an infinite output look like an image.
     """
 
     first: int
+    values: Tensor
     images: Tensor
     condition: Condition
     finite: Tensor
@@ -47,13 +50,14 @@ class Generation:
 
     Attributes:
         process: the noise process that the network was trained with.
-        sampler: from noise to images.
+        sampler: from noise to what the network was trained on.
         train_set: gives the images' shape, and the distribution of what they are conditioned on.
         guidance_scale: weight of classifier-free guidance; 1 is none.
         seed: see `sample_generator`.
         batch_size: samples that go through the network together, also where fewer are asked for: a float sum may come
             out differently in a batch of another size.
         device: where the network is.
+        encoder: makes images of what the network was trained on.
     """
 
     process: Process
@@ -63,6 +67,7 @@ class Generation:
     seed: int
     batch_size: int
     device: torch.device
+    encoder: Encoder = PIXELS
 
     def words(self, samples: str) -> str:
         """What tells samples of one network from others, on this number of workers.
@@ -94,7 +99,7 @@ class Generation:
     def block(self, network: Network, first: int, count: int) -> Block:
         """The samples first .. first + count - 1 in one batch, on this worker alone."""
         generators = [sample_generator(self.seed, i) for i in range(first, first + count)]
-        shape = (self.train_set.channels, self.train_set.resolution, self.train_set.resolution)
+        shape = self.encoder.shape_of(self.train_set)
         noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
         condition = self.train_set.conditions.draw(generators).to(self.device)
         network = guided(network, self.guidance_scale)
@@ -105,6 +110,7 @@ class Generation:
             finite.logical_and_(torch.isfinite(output).all())
             return output
 
-        images = self.sampler.sample(self.process, watched, noise.to(self.device), condition, generators)
-        finite.logical_and_(torch.isfinite(images).all())
-        return Block(first=first, images=images, condition=condition, finite=finite)
+        values = self.sampler.sample(self.process, watched, noise.to(self.device), condition, generators)
+        decoded = self.encoder.load(self.device).decode(values)
+        finite.logical_and_(torch.isfinite(values).all()).logical_and_(decoded.finite)
+        return Block(first=first, values=values, images=decoded.images, condition=condition, finite=finite)

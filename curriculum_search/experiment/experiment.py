@@ -18,6 +18,7 @@ from curriculum_search.experiment.cadence import Cadence
 from curriculum_search.experiment.resources import Resources
 from curriculum_search.experiment.training import Training
 from curriculum_search.models import DiT, Model
+from curriculum_search.models.encoders import PIXELS, Encoder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,7 @@ class Experiment(Config):
 
     Attributes:
         data: the images.
+        encoder: what the network sees of the images, and the way back.
         process: the noise process and what the network predicts.
         density: base density of training noise levels over the noise quantile q.
         weighting: weight of the loss by noise level.
@@ -40,6 +42,7 @@ class Experiment(Config):
     """
 
     data: DataSource = field(default_factory=Digits)
+    encoder: Encoder = PIXELS
     process: Process = field(default_factory=DDPM)
     density: Density = field(default_factory=Uniform)
     weighting: Weighting = field(default_factory=NoWeighting)
@@ -73,11 +76,13 @@ class Experiment(Config):
         """A name for what is trained: 12 hexadecimal digits, equal for runs that cannot differ.
 
         Resources, cadence and the paths of plug-ins are left out, and so are settings without effect, such as the
-        pacing of a run that has no curriculum.
+        pacing of a run that has no curriculum, and an encoder that is none.
         """
         curriculum = self.curriculum.canonical()
         fields = dataclasses.replace(self, curriculum=curriculum, density=self.density.canonical()).identifying()
         del fields["resources"], fields["cadence"], fields["plugins"]
+        if self.encoder == PIXELS:
+            del fields["encoder"]
         for name, part in (("partition", curriculum.partition), ("order", curriculum.order)):
             if isinstance(part, MeasuredPartition | MeasuredOrder):  # what the file says, not where it lies
                 fields["curriculum"][name]["path"] = hashlib.sha256(Path(part.path).read_bytes()).hexdigest()
@@ -85,24 +90,26 @@ class Experiment(Config):
 
     def build_network(self, images: ImageSet) -> nn.Module:
         """The untrained network for `images`, with weights from torch's global random state."""
+        channels, resolution, _ = self.encoder.shape_of(images)
         return self.model.build(
-            channels=images.channels,
-            out_channels=self.process.out_channels(images.channels),
-            resolution=images.resolution,
+            channels=channels,
+            out_channels=self.process.out_channels(channels),
+            resolution=resolution,
             conditions=images.conditions,
         )
 
     def check(self) -> None:
-        """Everything that can be known before training: the data are there, they fit the model and the evaluation,
-        and the curriculum fits the noise process.
+        """Everything that can be known before training: the data are there, they fit the encoder, the model and the
+        evaluation, and the curriculum fits the noise process.
 
         Raises:
             ValueError: what is wrong, and what would be right.
         """
         for part, check in (
             ("data", self.data.check),
+            ("encoder", lambda: self.encoder.check(self.data.load())),
             ("model", self._check_model),
-            ("evaluation", lambda: self.evaluation.check(self.process, self.data)),
+            ("evaluation", lambda: self.evaluation.check(self.process, self.data, self.encoder)),
             ("curriculum", self._check_curriculum),
         ):
             try:

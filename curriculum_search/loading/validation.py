@@ -101,6 +101,8 @@ def _walk(cls: Any, location: tuple[Any, ...]) -> tuple[Any, list[str]]:
     """The class that a problem's location leads to, and its path without pydantic's union tags."""
     owner, path = _inner(cls), list[str]()
     for step in location:
+        if step in (_label(choice) for choice in getattr(owner, "__args__", ())):
+            continue  # which of the types that a field may have was tried
         if isinstance(owner, type) and issubclass(owner, Kinded) and not dataclasses.is_dataclass(owner):
             if step in owner.kinds():
                 owner = owner.kinds()[step]
@@ -124,6 +126,11 @@ def _inner(annotation: Any) -> Any:
         if isinstance(argument, type) and (dataclasses.is_dataclass(argument) or issubclass(argument, Kinded)):
             return argument
     return annotation
+
+
+def _label(annotation: Any) -> str:
+    """What pydantic calls one of several types."""
+    return annotation.__name__ if type(annotation) is type else str(annotation)
 
 
 def _family_kinds(cls: Any, location: tuple[Any, ...]) -> list[str]:

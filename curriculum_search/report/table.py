@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from curriculum_search.direction import Direction
+
+if TYPE_CHECKING:
+    import pandas
 
 _WORDS = ("", "arm", "note", "change", "parameter")  # heads of columns that hold words
 
@@ -75,6 +79,29 @@ def columns_of(rows: Sequence[Row], metric: str, direction: Direction) -> tuple[
     columns = {"": [row.group for row in rows], "arm": [row.name for row in rows], **_columns(rows, metric)}
     columns |= {"note": [row.note for row in rows]} if any(row.note for row in rows) else {}
     return columns, _best(rows, direction)
+
+
+def data_frame(rows: Sequence[Row], *, metric: str) -> "pandas.DataFrame":
+    """The same table as numbers: a row an arm, with the columns ``group, arm, mean, sd, seeds``, the further metrics by
+    their names, ``images, train_seconds, note``.  The mean is of `metric`, which is the frame's ``attrs["metric"]``."""
+    import pandas
+
+    others = list(dict.fromkeys(name for row in rows for name in row.others if name != metric))
+    columns: dict[str, list[object]] = {
+        "group": [row.group for row in rows],
+        "arm": [row.name for row in rows],
+        "mean": [row.value for row in rows],
+        "sd": [row.spread for row in rows],
+        "seeds": [row.num_seeds for row in rows],
+        **{name: [row.others.get(name) for row in rows] for name in others},
+        "images": [row.images for row in rows],
+        "train_seconds": [row.train_seconds for row in rows],
+        "note": [row.note for row in rows],
+    }
+    numbers = dict.fromkeys(["mean", "sd", *others, "train_seconds"], "float64")
+    frame = pandas.DataFrame(columns).astype(numbers)
+    frame.attrs["metric"] = metric
+    return frame
 
 
 def terminal_columns(columns: Mapping[str, Sequence[str]], *, title: str = "") -> Table:

@@ -6,7 +6,8 @@ from typing import Any
 
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError, validated, with_values
-from curriculum_search.search.arms import of_curriculum
+from curriculum_search.search.arms import NO_CURRICULUM, of_curriculum
+from curriculum_search.search.named_arms import levels_of, settings_of
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
 from curriculum_search.search.optuna.samplers import AnyOptuna
 from curriculum_search.search.optuna.suitability import try_out
@@ -38,6 +39,32 @@ def check_study(file: StudyFile) -> None:
     for small in (True, False):
         for arm in file.baselines(small=small):
             file.experiment(arm, file.study.seed, small=small)
+    _check_arms(file)
+
+
+def _check_arms(file: StudyFile) -> None:
+    """Whether every arm that is named makes an experiment, and trains otherwise than every other arm."""
+    known: dict[tuple[str, str], str] = {}
+    ordinary = ""
+    for arm in (*file.baselines(), *file.arms) if file.arms else ():
+        experiment, where = file.experiment(arm, file.study.seed), f"{file.path}: study.arms.{arm.name}"
+        if arm.role == "named":
+            try:
+                experiment.check()
+            except ValueError as error:
+                raise UserError(f"{where}: {error}") from error
+        trained = levels_of(experiment), settings_of(experiment)
+        if arm.name == NO_CURRICULUM:
+            ordinary, _ = trained
+        if trained in known:
+            raise UserError(f"{where}: trains exactly as {known[trained]} does; leave one of the two out")
+        if arm.role == "named" and trained[0] == ordinary:
+            own = ", ".join(path for path in arm.values if path != ORDER)
+            raise UserError(
+                f"{where}: differs from {NO_CURRICULUM} in {own} alone, which ordinary training may have as well: set "
+                f"it in base or search it; an arm has a curriculum, a density or a weighting of its own"
+            )
+        known[trained] = arm.name
 
 
 def _check_metric_names(file: StudyFile) -> None:

@@ -21,7 +21,7 @@ from curriculum_search.search.phases.base import Phase
 from curriculum_search.search.phases.confirmation import ConfirmationPhase, check_record
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.results.publish import StudyResult, publish
-from curriculum_search.search.study import FINGERPRINT, JOURNAL, RESOLVED, StudyFile
+from curriculum_search.search.study import FINGERPRINT, JOURNAL, MEASURE, RESOLVED, StudyFile
 from curriculum_search.search.warm_start import check_warm_start, warm_start
 from curriculum_search.tracking import STUDY, Tracker
 
@@ -50,7 +50,7 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
         ledger = Ledger(file, store)
         search = SearchPhase(file, store, ledger, open_searcher(folder, file))
         search.resume()
-        if search.pending():
+        if search.pending() or not (file.study.searches or store.records):
             prepare(ledger, cluster, root=root, cache_dir=cache_dir)  # No run has been written so far.
         write_fingerprint(folder, file)
         for line in warm_start(file, search.searcher, store):
@@ -76,8 +76,8 @@ def check_same_study(folder: Path, file: StudyFile) -> None:
     either, nothing but the user knows what the study was.
 
     Raises:
-        UserError: its earlier trials had another base, space or objective, or other images, or what is known of it
-            cannot be read.
+        UserError: its earlier trials had another base, space or objective, or other images, or were measured
+            otherwise, or what is known of it cannot be read.
     """
     check_record(folder)
     known, resolved = folder / FINGERPRINT, folder / RESOLVED
@@ -99,6 +99,11 @@ def check_same_study(folder: Path, file: StudyFile) -> None:
             f"{file.path}: base.data: the images are not those that the runs in {folder} were trained on; there are "
             f"now {file.base.data.summary()}; bring them back, or give the study another name"
         )
+    if changed == [MEASURE]:
+        raise UserError(
+            f"{file.path}: study.name: the runs in {folder} were measured by another version of this project, whose "
+            f"values of the same metrics are others; they stay as they are, to be read; give the study another name"
+        )
     if changed:
         raise UserError(
             f"{file.path}: study.name: {file.study.name!r} has runs in {folder} with another {', '.join(changed)}; "
@@ -115,6 +120,18 @@ def _check_baselines(folder: Path, file: StudyFile) -> None:
     Raises:
         UserError: the study is of that time, and how to read it, or to have the new ones.
     """
+    trained = trained_baselines(folder, file)
+    if trained != file.study.baselines:
+        changed = [name for name in file.study.baselines if name not in trained]
+        raise UserError(
+            f"{file.path}: study.baselines: the runs of {', '.join(changed)} in {folder} last half of the run, as they "
+            f"once did; now they last as long as in the paper, 2 % of it.  For the study as it is, "
+            f"study.baselines=[{','.join(trained)}]; for the paper's share, give the study another name"
+        )
+
+
+def trained_baselines(folder: Path, file: StudyFile) -> tuple[BaselineName, ...]:
+    """The baselines of a study under the names that they have now."""
 
     def has_trained(name: BaselineName) -> bool:
         key = file.run(baseline(name, file.small), file.study.seed, small=True).key
@@ -123,12 +140,8 @@ def _check_baselines(folder: Path, file: StudyFile) -> None:
     names = file.study.baselines
     kin = {name: STRETCHED[name] for name in names if name in STRETCHED and STRETCHED[name] not in names}
     if any(has_trained(stretched) and not has_trained(name) for name, stretched in kin.items()):
-        raise UserError(
-            f"{file.path}: study.baselines: the runs of {', '.join(kin)} in {folder} last half of the run, as they "
-            f"once did; now they last as long as in the paper, 2 % of it.  For the study as it is, "
-            f"study.baselines=[{','.join(kin.get(name, name) for name in names)}]; for the paper's share, give the "
-            f"study another name"
-        )
+        return tuple(kin.get(name, name) for name in names)
+    return names
 
 
 def write_fingerprint(folder: Path, file: StudyFile) -> None:

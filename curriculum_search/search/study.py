@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from curriculum_search.config import Config
 from curriculum_search.direction import Direction
 from curriculum_search.evaluation.evaluator import FeatureEvaluator
 from curriculum_search.experiment import Experiment
-from curriculum_search.loading import PluginRunner, read_yaml, to_yaml, validated, with_values
-from curriculum_search.search.arms import NO_CURRICULUM, Arm, BaselineName, Run, baseline
+from curriculum_search.loading import PluginRunner, UserError, read_yaml, to_yaml, validated, with_values
+from curriculum_search.search.arms import NO_CURRICULUM, Arm, BaselineName, Run, baseline, is_ordinary
+from curriculum_search.search.named_arms import check_arm, named_arm
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
 from curriculum_search.search.optuna.samplers import TPE, SearchSampler
 from curriculum_search.search.space import Space
@@ -20,6 +22,8 @@ from curriculum_search.search.stopping import NoStopping, Stopping, SuccessiveHa
 
 #: In a study's folder: what must stay as it is when the study goes on, and Optuna's journal.
 FINGERPRINT, JOURNAL, RESOLVED = "study.json", "study.journal", "study.yaml"
+#: A part in which two studies may differ: how metrics of the same settings are measured.
+MEASURE = "version of its metrics"
 #: Of a study's name.  File systems take 255 bytes.
 MOST_CHARACTERS, _MOST_BYTES = 100, 255
 #: What else lies in the folder of all results: what jobs/train.py and jobs/evaluate.py write, and what MLflow does.
@@ -71,6 +75,8 @@ class Study(Config):
         algorithm: proposes configs.
         stopping: ends trials early; None: successive halving, or where there are secondary objectives nothing.
         baselines: arms that every study trains beside what it searches (`baseline`).
+        arms: of the user's own, by name: values by their path in `base`, or the path of a curriculum.json
+            (`named_arms`).  They are confirmed as leaders are; with no trials, the study is that comparison.
         equal_tries: ordinary training gets as many tries of the other parameters as any other order.  That a better
             learning rate is not taken for a better curriculum is up to the confirmation too.
         warm_start: what is tried first: folders of other studies, exported configs, or ``published``.
@@ -93,6 +99,7 @@ class Study(Config):
     algorithm: SearchSampler = field(default_factory=TPE)
     stopping: Stopping | None = None
     baselines: tuple[BaselineName, ...] = ("no_curriculum", "published", "reversed", "random_order")
+    arms: Mapping[str, Any] = field(default_factory=dict)
     equal_tries: bool = True
     warm_start: tuple[str, ...] = ()
     proxy: Mapping[str, Any] = field(default_factory=dict)
@@ -111,11 +118,13 @@ class Study(Config):
             raise ValueError(f"trials must be at least 0, not {self.trials}")
         if NO_CURRICULUM not in self.baselines:
             raise ValueError(f"baselines must include {NO_CURRICULUM}: it is what a curriculum is compared with")
+        for name, given in self.arms.items():
+            check_arm(name, given)
         if self.seeds_per_trial < 1:
             raise ValueError(f"seeds_per_trial must be at least 1, not {self.seeds_per_trial}")
         if self.ablation_seeds < 0 or self.ablation_seeds == 1:
             raise ValueError(f"ablation_seeds must be 0 or at least 2, not {self.ablation_seeds}")
-        if self.ablation_seeds and self.confirmation.leaders == 0:
+        if self.ablation_seeds and not self.confirms:
             raise ValueError("ablation_seeds must be 0 where confirmation.leaders is 0: the path leads to a leader")
         if self.max_concurrent_trials is not None and self.max_concurrent_trials < 1:
             raise ValueError(f"max_concurrent_trials must be at least 1, not {self.max_concurrent_trials}")
@@ -133,7 +142,7 @@ class Study(Config):
                 "stopping must be none where there are secondary_objectives: a trial that is poor in one objective may "
                 "be good in another"
             )
-        if self.proxy and self.confirmation.leaders == 0:
+        if self.proxy and not self.confirms:
             raise ValueError(
                 "confirmation.leaders must be at least 1 where there is a proxy: nothing else trains at base's size"
             )
@@ -149,6 +158,16 @@ class Study(Config):
             )
         if name in RESERVED:
             raise ValueError(f"name must not be {name!r}: other results have that name")
+
+    @property
+    def searches(self) -> bool:
+        """Whether there is a first phase: baselines and trials.  Else the arms that are named are all there is."""
+        return self.trials > 0 or not self.arms
+
+    @property
+    def confirms(self) -> bool:
+        """Whether there is a second one."""
+        return self.confirmation.leaders > 0 or bool(self.arms)
 
     @property
     def rule(self) -> Stopping:
@@ -226,13 +245,37 @@ class StudyFile:
             UserError: the arm's values make no experiment.
         """
         values = {**(self.study.proxy if small else {}), **arm.values}
-        raw = with_values(self.raw_base, values, f"{self.path}: space")
-        experiment = validated(Experiment, raw, f"{self.path}: {arm.name}")
-        return replace(experiment, seed=seed)
+        named = f"study.arms.{arm.name}" if arm.role == "named" else ""
+        raw = with_values(self._plain_base, values, f"{self.path}: {named or 'space'}")
+        where = f"{self.path}" if named else f"{self.path}: {arm.name}"
+        return replace(validated(Experiment, raw, where, named), seed=seed)
+
+    @cached_property
+    def _plain_base(self) -> dict[str, Any]:
+        return self.base.to_dict()
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms that the study names.
+
+        Raises:
+            UserError: one is none.
+        """
+        found = []
+        for name, given in self.study.arms.items():
+            try:
+                found.append(named_arm(name, given, self.base))
+            except ValueError as error:
+                raise UserError(f"{self.path}: study.arms.{name}: {error}") from error
+        return tuple(found)
 
     def baselines(self, *, small: bool = False) -> list[Arm]:
         """The baseline arms of this study."""
         return [baseline(name, self.small if small else self.base) for name in self.study.baselines]
+
+    def has_order(self, arm: Arm) -> bool:
+        """Whether an arm trains with a curriculum."""
+        return not is_ordinary(self.run(arm, self.search_seeds.stop).experiment)
 
     def run(self, arm: Arm, seed: int, *, small: bool = False, trial: int | None = None) -> Run:
         """One run of an arm; its experiment is checked and its identity computed once.
@@ -275,11 +318,14 @@ class StudyFile:
     def differences(self, fingerprint: str) -> list[str]:
         """The parts in which another fingerprint differs from this study's.
 
-        Of the images nothing is known from a fingerprint of before they were part of it.
+        Of the images nothing is known from a fingerprint of before they were part of it.  A base whose evaluation has
+        the same settings, in another version of the project that measures otherwise, differs in `MEASURE`.
         """
         mine, other = json.loads(self.fingerprint()), json.loads(fingerprint)
         parts = [part for part in mine if mine[part] != other.get(part) and (part != "data" or part in other)]
-        return [part for part in parts if part != "study.proxy" or "base" not in parts]
+        parts = [part for part in parts if part != "study.proxy" or "base" not in parts]
+        measure_alone = "base" in parts and _unversioned(mine["base"]) == _unversioned(other.get("base"))
+        return [MEASURE if part == "base" and measure_alone else part for part in parts]
 
     def fingerprint_of(self, resolved: Path) -> str:
         """The fingerprint of the study that `write_resolved` wrote.
@@ -319,3 +365,13 @@ class StudyFile:
 def _fixed(experiment: dict[str, Any]) -> dict[str, Any]:
     """What of an experiment must stay as it is when a study goes on."""
     return {part: value for part, value in experiment.items() if part not in ("resources", "cadence", "plugins")}
+
+
+def _unversioned(plain: Any) -> Any:
+    """An experiment without the versions of its extractors."""
+    if isinstance(plain, dict):
+        return {
+            name: {k: v for k, v in value.items() if k != "version"} if name == "extractor" else _unversioned(value)
+            for name, value in plain.items()
+        }
+    return [_unversioned(value) for value in plain] if isinstance(plain, list) else plain

@@ -86,6 +86,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
     # What learns.  Weights depend on the seed and the model alone, so all arms of a study start from the same ones.
     torch.manual_seed(derive_seed(experiment.seed, "weights"))
     network = experiment.build_network(images).to(device)
+    codec, shape = experiment.encoder.load(device), experiment.encoder.shape_of(images)
     ema = Ema(network, halflife_images=settings.ema_halflife_images, rampup_share=settings.ema_rampup_share)
     optimizer = torch.optim.AdamW(
         network.parameters(),
@@ -99,9 +100,22 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
     )
     bank = None
     if sampler.needs_bank:
-        bank = FixedBank(images, process, num_images=64, num_levels=64, seed=experiment.seed, device=device)
+        bank = FixedBank(
+            images,
+            process,
+            num_images=64,
+            num_levels=64,
+            seed=experiment.seed,
+            device=device,
+            encoder=experiment.encoder,
+        )
     evaluation = experiment.evaluation.build(
-        process=process, source=experiment.data, train_set=images, device=device, cache_dir=cache_dir
+        process=process,
+        source=experiment.data,
+        train_set=images,
+        device=device,
+        cache_dir=cache_dir,
+        encoder=experiment.encoder,
     )
 
     # Where it was.
@@ -134,7 +148,6 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
         own=random.local,
         device=device,
     )
-    shape = (images.channels, images.resolution, images.resolution)
     schedule = Schedule(experiment, world_size)
     saver, saved_at = Saver(), time.monotonic()
     with batches, saver:
@@ -145,7 +158,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
             # The clock stands still: evaluate, save, report.  A run that was left after the step before begins here.
             if state.images_seen in schedule.points and not state.is_reported:
                 final = state.images_seen == settings.total_images
-                kept = UnfinishedEvaluation(
+                kept = UnfinishedEvaluation.of_state(
                     state, session=session, saver=saver, cadence=experiment.cadence, saved_at=saved_at
                 )
                 report = _report(state, evaluation.metrics(ema.network, final=final, keeper=kept), final=final)
@@ -166,7 +179,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
 
             saver.check()
             images_seen = state.images_seen
-            x, condition = next(batches)
+            stored, condition = next(batches)
             torch.manual_seed(derive_seed(experiment.seed, "dropout", rank, images_seen))
 
             # Draw the noise levels from what the curriculum has unlocked, and the noise.
@@ -174,7 +187,9 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
             noise = random.noise(shape, images_seen)
             if settings.horizontal_flip:
                 flip = random.uniforms("flip", images_seen) < 0.5
-                x, condition = torch.where(flip[:, None, None, None], x.flip(-1), x), condition.mirror(flip)
+                stored = torch.where(flip[:, None, None, None], stored.flip(-1), stored)
+                condition = condition.mirror(flip)
+            x = codec.encode(stored, random.noise(shape, images_seen, "encoder") if codec.draws else None)
             condition = condition.hide(random.uniforms("label", images_seen) < settings.label_dropout)
             weights = importance * experiment.weighting.weights(process.log_snr(q), process)
 

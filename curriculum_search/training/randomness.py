@@ -55,10 +55,10 @@ class StepRandom:
         self._generator.manual_seed(derive_seed(self.seed, purpose, images_seen))
         return torch.rand(self.batch_size, generator=self._generator, device=self.device)[self.local]
 
-    def noise(self, shape: tuple[int, ...], images_seen: int) -> torch.Tensor:
+    def noise(self, shape: tuple[int, ...], images_seen: int, purpose: str = "noise") -> torch.Tensor:
         """Standard normal noise for this worker's slice, float32 [local batch, *shape]."""
         parts = []
         for shard in self.shards:
-            self._generator.manual_seed(derive_seed(self.seed, "noise", images_seen, shard))
+            self._generator.manual_seed(derive_seed(self.seed, purpose, images_seen, shard))
             parts.append(torch.randn((self.shard_size, *shape), generator=self._generator, device=self.device))
         return torch.cat(parts) if len(parts) > 1 else parts[0]

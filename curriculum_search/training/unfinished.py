@@ -7,10 +7,14 @@ only where the averaged weights are the same to the bit.
 import hashlib
 import time
 import zlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
 
 import torch
+from torch import nn
 
 from curriculum_search import distributed
 from curriculum_search.evaluation.unfinished import State
@@ -23,32 +27,53 @@ from curriculum_search.training.state import TrainingState
 _NONE = -1  # blocks of a file that is not there, or not of this evaluation
 
 
+@dataclass(kw_only=True)
 class UnfinishedEvaluation:
-    """Keeps what is collected in an evaluation of a run; see `evaluation.unfinished.Keeper`.
+    """Keeps what this worker collects in an evaluation of a run; see `evaluation.unfinished.Keeper`.
 
-    Args:
-        state: what is evaluated, as gathered.
+    Attributes:
+        path: of this worker's file.
+        identity: of the run.
+        images: that it has seen.
+        network: is evaluated.
         session: the home of this process.
         saver: writes.
         cadence: when.
-        saved_at: when the run was last saved, by `time.monotonic`.
+        saved_at: when something was last saved, by `time.monotonic`.
+        first: gives what the first worker has to save before anything is kept.
     """
 
-    def __init__(
-        self, state: TrainingState, *, session: Session, saver: Saver, cadence: Cadence, saved_at: float
-    ) -> None:
-        self._state = state
-        self._session = session
-        self._saver = saver
-        self._cadence = cadence
-        self._saved_at = saved_at
-        self._is_saved = False  # the state that is evaluated
-        self._digest = ""
-        self._path = session.run_dir / f"evaluation-{distributed.rank()}.pt"
+    path: Path
+    identity: str
+    images: int
+    network: nn.Module
+    session: Session
+    saver: Saver
+    cadence: Cadence
+    saved_at: float
+    first: Callable[[], Mapping[Path, State]] = dict
+    _has_kept: bool = field(default=False, init=False)
+
+    @classmethod
+    def of_state(
+        cls, state: TrainingState, *, session: Session, saver: Saver, cadence: Cadence, saved_at: float
+    ) -> Self:
+        """That of a run which is being trained: a checkpoint of the state, as gathered, comes first."""
+        return cls(
+            path=session.run_dir / f"evaluation-{distributed.rank()}.pt",
+            identity=state.identity,
+            images=state.images_seen,
+            network=state.ema.network,
+            session=session,
+            saver=saver,
+            cadence=cadence,
+            saved_at=saved_at,
+            first=lambda: {session.run_dir / checkpoint.CHECKPOINT: state.state_dict()},
+        )
 
     def find(self, what: str) -> State | None:
         kept: dict[int, dict[str, Any]] = {}
-        for path in (self._path, checkpoint.before(self._path)):
+        for path in (self.path, checkpoint.before(self.path)):
             if path.exists():
                 try:
                     found = checkpoint.load(path)
@@ -57,38 +82,39 @@ class UnfinishedEvaluation:
                 if found["what"] == self._identity(what):
                     kept[found["blocks"]] = found
         own = [*kept, _NONE, _NONE][:2]
-        all_kept = distributed.all_gather_cat(torch.tensor([own], device=self._state.device)).tolist()
+        all_kept = distributed.all_gather_cat(torch.tensor([own], device=self.session.device)).tolist()
         common = set(own).intersection(*map(set, all_kept)) - {_NONE}
         return kept[max(common)] if common else None
 
     def after_block(self, what: str, collected: Callable[[], State], *, together: bool) -> None:
         if not together:
             return
-        late = self._cadence.overdue(time.monotonic() - self._saved_at)
-        wishes = torch.tensor([[self._session.should_stop, late]], dtype=torch.float64, device=self._state.device)
+        late = self.cadence.overdue(time.monotonic() - self.saved_at)
+        wishes = torch.tensor([[self.session.should_stop, late]], dtype=torch.float64, device=self.session.device)
         stop, late = distributed.all_gather_cat(wishes).any(0).tolist()
         if not (stop or late):
             return
-        states = {self._path: {"what": self._identity(what), **collected()}}
-        if distributed.rank() == 0 and not self._is_saved:
-            states = {self._session.run_dir / checkpoint.CHECKPOINT: self._state.state_dict()} | states
-        self._saver.save(states)
-        self._saved_at, self._is_saved = time.monotonic(), True
+        first = self.first() if distributed.rank() == 0 and not self._has_kept else {}
+        self.saver.save({**first, self.path: {"what": self._identity(what), **collected()}})
+        self.saved_at, self._has_kept = time.monotonic(), True
         if stop:
-            self._saver.wait()
+            self.saver.wait()
             distributed.barrier()
-            raise Interrupted(self._state.images_seen)
+            raise Interrupted(self.images)
 
     def clear(self) -> None:
-        """Remove what was kept: the evaluation has ended, and has been saved.  The first worker's business."""
-        for path in self._session.run_dir.glob("evaluation-*.pt"):
+        """Remove what all workers kept: the evaluation has ended, and has been saved.  The first worker's business."""
+        for path in self.path.parent.glob("evaluation-*.pt"):
             path.unlink(missing_ok=True)
 
     def _identity(self, what: str) -> str:
         """Tells this evaluation of these weights from others."""
-        if not self._digest:
-            crc = 0
-            for value in self._state.ema.network.state_dict().values():
-                crc = zlib.crc32(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy(), crc)
-            self._digest = f"{self._state.identity} at {self._state.images_seen} images, weights {crc:08x}"
-        return hashlib.sha256(f"{self._digest}: {what}".encode()).hexdigest()
+        words = f"{self.identity} at {self.images} images, weights {self._weights:08x}: {what}"
+        return hashlib.sha256(words.encode()).hexdigest()
+
+    @cached_property
+    def _weights(self) -> int:
+        crc = 0
+        for value in self.network.state_dict().values():
+            crc = zlib.crc32(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy(), crc)
+        return crc

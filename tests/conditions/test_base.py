@@ -1,6 +1,5 @@
 """What every kind of condition has, and a new kind that lives in one file."""
 
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -10,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 from support.conditions import labels_in, of_classes, shown
+from support.pages import ROOT, blocks, write_files
 
 from curriculum_search.conditions import ClassCondition, Condition, Conditions, Unconditional, Unconditioned
 from curriculum_search.models import Model
 
-REPOSITORY = Path(__file__).parents[2]
 LABELS = torch.tensor([3, 1, 2])
 
 
@@ -58,10 +57,10 @@ def test_a_reference_of_classes_means_nothing_to_an_unconditional_network() -> N
 
 
 def test_the_kind_of_ones_own_in_the_documentation_is_trained_guided_and_evaluated(tmp_path: Path) -> None:
-    page = (REPOSITORY / "docs" / "how-to" / "latents.md").read_text()
-    blocks = dict(re.findall(r"```(yaml|python)\n(.*?)```", page, re.DOTALL))
-    (tmp_path / "segmentation.py").write_text(blocks["python"])
-    (tmp_path / "study.yaml").write_text(blocks["yaml"])
+    page = ROOT / "docs" / "how-to" / "latents.md"
+    write_files(page, tmp_path)
+    (study,) = (block.text for block in blocks(page) if "segmentation.py" in block.text and block.language == "yaml")
+    (tmp_path / "study.yaml").write_text(study)
     done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "segmented digits: 1,797 grey images of 8x8 pixels; segmentation maps" in done.stdout

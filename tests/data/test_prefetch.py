@@ -8,7 +8,7 @@ import pytest
 import torch
 from support.conditions import labels_in
 
-from curriculum_search.data import DataOrder, ImageSet, MemoryImages, Prefetcher, rank_slice, to_float
+from curriculum_search.data import DataOrder, ImageSet, MemoryImages, Prefetcher, rank_slice
 from curriculum_search.data.images import Bytes, Indices
 
 CPU = torch.device("cpu")
@@ -38,7 +38,7 @@ def threads() -> int:
 @pytest.mark.parametrize("image_set", [MemoryImages("memory", IMAGES, LABELS), SlowImages()], ids=["memory", "read"])
 @pytest.mark.parametrize("start", [0, 48])
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_batches_are_the_orders_images_as_floats_shared_among_the_workers(
+def test_batches_are_the_orders_images_shared_among_the_workers(
     image_set: ImageSet, start: int, world_size: int
 ) -> None:
     order = DataOrder(50, seed=1)
@@ -49,7 +49,7 @@ def test_batches_are_the_orders_images_as_floats_shared_among_the_workers(
         expected = order.indices(start + 12 * step, 12)
         batches = [next(share) for share in shares]
         images = torch.cat([images for images, _ in batches])
-        assert torch.equal(images, to_float(torch.from_numpy(IMAGES[expected])))
+        assert torch.equal(images, torch.from_numpy(IMAGES[expected]))
         labels = [label for _, condition in batches for label in labels_in(condition) or []]
         assert labels == LABELS[expected].tolist()
     for share in shares:

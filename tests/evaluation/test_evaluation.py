@@ -10,7 +10,7 @@ from support.sources import AtHand
 from torch import Tensor
 
 from curriculum_search.conditions import ClassCondition, Condition, Unconditional
-from curriculum_search.data import Digits, MemoryImages, to_uint8
+from curriculum_search.data import Digits, MemoryImages
 from curriculum_search.diffusion import DDPM, Network
 from curriculum_search.evaluation import Classifier, Evaluation, FixedBank, Frechet, Pixels, evaluate
 from curriculum_search.evaluation.evaluation import EvaluationRun
@@ -56,7 +56,7 @@ def test_values_are_those_of_each_metric_on_the_samples_in_memory(
     images = torch.cat([block.images for block in run.generation.blocks(network, 0, 100)])
     features = run._references.features[classifier]
     with torch.no_grad():
-        rows, probabilities = features.with_probabilities(to_uint8(images))
+        rows, probabilities = features.with_probabilities(images)
         real = features(digits.read(np.arange(len(digits)))[0]).double()
     reference = Gaussian.from_covariance(real.mean(0), real.T.cov())
     for count in (60, 100):
@@ -135,7 +135,7 @@ def test_the_table_has_mean_and_deviation_over_disjoint_blocks_of_samples(
     frechet = settings.evaluators[0]
     assert isinstance(frechet, Frechet)
     with torch.no_grad():
-        rows = run._references.features[frechet.extractor](to_uint8(images)).double()
+        rows = run._references.features[frechet.extractor](images).double()
     gaussian = run._references.gaussian(frechet.extractor, None)
     assert values["fd_classifier_60"][1] == pytest.approx(
         frechet_distance(gaussian, rows.mean(0), rows.T.cov()), rel=1e-5

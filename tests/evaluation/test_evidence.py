@@ -40,7 +40,13 @@ class Corners(Features):
 def block(first: int, count: int, *, finite: bool = True) -> Block:
     """Images whose grey values grow with their index."""
     values = torch.arange(first * 4, (first + count) * 4, dtype=torch.float32).view(count, 1, 2, 2)
-    return Block(first=first, images=values / 127.5 - 1, condition=Unconditional(), finite=torch.tensor(finite))
+    return Block(
+        first=first,
+        values=values / 127.5 - 1,
+        images=values.to(torch.uint8),
+        condition=Unconditional(),
+        finite=torch.tensor(finite),
+    )
 
 
 def collected(*needs: Need) -> tuple[Samples, Corners]:

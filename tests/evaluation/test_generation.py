@@ -39,7 +39,7 @@ def generation(digits: MemoryImages) -> Generation:
 
 
 def samples(generation: Generation, network: Network, first: int, count: int) -> Tensor:
-    return torch.cat([block.images for block in generation.blocks(network, first, count)])[:count]
+    return torch.cat([block.values for block in generation.blocks(network, first, count)])[:count]
 
 
 def labels_of(block: Block) -> Tensor:
@@ -114,7 +114,7 @@ def test_guidance_doubles_the_batch_with_the_null_label(generation: Generation, 
     doubled = [*labels_of(plain).tolist(), *[None] * 5]
     assert [shown(condition) for condition in seen] == [doubled] * len(seen)
     assert seen
-    assert not torch.equal(guided.images, plain.images)
+    assert not torch.equal(guided.values, plain.values)
 
 
 def test_seeds_have_samples_of_their_own() -> None:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from curriculum_search.data import to_uint8
 from curriculum_search.diffusion import Network
 from curriculum_search.evaluation import Classifier, save_grid
 from curriculum_search.evaluation.evaluation import EvaluationRun
@@ -37,7 +36,7 @@ def test_the_grid_is_the_first_samples_side_by_side(
     table: Table, run: EvaluationRun, network: Network, tmp_path: Path
 ) -> None:
     assert table.grid.shape == (1, 3 * 8, 4 * 8)
-    images = to_uint8(torch.cat([b.images for b in run.generation.blocks(network, 0, 10)]))
+    images = torch.cat([b.images for b in run.generation.blocks(network, 0, 10)])
     difference = table.grid[:, 8:16, 8:16].int() - images[5].int()  # second row, second column
     assert difference.abs().max() <= 1
     assert not table.grid[:, 16:, 16:].any()  # ten images leave two places empty

@@ -58,7 +58,7 @@ def work(rank: int, world_size: int, folder: Path, cache: Path) -> None:
         process=DDPM(), source=source, train_set=source.load(), device=device, cache_dir=cache / str(rank % 2)
     )
     metrics = run.metrics(network, final=True)
-    samples = {block.first: block.images for block in run.generation.blocks(network, 0, 75)}
+    samples = {block.first: block.values for block in run.generation.blocks(network, 0, 75)}
     bank = FixedBank(source.load(), DDPM(), num_images=10, num_levels=7, seed=0, device=device, batch_size=16)
 
     def breaks_for_some(x: torch.Tensor, time: torch.Tensor, condition: Condition) -> torch.Tensor:

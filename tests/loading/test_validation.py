@@ -74,3 +74,14 @@ space:
     trained = file.trial({"training.total_images": 320.0, "curriculum.order.kind": "none"}).experiment.training
     assert (file.study.trials, file.base.training.total_images, trained.total_images) == (2, 640, 320)
     assert type(trained.total_images) is int
+
+
+def test_a_field_of_several_types_is_named_by_its_path_alone() -> None:
+    def encoder(scale: object) -> Experiment:
+        return validated(Experiment, {"encoder": {"kind": "vae", "path": "vae", "scale": scale}}, "x")
+
+    assert encoder(2).encoder.to_dict()["scale"] == 2
+    assert encoder([1, 0.5]).encoder.to_dict()["scale"] == [1, 0.5]
+    words = 'x: encoder.scale: must be a number, not "wide"\nx: encoder.scale: must be a list, not "wide"'
+    with pytest.raises(UserError, match=f"^{words}$"):
+        encoder("wide")

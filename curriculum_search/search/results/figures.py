@@ -49,6 +49,8 @@ def _of_search(file: StudyFile, store: RunStore, search: SearchPhase) -> dict[st
         curves[order_title(run)].append(curve.points(file.study.objective))
         if curve.switches:
             stages[order_title(run)].append(_stages(run, curve))
+    if not any(points for of_order in curves.values() for points in of_order):
+        return {}
     size = proxy_size(file)
     figures = {
         f"Convergence by order, search{size}": (

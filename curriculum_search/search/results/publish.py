@@ -1,15 +1,16 @@
 """What a finished study leaves: the verdict, a table, figures, the best config, and all of it in MLflow."""
 
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from curriculum_search.cli import show
 from curriculum_search.experiment import Experiment
 from curriculum_search.export import BEST, DENSITY
 from curriculum_search.loading import UserError
-from curriculum_search.report import Row, VerdictLayers, markdown_table, terminal_table, write_report
+from curriculum_search.report import Row, VerdictLayers, data_frame, markdown_table, terminal_table, write_report
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
@@ -27,6 +28,9 @@ from curriculum_search.search.results.words import describe, unconfirmed
 from curriculum_search.search.statistics.verdict import Verdict, judge
 from curriculum_search.search.study import StudyFile
 from curriculum_search.tracking import STUDY
+
+if TYPE_CHECKING:
+    import pandas
 
 _LISTED = 5  # searched configs in the table
 
@@ -61,17 +65,28 @@ class StudyResult:
         curriculum_path: the exported curriculum.
         density_path: the constant density that is exported beside it, where it does at least as well.
         failures: what to say of the runs that failed or were lost; empty if there are none.
+        objective: the metric that decided.
+        rows: of the table at the end.
+        figures: caption to file.
     """
 
-    best: Experiment
+    best: Experiment = field(repr=False)
     arm: str
     value: float
-    verdict: Verdict | None
+    verdict: Verdict | None = field(repr=False)
     layers: VerdictLayers
     best_path: Path
     curriculum_path: Path
     density_path: Path | None
     failures: str
+    objective: str
+    rows: tuple[Row, ...] = field(repr=False)
+    figures: Mapping[str, Path] = field(repr=False)
+
+    @property
+    def table(self) -> "pandas.DataFrame":
+        """The arms, as a data frame (`data_frame`)."""
+        return data_frame(self.rows, metric=self.objective)
 
     def tracked_metrics(self, objective: str) -> dict[str, float]:
         """What stands for the study in MLflow's table."""
@@ -139,6 +154,9 @@ def publish(
         curriculum_path=curriculum_path,
         density_path=beside[0] if beside else None,
         failures=found.failures,
+        objective=objective,
+        rows=tuple(found.rows),
+        figures=figures,
     )
 
 
@@ -211,7 +229,7 @@ def _failures(search: SearchPhase, confirmation: ConfirmationPhase, ablation: Ab
 
 
 def _verdict(file: StudyFile, confirmation: ConfirmationPhase) -> Verdict | None:
-    if file.study.confirmation.leaders == 0:
+    if not file.study.confirms:
         return None
     objective = file.study.objective
     return judge(
@@ -249,13 +267,14 @@ def _rows(file: StudyFile, search: SearchPhase, confirmation: ConfirmationPhase)
     objective = file.study.objective
     others = [*file.second_opinions(), *(m for m in file.study.secondary_objectives if m != IMAGES_TO_BASELINE)]
     fresh = "at full size, fresh seeds" if file.study.proxy else "fresh seeds"
-    groups = {"baseline": f"baselines, {fresh}", "searched": f"leaders, {fresh}", "control": f"leaders, {fresh}"}
+    groups = {"baseline": f"baselines, {fresh}", "named": f"named arms, {fresh}", "searched": f"leaders, {fresh}"}
     rows = []
-    for role in groups:
-        for name, arm in confirmation.arms.items():
-            if arm.role == role and (results := list(confirmation.results(name).values())):
-                row = _row(groups[role], arm_title(confirmation, name), results, objective=objective, others=others)
-                rows.append(row)
+    for role, group in groups.items():
+        for name in [arm.name for arm in confirmation.arms.values() if arm.role == role]:
+            for shown in (name, confirmation.plan.controls.get(name)):
+                if shown in confirmation.arms and (results := list(confirmation.results(shown).values())):
+                    head = arm_title(confirmation, shown)
+                    rows.append(_row(group, head, results, objective=objective, others=others))
     # The confirmed baselines are among those; else the search's stand beside its best.
     listed = search.finished()
     baselines = [] if rows else [candidate for candidate in listed if candidate.arm.role == "baseline"]

@@ -88,6 +88,20 @@ def test_the_verdict_says_what_the_budget_was_not_enough_for(published: Publish)
     assert all(remark in " ".join(text.split()) for text in texts)
 
 
+def test_a_study_of_named_arms_alone_has_their_table_and_exports_the_winner(published: Publish) -> None:
+    arms = "study.arms={slow: {curriculum.num_clusters: 10}, mine: {density: {kind: beta, b: 2.0}}}"
+    result, printed, report, tags = published("study.trials=0", "space=null", arms)
+    assert groups(report) == ["baselines, fresh seeds", "named arms, fresh seeds"]
+    table = report[report.index("## Arms") :]
+    names = ["slow: easy to hard, 10 clusters, linear", "slow, exposure only", "mine: density beta"]
+    assert [line.split("|")[2].strip(" *") for line in table.splitlines() if "named arms" in line] == names
+    assert printed.count("Verdict: slow is ") == 1
+    assert result.arm == "slow"  # better by a tenth, as it is played
+    assert yaml.safe_load(result.best_path.read_text())["curriculum"]["num_clusters"] == 10
+    assert tags["best"] == "easy to hard, 10 clusters, linear"
+    assert "search" not in report
+
+
 def test_only_confirmed_arms_can_be_the_best_of_the_table(published: Publish) -> None:
     _, _, report, _ = published("study.trials=4")
     (bold,) = [line for line in report.splitlines() if line.startswith("| **")]

@@ -1,0 +1,7 @@
+"""What the network sees of images, and the way back: the images themselves, or an autoencoder's latents."""
+
+from curriculum_search.models.encoders.base import Codec, Decoded, Encoder, Shape
+from curriculum_search.models.encoders.pixels import PIXELS, PixelEncoder
+from curriculum_search.models.encoders.vae import VAE
+
+__all__ = ["Codec", "Decoded", "Encoder", "PIXELS", "PixelEncoder", "Shape", "VAE"]

@@ -1,0 +1,82 @@
+"""What an encoder must offer.  Nothing outside of it knows how many channels its values have, their type or bounds."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from curriculum_search.config import Kinded
+from curriculum_search.data import ImageSet
+
+Shape = tuple[int, int, int]
+"""Channels, height and width of what the network sees."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoded:
+    """Images that were made of a network's values.
+
+    Attributes:
+        images: uint8 [B, C, H, W].
+        finite: bool []: whether they were finite before they were rounded.
+    """
+
+    images: Tensor
+    finite: Tensor
+
+
+class Codec(ABC):
+    """A loaded encoder.  Nothing in it waits for the device, and no gradient flows through it.
+
+    Attributes:
+        draws: whether what the network sees of an image is drawn at random.
+    """
+
+    draws: bool
+
+    @abstractmethod
+    def encode(self, stored: Tensor, noise: Tensor | None) -> Tensor:
+        """What the network sees, float32 [B, *shape], of images as their set has them.
+
+        Args:
+            stored: what `ImageSet.read` gives, [B, ...], on the codec's device.
+            noise: standard normal [B, *shape] where the codec `draws`; None: what is expected instead of a draw.
+        """
+
+    @abstractmethod
+    def decode(self, values: Tensor) -> Decoded:
+        """The images that values [B, *shape] stand for, as a network generates them."""
+
+
+class Encoder(Kinded):
+    """What the network sees of images, and the way back."""
+
+    @property
+    @abstractmethod
+    def bounded(self) -> bool:
+        """Whether all values that the network sees lie in [-1, 1], to which samplers may then clip."""
+
+    @abstractmethod
+    def shape_of(self, images: ImageSet) -> Shape:
+        """The shape of what the network sees of `images`.
+
+        Raises:
+            ValueError, FileNotFoundError: it cannot be made of such images, or the encoder is not there.
+        """
+
+    @abstractmethod
+    def load(self, device: torch.device) -> Codec:
+        """The encoder at work on `device`.  A process that asks again gets the same.
+
+        Raises:
+            ValueError, FileNotFoundError: it is not there, or not what it should be.
+        """
+
+    def check(self, images: ImageSet) -> None:
+        """Quickly find what would fail later.
+
+        Raises:
+            ValueError, FileNotFoundError: naming the file and what to change.
+        """
+        self.shape_of(images)

@@ -1,0 +1,193 @@
+"""Latents of an autoencoder of the diffusers library (an optional extra): AutoencoderKL, as Stable Diffusion's."""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from curriculum_search.data import ImageSet, to_float, to_uint8
+from curriculum_search.models.encoders.base import Codec, Decoded, Encoder, Shape
+
+_CONFIG = "config.json"
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")  # of what lies on the hub
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAE(Encoder):
+    """The network sees (latent - shift) * scale of diffusers' AutoencoderKL (Rombach et al. 2022, arXiv 2112.10752).
+
+    Needs ``pip install curriculum-search[vae]``.
+
+    Args:
+        path: a folder as ``save_pretrained`` writes it, or the name of one on the hub, as stabilityai/sd-vae-ft-ema.
+        scale: a factor, or one for each channel; None: the autoencoder's own (0.18215 for Stable Diffusion's).
+        shift: what is taken off first, or that for each channel; None: the autoencoder's own, where it has one.
+        sample: draw each latent from the autoencoder's posterior, as DiT, SiT and EDM2 do; false: take its mean.
+        batch_size: images that go through the autoencoder together.
+    """
+
+    kind: Literal["vae"] = "vae"
+    path: str
+    scale: float | tuple[float, ...] | None = None
+    shift: float | tuple[float, ...] | None = None
+    sample: bool = True
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size of encoder vae must be at least 1, not {self.batch_size}")
+        if self.scale is not None and not all(factor > 0 for factor in _each(self.scale)):
+            raise ValueError(f"scale of encoder vae must be positive, not {self.scale}")
+
+    @property
+    def bounded(self) -> bool:
+        return False
+
+    def shape_of(self, images: ImageSet) -> Shape:
+        config = self._config()
+        if images.channels != config["in_channels"]:
+            raise ValueError(
+                f"{self.path} takes images of {config['in_channels']} channels, and {images.name} has "
+                f"{images.channels}; data.channels converts them where the data are image files"
+            )
+        factor = 2 ** (len(config["block_out_channels"]) - 1)
+        if images.resolution % factor:
+            raise ValueError(
+                f"{self.path} needs a resolution that {factor} divides, and {images.name} has {images.resolution}"
+            )
+        channels = int(config["latent_channels"])
+        for name in ("scale", "shift"):
+            if isinstance(values := getattr(self, name), tuple) and len(values) != channels:
+                raise ValueError(f"{name} must be one number or {channels}, one for each channel, not {len(values)}")
+        return channels, images.resolution // factor, images.resolution // factor
+
+    def check(self, images: ImageSet) -> None:
+        """See `Encoder.check`; the weights are read, once in a process."""
+        self.shape_of(images)
+        _check_weights(self.path)
+
+    def load(self, device: torch.device) -> Codec:
+        return _load(self, device)
+
+    def _config(self) -> dict[str, Any]:
+        return _read_config(self.path)
+
+    def normalisation(self) -> tuple[Tensor, Tensor]:
+        """Shift and scale, float32 [1, channels or 1, 1, 1], with the autoencoder's own where none are given."""
+        config = self._config()
+        shift: float | tuple[float, ...] = config.get("shift_factor") or 0.0
+        scale: float | tuple[float, ...] = config["scaling_factor"]
+        if config.get("latents_mean") and config.get("latents_std"):
+            shift = tuple(config["latents_mean"])
+            scale = tuple(config["scaling_factor"] / std for std in config["latents_std"])
+        used = (shift if self.shift is None else self.shift, scale if self.scale is None else self.scale)
+        first, second = (torch.tensor(_each(value), dtype=torch.float32).view(1, -1, 1, 1) for value in used)
+        return first, second
+
+
+class _Latents(Codec):
+    def __init__(self, encoder: VAE, device: torch.device) -> None:
+        self.draws = encoder.sample
+        self._autoencoder = _read(encoder.path).to(device)
+        self._shift, self._scale = (values.to(device) for values in encoder.normalisation())
+        self._batch_size = encoder.batch_size
+
+    @torch.no_grad()
+    def encode(self, stored: Tensor, noise: Tensor | None) -> Tensor:
+        parts = []
+        for start in range(0, len(stored), self._batch_size):
+            posterior = self._autoencoder.encode(to_float(stored[start : start + self._batch_size])).latent_dist
+            latents = posterior.mean
+            if self.draws and noise is not None:
+                latents = latents + posterior.std * noise[start : start + self._batch_size]
+            parts.append(latents)
+        return (torch.cat(parts) - self._shift) * self._scale
+
+    @torch.no_grad()
+    def decode(self, values: Tensor) -> Decoded:
+        images, finite = [], torch.ones((), dtype=torch.bool, device=values.device)
+        latents = values / self._scale + self._shift
+        for part in torch.split(latents, self._batch_size):
+            decoded = self._autoencoder.decode(part).sample
+            finite = finite & torch.isfinite(decoded).all()
+            images.append(to_uint8(decoded))
+        return Decoded(images=torch.cat(images), finite=finite)
+
+
+@lru_cache(maxsize=1)  # a second one would only take memory
+def _load(encoder: VAE, device: torch.device) -> Codec:
+    return _Latents(encoder, device)
+
+
+def _each(values: float | tuple[float, ...]) -> tuple[float, ...]:
+    return values if isinstance(values, tuple) else (values,)
+
+
+@lru_cache
+def _read_config(path: str) -> dict[str, Any]:
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        if not (folder / _CONFIG).is_file():
+            raise FileNotFoundError(f"{path} has no {_CONFIG}: it is not the folder of an autoencoder of diffusers")
+        config = json.loads((folder / _CONFIG).read_text())
+    elif not _NAME.fullmatch(path):
+        raise FileNotFoundError(f"{path} does not exist (looked for {folder.absolute()})")
+    else:
+        config = _fetched(path, lambda autoencoder: autoencoder.load_config(path))
+    if config.get("_class_name") != "AutoencoderKL":
+        raise ValueError(f"{path} is of class {config.get('_class_name')}, and encoder vae takes an AutoencoderKL")
+    defaults = {"in_channels": 3, "latent_channels": 4, "block_out_channels": [64], "scaling_factor": 0.18215}
+    return {**defaults, **config}
+
+
+@lru_cache
+def _check_weights(path: str) -> None:
+    _read(path)
+
+
+def _read(path: str) -> Any:
+    """The autoencoder on the CPU, in evaluation mode.
+
+    Raises:
+        ValueError, FileNotFoundError: it is not there, or its weights do not fit.
+    """
+    _read_config(path)
+    folder = Path(path).expanduser()
+    local = folder.is_dir()
+    autoencoder, info = _fetched(
+        path,
+        lambda autoencoder: autoencoder.from_pretrained(
+            str(folder) if local else path,
+            local_files_only=local,
+            low_cpu_mem_usage=False,  # the other way needs a further library
+            output_loading_info=True,
+        ),
+    )
+    if odd := [*info["missing_keys"], *info["unexpected_keys"], *info["mismatched_keys"]]:
+        raise ValueError(f"{path}: {len(odd)} of its weights do not fit its {_CONFIG}, as {odd[0]}")
+    return autoencoder.eval().requires_grad_(False)
+
+
+def _fetched(path: str, read: Any) -> Any:
+    try:
+        from diffusers import AutoencoderKL
+    except ImportError as error:
+        raise ValueError("encoder vae needs the diffusers library: pip install curriculum-search[vae]") from error
+    try:
+        return read(AutoencoderKL)
+    except (OSError, ValueError, RuntimeError) as error:
+        if Path(path).expanduser().is_dir():
+            raise ValueError(f"{path}: the autoencoder cannot be read ({_first_line(error)})") from error
+        raise FileNotFoundError(
+            f"{path} is no folder, and no such autoencoder can be had from the hub ({_first_line(error)}); "
+            "give the folder of one that is there"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
