@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from curriculum_search.search.statistics.comparison import Plan, compare
+from curriculum_search.search.statistics.comparison import Contrast, Plan, compare
+from curriculum_search.search.statistics.power import power
+from curriculum_search.search.statistics.sequential import welch
 from curriculum_search.search.statistics.verdict import allocate
 
 REFERENCE = "no curriculum"
@@ -116,6 +118,14 @@ def plan_with(min_seeds: int, max_seeds: int) -> Plan:
     )
 
 
+def calculated(gain: float, max_seeds: int) -> float:
+    """What `power` says of a gain in standard deviations over seeds, equal noise."""
+    ours, theirs = (np.array([PLAN.seeds_of(arm, max_seeds)]) for arm in ("leader", REFERENCE))
+    errors, freedoms = welch(np.ones(1), ours, np.ones(1), theirs)
+    level = (1 - PLAN.confidence) * PLAN.contrasts[Contrast(arm="leader", against=REFERENCE)]
+    return power(gain / float(errors[0]), level=level, freedom=float(freedoms[0]))
+
+
 NOTHING = {
     "equal noise": World(),
     "noise as measured": World(spreads=MEASURED),
@@ -182,8 +192,9 @@ def main() -> None:
         print(
             f"\nFound (runs), by gain in standard deviations and most seeds, equal noise, {studies // 4} studies each"
         )
+        print("In brackets: runs, and what the verdict's own calculation of power says")
         gains = (0.5, 1.0, 1.5, 2.0, 3.0)
-        print(f"{'seeds':8}" + "".join(f"{gain:>16}" for gain in gains))
+        print(f"{'seeds':8}" + "".join(f"{gain:>20}" for gain in gains))
         for max_seeds in (4, 6, 8, 12, 16, 24):
             row = [
                 run(
@@ -193,7 +204,11 @@ def main() -> None:
                 )
                 for gain in gains
             ]
-            print(f"{max_seeds:<8}" + "".join(f"{found:8.0%} ({runs:5.1f})" for _, found, _, runs in row), flush=True)
+            cells = [
+                f"{found:8.0%} ({runs:5.1f}, {calculated(gain, max_seeds):4.0%})"
+                for gain, (_, found, _, runs) in zip(gains, row, strict=True)
+            ]
+            print(f"{max_seeds:<8}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
     print(f"\n{time.perf_counter() - start:.0f} s")
 
 

@@ -50,7 +50,7 @@ def room_for(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: Path, num_bytes: int | None = None) -> Iterator[Path]:
+def replacing(path: Path, num_bytes: int | None = None, *, former: Path | None = None) -> Iterator[Path]:
     """A path beside `path` to write to, whose file takes its place in one move at the end of the block.
 
     The file and its folder are on the disk when that is done, so that a power cut leaves the old file or the new one.
@@ -61,6 +61,7 @@ def replacing(path: Path, num_bytes: int | None = None) -> Iterator[Path]:
     Args:
         path: what is replaced.
         num_bytes: that the file will have about, where that is known, for the message.
+        former: where the file goes that was at `path`; None: nowhere.
 
     Raises:
         DiskFullError: there is no room for the file.
@@ -70,6 +71,9 @@ def replacing(path: Path, num_bytes: int | None = None) -> Iterator[Path]:
     try:
         yield partial
         _sync(partial)
+        if former is not None:
+            with suppress(FileNotFoundError):
+                os.replace(path, former)
         os.replace(partial, path)
     except BaseException as error:
         full = None

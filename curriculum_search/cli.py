@@ -3,8 +3,7 @@
 import os
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, RenderableType
 
 from curriculum_search.loading import UserError
 
@@ -13,17 +12,18 @@ _RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _LOG_WIDTH = 150
 
 
-def results_root(given: str | None) -> Path:
+def results_root(given: str | None, *, setting: str = "--results") -> Path:
     """The folder that all results go under.
 
-    ``--results`` wins, then CURRICULUM_SEARCH_RESULTS.  Else it is ``results`` in the current folder, or in a
-    submitted job ``~/curriculum-search-results``, because a job's current folder is a copy that is new for every job.
+    What is `given` wins, which messages call `setting`, then CURRICULUM_SEARCH_RESULTS.  Else it is ``results`` in the
+    current folder, or in a submitted job ``~/curriculum-search-results``, because a job's current folder is a copy that
+    is new for every job.
 
     Raises:
         UserError: there can be no such folder.
     """
     if given:
-        return _resolved("--results", given)
+        return _resolved(setting, given)
     default = "~/curriculum-search-results" if os.environ.get(_RAY_JOB) else "results"
     return _resolved("CURRICULUM_SEARCH_RESULTS", os.environ.get("CURRICULUM_SEARCH_RESULTS") or default)
 
@@ -54,7 +54,7 @@ def _resolved(setting: str, folder: str) -> Path:
     return path
 
 
-def show(table: Table) -> None:
-    """Print a table, as wide as the terminal, or in a log as wide as it needs to be to keep names on a line."""
+def show(table: RenderableType) -> None:
+    """Print a table or text, as wide as the terminal, or in a log as wide as it needs to be to keep names on a line."""
     console = Console()
     (console if console.is_terminal else Console(width=_LOG_WIDTH)).print(table)

@@ -12,7 +12,11 @@ against them (`curriculum_search.loading`).
 import dataclasses
 import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, get_args, get_type_hints
+from typing import Any, ClassVar, Self, TypeVar, get_args, get_type_hints
+
+T = TypeVar("T")
+
+_LATER = "later"
 
 
 class Config:
@@ -23,6 +27,35 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """All fields, nested ones included, as plain dictionaries, lists and numbers."""
         return _plain(dataclasses.asdict(self))  # type: ignore[call-overload, no-any-return]
+
+    def identifying(self) -> dict[str, Any]:
+        """The same without fields that were added `later` and have their default: what an identity is made of."""
+        return _plain(_identifying(self))  # type: ignore[no-any-return]
+
+    def with_added(self, plain: Any) -> Any:
+        """Plain fields of a config like this one, and where they lack one that was added `later`, its default."""
+        if not isinstance(plain, Mapping):
+            return plain
+        found, kind = dict(plain), getattr(self, "kind", None)
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if _LATER in field.metadata and plain.get("kind", kind) == kind:
+                default = field.default
+                found.setdefault(field.name, default.to_dict() if isinstance(default, Config) else default)
+            if isinstance(value, Config) and field.name in found:
+                found[field.name] = value.with_added(found[field.name])
+        return found
+
+    @classmethod
+    def added_later(cls) -> dict[str, Any]:
+        """The fields that were added `later`, with their defaults, which files from before do not have."""
+        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+        return {field.name: field.default for field in fields if _LATER in field.metadata}
+
+
+def later(default: T) -> T:
+    """A field that was added when runs had been trained without it, which keep their identity under its default."""
+    return dataclasses.field(default=default, metadata={_LATER: True})
 
 
 class Kinded(Config):
@@ -73,7 +106,8 @@ class Kinded(Config):
             raise ValueError(
                 f"{', '.join(unknown)}: no such field in kind {fields['kind']!r} ({', '.join(sorted(known))})"
             )
-        return member(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})  # type: ignore[return-value]
+        families = {name: hint for name, hint in get_type_hints(member).items() if name in known}
+        return member(**{name: _built(value, families[name]) for name, value in fields.items()})  # type: ignore[return-value]
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
@@ -81,6 +115,27 @@ class Kinded(Config):
             return handler(source)
         choices = {kind: handler.generate_schema(member) for kind, member in cls._members.items()}
         return {"type": "tagged-union", "choices": choices, "discriminator": "kind"}
+
+
+def _identifying(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return {
+            field.name: _identifying(getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if not (_LATER in field.metadata and getattr(value, field.name) == field.default)
+        }
+    if isinstance(value, dict):
+        return {name: _identifying(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_identifying(item) for item in value]
+    return value
+
+
+def _built(value: Any, hint: Any) -> Any:
+    """A field's value from what a file has for it."""
+    if isinstance(value, Mapping) and isinstance(hint, type) and issubclass(hint, Kinded):
+        return hint.from_dict(value)
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _plain(value: Any) -> Any:

@@ -14,10 +14,10 @@ from types import FrameType
 def run_command(main: Callable[[], None]) -> None:
     """Run a command's main function and exit: 0 done, 2 a user's mistake (one message), 130 interrupted.
 
-    SIGTERM, which is how ``ray job stop`` asks, ends the command as Ctrl-C does.  So does SIGINT where it was ignored,
-    as shells have it in what they start in the background.
+    SIGTERM, which is how ``ray job stop`` asks, and SIGUSR1, which is how SLURM can be told to, end the command as
+    Ctrl-C does.  So does SIGINT where it was ignored, as shells have it in what they start in the background.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, _interrupt)
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:

@@ -13,6 +13,8 @@ from curriculum_search.loading import to_yaml, write_plugins
 
 BEST = "best.yaml"
 CURRICULUM = "curriculum.json"
+#: The leader's exposure-matched control, where it does at least as well.
+DENSITY, DENSITY_CURRICULUM = "best_density.yaml", "curriculum_density.json"
 
 
 def experiment_yaml(experiment: Experiment, comment: str) -> str:
@@ -22,25 +24,32 @@ def experiment_yaml(experiment: Experiment, comment: str) -> str:
 
 
 def write_best(
-    folder: Path, experiment: Experiment, plugins: Mapping[str, str], *, comment: str, evidence: Mapping[str, Any]
+    folder: Path,
+    experiment: Experiment,
+    plugins: Mapping[str, str],
+    *,
+    comment: str,
+    evidence: Mapping[str, Any],
+    names: tuple[str, str] = (BEST, CURRICULUM),
 ) -> tuple[Path, Path]:
-    """Write ``best.yaml``, with the plug-ins that it needs beside it, and ``curriculum.json``.
+    """Write an experiment file, with the plug-ins that it needs beside it, and its curriculum in numbers.
 
     Args:
         folder: where they go.
         experiment: the config.
         plugins: file name to source text.
         comment: the head of the YAML file: what is known of the config, in words.
-        evidence: the same as data, for curriculum.json.
+        evidence: the same as data, for the curriculum's file.
+        names: of the two files.
 
     Returns:
         The two paths.
     """
     write_plugins(folder, plugins)
-    best = folder / BEST
+    best = folder / names[0]
     with replacing(best) as partial:
         partial.write_text(experiment_yaml(replace(experiment, plugins=tuple(plugins)), comment))
-    return best, write_curriculum(folder / CURRICULUM, experiment, evidence)
+    return best, write_curriculum(folder / names[1], experiment, evidence)
 
 
 def write_curriculum(path: Path, experiment: Experiment, evidence: Mapping[str, Any]) -> Path:

@@ -12,11 +12,11 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "curriculum_search"
 CORE = (
     *("conditions", "curriculum", "diffusion", "models", "data", "experiment", "training", "evaluation", "difficulty"),
-    *("adapters", "testing"),
+    *("adapters", "testing", "trainers"),
 )
 CORE_FILES = ("atomic.py", "config.py", "direction.py", "distributed.py")
-ORCHESTRATION = {"ray", "optuna", "mlflow", "pydantic", "yaml", "rich", "matplotlib"}
-UPPER = {"commands", "runs", "search", "tracking", "report", "cli", "entry", "loading", "export"}
+ORCHESTRATION = {"ray", "optuna", "mlflow", "pydantic", "yaml", "rich", "matplotlib", "plotly"}
+UPPER = {"api", "commands", "runs", "search", "tracking", "report", "cli", "entry", "loading", "export"}
 #: What stands on the core, and what of the package above it each room may import.
 ROOMS = {
     "tracking": set[str](),
@@ -34,6 +34,7 @@ SEARCH = (
     "optuna",
     "objectives",
     "arms",
+    "named_arms",
     "study",
     "checks",
     "load",
@@ -43,8 +44,10 @@ SEARCH = (
     "phases",
     "results",
     "measure",
+    "rehearsal",
     "warm_start",
     "driver",
+    "reading",
     "plan",
 )
 MOST_LINES = 400

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from curriculum_search.adapters._base import CurriculumAdapter, TotalImages
 from curriculum_search.adapters._timesteps import fitted, on_grid
-from curriculum_search.curriculum import CurriculumFile
-from curriculum_search.diffusion import Density, Histogram, LogitNormal, PiecewiseDensity, Uniform
+from curriculum_search.curriculum import CurriculumFile, Moving
+from curriculum_search.diffusion import Density, Histogram, LogitNormal, PiecewiseDensity, Process, Uniform
 
 # Of the distribution function of the mode scheme.
 _MODE_POINTS = 1 << 16
@@ -79,7 +79,7 @@ class DiffusersFlowMatching(CurriculumAdapter):
 
     Raises:
         ValueError: as in `CurriculumAdapter`; the scheduler has no sigma in one of the clusters, or was prepared for
-            sampling; the curriculum's density adapts, which leads back to a uniform one, and the scheme is another.
+            sampling; the curriculum's density moves or adapts, and the scheme is not uniform.
     """
 
     process_kinds = ("flow",)
@@ -105,16 +105,19 @@ class DiffusersFlowMatching(CurriculumAdapter):
             )
         file = self._read(curriculum)
         # From here on q counts the scheduler's timesteps, from data to noise.
-        borders = np.searchsorted(sigmas[::-1], file.edges[1:-1])
+        borders = np.searchsorted(sigmas[::-1], file.process.level(np.array(file.edges[1:-1])))
         edges = on_grid(np.array([0, *borders, num_timesteps]), num_timesteps, file)
         density = _density(weighting_scheme, logit_mean, logit_std, mode_scale)
-        if file.density.adaptive:
+        if file.density.adaptive or file.density.moves:
             if density != Uniform():
+                does = "moves, and takes the place of the script's" if file.density.moves else "follows the loss"
                 raise ValueError(
-                    "this curriculum's density follows the loss and leads back to uniform timesteps: weighting_scheme "
-                    f"must be 'none', not {weighting_scheme!r}"
+                    f"this curriculum's density {does}: weighting_scheme must be 'none', not {weighting_scheme!r}"
                 )
             density = file.density
+        if isinstance(density, Moving):
+            ends = (_over_timesteps(end, file.process, sigmas) for end in (density.start, density.end))
+            density = Moving(start=next(ends), end=next(ends), pacing=density.pacing)
         file = replace(file, edges=edges, density=density)
         super().__init__(file, total_images=total_images, bank_losses=bank_losses)
         self._borders = torch.arange(1, num_timesteps, dtype=torch.float64) / num_timesteps
@@ -124,6 +127,52 @@ class DiffusersFlowMatching(CurriculumAdapter):
         q = self._draw(batch_size, device)
         self._borders = self._borders.to(self._device)
         return len(self._borders) - torch.searchsorted(self._borders, q.double(), right=True)
+
+
+class DiffusersSigmas(CurriculumAdapter):
+    """Draws indices into ``FlowMatchEulerDiscreteScheduler`` where the density of noise levels is the curriculum's.
+
+    A study has the base density in its own file, so that it can replace it, as by an arm's exposure; here nothing of a
+    script's weighting scheme is added.  The index is that of the sigma next to the share of noise that was drawn.
+
+    Args:
+        curriculum, total_images, bank_losses: as in `CurriculumAdapter`.
+        scheduler: the scheduler that the script trains with, as it was made.
+    """
+
+    process_kinds = ("flow",)
+
+    def __init__(
+        self,
+        curriculum: CurriculumFile | str | Path,
+        scheduler: FlowMatchScheduler,
+        *,
+        total_images: TotalImages,
+        bank_losses: Callable[[], Tensor] | None = None,
+    ) -> None:
+        super().__init__(curriculum, total_images=total_images, bank_losses=bank_losses)
+        rising = scheduler.sigmas.double().cpu()[: len(scheduler.timesteps)].flip(0)
+        self._middles = (rising[1:] + rising[:-1]) / 2
+
+    def indices(self, batch_size: int, device: torch.device | str = "cpu") -> Tensor:
+        """Indices into the scheduler's ``timesteps`` and ``sigmas``, int64 [batch_size], on `device`."""
+        q = self._draw(batch_size, device)
+        self._middles = self._middles.to(self._device)
+        return len(self._middles) - torch.searchsorted(self._middles, self.process.level(q).double())
+
+
+def _over_timesteps(density: Density, process: Process, sigmas: np.ndarray) -> Density:
+    """A density over q as one over the scheduler's timesteps, each of which has what lies next to its sigma.
+
+    Args:
+        density: over the process's q.
+        process: whose levels are shares of noise.
+        sigmas: float64 [N], the scheduler's, falling.
+    """
+    rising = sigmas[::-1]
+    between = process.quantile(0.5 * (rising[1:] + rising[:-1]))
+    masses = np.diff(density.piecewise(process).cdf_at(np.array([0.0, *between, 1.0])))
+    return Histogram.of(PiecewiseDensity.from_masses(np.linspace(0.0, 1.0, len(sigmas) + 1), np.maximum(masses, 0.0)))
 
 
 def _density(weighting_scheme: str, logit_mean: float, logit_std: float, mode_scale: float) -> Density:

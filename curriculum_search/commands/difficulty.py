@@ -24,7 +24,7 @@ from curriculum_search.report import difficulty as difficulty_figure
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
-from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
+from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status, stamped
 from curriculum_search.runs.progress import Progress
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
@@ -77,6 +77,11 @@ def measure_difficulty(
     Raises:
         UserError: what has to be changed before anything can start, or a model diverged.
     """
+    if not base.is_native:
+        raise UserError(
+            f"{where}: trainer: difficulty is measured with our own network and loop; write down data and model, and "
+            "set trainer.kind=native"
+        )
     try:
         base.data.check()
         experiments = convergence.experiments(base)
@@ -105,8 +110,8 @@ def measure_difficulty(
         if runs.pending():
             concurrency = min(cluster.capacity(base.resources).trials, len(experiments))
             print(f"difficulty: {base.data.summary()}", flush=True)
-            runs.progress.begin(concurrency)
-            run_jobs(runs, resources=base.resources, limit=None, scratch=folder / "tune")
+            with runs.progress.under_way(concurrency):
+                run_jobs(runs, resources=base.resources, limit=None, scratch=folder / "tune")
         runs.check()
         points = [runs.points(i, metric) for i, metric in enumerate(convergence.metrics(base))]
         converged = convergence.measure(base, points, axes)
@@ -171,11 +176,16 @@ class IntervalRuns(JobSource):
     def restarted(self, job: Job, reason: str) -> None:
         """Say it, and count it in MLflow."""
         self.store.restarted(job.key, reason)
-        self.progress.say(f"{self.names[job.key]} broke off and is started again: {reason}")
+        self.noticed(f"{self.names[job.key]} broke off and is started again: {reason}")
+
+    def remarked(self, job: Job, words: str) -> None:
+        """Write it down, and say it."""
+        self.store.note(job.key, words)
+        self.noticed(f"{self.names[job.key]}: {words}")
 
     def noticed(self, line: str) -> None:
         """Say it."""
-        self.progress.say(line)
+        self.progress.say(stamped(line))
 
     def tick(self, capacity: Capacity) -> None:
         """Show where the study is."""

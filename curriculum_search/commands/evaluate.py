@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +14,19 @@ from curriculum_search.evaluation import Diverged, Table, evaluate, save_grid
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import PluginRunner, UserError, load_experiment, validated, with_values
 from curriculum_search.runs.folder import RunFolder
-from curriculum_search.runs.job import one_line
+from curriculum_search.runs.job import one_line, stamped
+from curriculum_search.runs.signals import stop_signals
 from curriculum_search.runs.workspace import make_cache, workspace
 from curriculum_search.tracking import STUDY, check_metric_name
-from curriculum_search.training import default_device
+from curriculum_search.training import Interrupted, PlainSession, default_device
 from curriculum_search.training.checkpoint import load
+from curriculum_search.training.saver import Saver
+from curriculum_search.training.unfinished import UnfinishedEvaluation
 
 _FOLDER = "evaluate"
 _GRID = "samples.png"
 _TABLE = "evaluation.txt"
+_UNFINISHED = "evaluation-{}.pt"  # what has been collected of a seed block
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,14 +95,17 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
     """Evaluate a run over seed blocks, print the table and log it to MLflow.
 
     The same evaluation again gives the same files and the same run in MLflow; other settings, or the same run after
-    more images, others.
+    more images, others.  One that was interrupted goes on where it was.
 
     Raises:
+        KeyboardInterrupt: a signal has asked to stop.
         UserError: MLflow does not answer, the evaluation does not fit the data, the checkpoint cannot be read or does
             not fit its config, or the run has diverged.
     """
     experiment, device = run.experiment, default_device()
     torch.set_num_threads(experiment.resources.cpus_per_worker)
+    if not experiment.is_native:
+        raise UserError(f"{run.checkpoint}: is of training code of your own, which has metrics of its own too")
     try:
         experiment.check()
         for name in experiment.evaluation.metric_names(final=True):
@@ -112,7 +120,7 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
         space.connect()
         make_cache(cache_dir)
         try:
-            table = _evaluate(experiment, state["ema"], device, cache_dir, num_blocks)
+            table = _evaluate(experiment, state, device, cache_dir, num_blocks, folder)
         except (ValueError, FileNotFoundError, Diverged) as error:
             raise UserError(f"{run.checkpoint}: {error}") from error
         save_grid(table.grid, folder / _GRID)
@@ -124,6 +132,8 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
         for path in (folder / _GRID, folder / _TABLE):
             space.tracker.log_artifact(STUDY, path)
         space.finish()
+        for path in folder.glob(_UNFINISHED.format("*")):
+            path.unlink()
     print(f"{run.checkpoint} ({name}), {state['images']:,} images seen")
     print(f"data: {experiment.data.summary()}\n")
     print(table.text())
@@ -132,21 +142,50 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
 
 
 def _evaluate(
-    experiment: Experiment, weights: Mapping[str, Any], device: torch.device, cache_dir: Path, num_blocks: int
+    experiment: Experiment,
+    state: Mapping[str, Any],
+    device: torch.device,
+    cache_dir: Path,
+    num_blocks: int,
+    folder: Path,
 ) -> Table:
+    """Evaluate the averaged weights of a state; what is interrupted is kept in a folder."""
     network = experiment.build_network(experiment.data.load()).to(device)
     try:
-        network.load_state_dict(weights)
+        network.load_state_dict(state["ema"])
     except RuntimeError as error:
         raise ValueError(f"does not fit the experiment: {one_line(error)}") from error
     network.eval().requires_grad_(False)
-    return evaluate(
-        experiment.evaluation,
-        network=network,
-        process=experiment.process,
-        source=experiment.data,
-        device=device,
-        cache_dir=cache_dir,
-        encoder=experiment.encoder,
-        num_blocks=num_blocks,
-    )
+    session = PlainSession(run_dir=folder, device=device)
+
+    def ask(asked: str) -> None:
+        session.should_stop = True
+
+    def keeper(block: int) -> UnfinishedEvaluation:
+        return UnfinishedEvaluation(
+            path=folder / _UNFINISHED.format(block),
+            identity=state["identity"],
+            images=state["images"],
+            network=network,
+            session=session,
+            saver=saver,
+            cadence=experiment.cadence,
+            saved_at=time.monotonic(),
+        )
+
+    with Saver() as saver, stop_signals(ask):
+        try:
+            return evaluate(
+                experiment.evaluation,
+                network=network,
+                process=experiment.process,
+                source=experiment.data,
+                device=device,
+                cache_dir=cache_dir,
+                encoder=experiment.encoder,
+                num_blocks=num_blocks,
+                keeper=keeper,
+            )
+        except Interrupted as stop:
+            print(stamped(f"asked to stop; what has been generated is kept in {folder}"), flush=True)
+            raise KeyboardInterrupt from stop

@@ -1,11 +1,8 @@
 """One experiment on its own: what jobs/train.py runs."""
 
-import signal
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 
 from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Experiment
@@ -15,14 +12,14 @@ from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, RunError, Status
 from curriculum_search.runs.result import RunResult
+from curriculum_search.runs.signals import stop_signals
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
 from curriculum_search.tracking import Tracker, check_metric_name
-from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device, train
+from curriculum_search.trainers import train
+from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device
 
 _FOLDER = "train"
-#: How long a step may take to come to its end once it is asked to; Ray kills a job 3 s after it asked.
-_STOP_SECONDS = 2.0
 
 
 def train_single(
@@ -45,7 +42,7 @@ def train_single(
     """
     try:
         experiment.check()
-        for name in experiment.evaluation.metric_names(final=True):
+        for name in experiment.metric_names(final=True):
             check_metric_name(name)
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
@@ -54,6 +51,8 @@ def train_single(
     folder = RunFolder(run_dir)
     if problem := folder.check_data(experiment):
         raise UserError(f"{where}: data: {problem}")
+    if (sibling := _with_other_code(root / _FOLDER, experiment, key)) is not None:
+        print(f"{experiment.summary()}: this is another run than {sibling}, whose code was another", flush=True)
     result = folder.read_result()
     if result is None or result.status.is_failure:
         result, tracker = _run(experiment, key, plugins, root=root, cache_dir=cache_dir)
@@ -64,6 +63,17 @@ def train_single(
         print(f"  {metric} = {value!r}")
     print(f"Run:    {run_dir}\nMLflow: {tracker.page()}", flush=True)
     return result
+
+
+def _with_other_code(folder: Path, experiment: Experiment, key: str) -> Path | None:
+    """A run that differs from a new one in nothing but the user's own training code, if there is one."""
+    if experiment.is_native or RunFolder(folder / "runs" / key).experiment.exists():
+        return None
+    plain = experiment.to_dict() | {"plugins": []}
+    for path in sorted((folder / "runs").glob("*/experiment.json")):
+        if RunFolder(path.parent).read_experiment() | {"plugins": []} == json.loads(json.dumps(plain)):
+            return path.parent
+    return None
 
 
 def _catch_up(experiment: Experiment, key: str, plugins: Mapping[str, str], *, root: Path, cache_dir: Path) -> Tracker:
@@ -100,7 +110,7 @@ def _run(
         store.folder(key).write_data(experiment)
         source = _OneRun(store, experiment, key)
         space.begin(name=f"train: {source.name}")
-        print(f"data: {experiment.data.summary()}", flush=True)
+        print(f"data: {experiment.summary()}", flush=True)
         try:
             if several:
                 run_jobs(source, resources=resources, limit=1, scratch=space.folder / "tune")
@@ -117,14 +127,14 @@ def _run(
 def _open_store(
     experiment: Experiment, plugins: Mapping[str, str], *, folder: Path, cache_dir: Path, tracker: Tracker
 ) -> RunStore:
-    metric = experiment.evaluation.metric_names(final=False)[0]
+    metric = experiment.metric_names(final=False)[0]
     return RunStore(
         folder,
         cache_dir=cache_dir,
         plugins=plugins,
         tracker=tracker,
         objective=metric,
-        direction=experiment.evaluation.direction(metric),
+        direction=experiment.direction(metric),
     )
 
 
@@ -164,23 +174,36 @@ class _OneRun(JobSource):
         self.store.restarted(job.key, reason)
         super().restarted(job, reason)
 
+    def remarked(self, job: Job, words: str) -> None:
+        self.store.note(job.key, words)
+        super().remarked(job, words)
+
 
 def _train_here(source: _OneRun) -> None:
     """Train in this process."""
     job = source.start()
 
     class StoreSession(PlainSession):
+        asked = ""
+
+        def stop(self, asked: str) -> None:
+            self.asked, self.should_stop = asked, True
+
         def report(self, report: Report) -> None:
             source.reported(job, report)
 
         def status(self, status: StatusReport) -> None:
             source.progressed(job, status)
 
+        def remark(self, words: str) -> None:
+            source.remarked(job, words)
+
     session = StoreSession(run_dir=job.run_dir, device=default_device())
     try:
-        with _saved_when_asked_to_stop(session):
+        with stop_signals(session.stop):
             train(job.experiment, session, job.cache_dir)
     except Interrupted as stop:
+        source.remarked(job, f"the command was sent {session.asked}; it is saved at {stop.images:,} images")
         raise KeyboardInterrupt from stop
     except Diverged as error:
         outcome = Outcome(status=Status.DIVERGED, reason=str(error))
@@ -190,33 +213,3 @@ def _train_here(source: _OneRun) -> None:
     else:
         outcome = Outcome(status=Status.FINISHED)
     source.ended(job, outcome)
-
-
-@contextmanager
-def _saved_when_asked_to_stop(session: PlainSession) -> Iterator[None]:
-    """Have a first SIGINT or SIGTERM end the run after the step that it is in, where it is saved.
-
-    What does not come to its end in time, as an evaluation, is left in the middle; a second signal ends it at once.
-    """
-    if threading.current_thread() is not threading.main_thread():  # Nobody else is sent a signal.
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        session.should_stop = True
-        for each in before:
-            signal.signal(each, interrupt)
-        signal.setitimer(signal.ITIMER_REAL, _STOP_SECONDS)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -16,7 +16,16 @@ from curriculum_search.curriculum.accumulation import Accumulation, Cumulative, 
 from curriculum_search.curriculum.decision import Decision, Observation, Pacing, Reason
 from curriculum_search.curriculum.difficulty_file import DifficultyCurve, DifficultyFile
 from curriculum_search.curriculum.file import CurriculumFile
-from curriculum_search.curriculum.order import EasyToHard, HardToEasy, MeasuredOrder, NoOrder, Order, RandomOrder
+from curriculum_search.curriculum.moving import Moving
+from curriculum_search.curriculum.order import (
+    EasyToHard,
+    GivenOrder,
+    HardToEasy,
+    MeasuredOrder,
+    NoOrder,
+    Order,
+    RandomOrder,
+)
 from curriculum_search.curriculum.pacing import (
     Exponential,
     FixedExponential,
@@ -31,6 +40,7 @@ from curriculum_search.curriculum.pacing import (
     VariedExponential,
 )
 from curriculum_search.curriculum.partition import (
+    GivenPartition,
     LogSnrPartition,
     MeasuredPartition,
     Partition,
@@ -40,7 +50,7 @@ from curriculum_search.curriculum.partition import (
 from curriculum_search.curriculum.plateau import Plateau
 from curriculum_search.curriculum.sampler import CurriculumSampler, Switch
 from curriculum_search.curriculum.stage_density import UnionDensity
-from curriculum_search.diffusion.density import Density, Histogram
+from curriculum_search.diffusion.density import Density
 from curriculum_search.diffusion.process import Process
 
 __all__ = [
@@ -56,12 +66,15 @@ __all__ = [
     "Exponential",
     "FixedExponential",
     "FixedPacing",
+    "GivenOrder",
+    "GivenPartition",
     "HardToEasy",
     "Linear",
     "LogSnrPartition",
     "Logarithmic",
     "MeasuredOrder",
     "MeasuredPartition",
+    "Moving",
     "Newest",
     "NoOrder",
     "Observation",
@@ -147,7 +160,7 @@ class Curriculum(Config):
             union_density=curriculum.union_density,
             pacing=curriculum.pacing,
             reset_ema=curriculum.reset_ema,
-            density=density if density.adaptive else Histogram.of(base),
+            density=density.canonical().resolved(process),
             total_images=total_images,
             batch_size=batch_size,
         )

@@ -24,6 +24,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from curriculum_search.config import Config
+from curriculum_search.diffusion.process import Process
 
 CurveName = Literal["convergence", "entropy"]
 
@@ -140,12 +141,15 @@ def check_process(path: str, name: CurveName, process: Mapping[str, Any]) -> Non
     Args:
         path: of the file.
         name: of the curve.
-        process: plain fields; those that the file does not record are not compared.
+        process: plain fields; those that the file does not record are not compared, but had their default if there
+            were none when it was written.
 
     Raises:
         ValueError: the file cannot be read, or was measured on another process.
     """
     recorded = DifficultyFile.load(path).process
+    member = Process.kinds().get(recorded.get("kind", ""))
+    recorded = ({} if member is None else member.added_later()) | dict(recorded)
     differ = [f for f in recorded if f not in _WITHOUT_EFFECT[name] and recorded[f] != process.get(f)]
     if differ:
         differ = ["kind"] if "kind" in differ else differ

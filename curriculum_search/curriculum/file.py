@@ -7,7 +7,7 @@ nothing but numpy and torch is needed to use it.  The file is one JSON object::
      "process": {"kind": "ddpm", ...},                what q means: t = floor(q T), sigma, or flow time
      "edges": [0.0, ..., 1.0], "permutation": [...],  the clusters, and which is unlocked first
      "accumulation": {"kind": ...}, "union_density": "base", "pacing": {"kind": ...}, "reset_ema": false,
-     "density": {"kind": "histogram", ...},           the base density over q (or loss_second_moment, which adapts)
+     "density": {"kind": "histogram", ...},           the base density over q, or one that moves or follows the losses
      "total_images": ..., "batch_size": ...,          the budget that it was made for
      "evidence": {...}}                               free: what is known about how well it does
 """
@@ -25,10 +25,11 @@ from curriculum_search.atomic import replacing
 from curriculum_search.config import Config
 from curriculum_search.curriculum._checks import require
 from curriculum_search.curriculum.accumulation import Accumulation
+from curriculum_search.curriculum.base_density import base_density
 from curriculum_search.curriculum.decision import Pacing
 from curriculum_search.curriculum.sampler import CurriculumSampler
 from curriculum_search.curriculum.stage_density import UnionDensity
-from curriculum_search.diffusion.density import Density, LossSecondMoment
+from curriculum_search.diffusion.density import Density
 from curriculum_search.diffusion.process import Process
 
 FORMAT = "curriculum-search curriculum"
@@ -91,8 +92,7 @@ class CurriculumFile(Config):
             accumulation=self.accumulation,
             union_density=self.union_density,
             pacing=self.pacing,
-            density=self.density.piecewise(self.process),
-            adaptive=self.density if isinstance(self.density, LossSecondMoment) else None,
+            density=base_density(self.density, self.process),
             total_images=self.total_images if total_images is None else total_images,
             device=device,
         )

@@ -98,6 +98,30 @@ class MeasuredOrder(Order):
 
 
 @dataclass(frozen=True, kw_only=True)
+class GivenOrder(Order):
+    """The order that one says: by hand, or that of another curriculum.
+
+    Args:
+        first_to_last: the clusters, 0 the cleanest, each once, as they are unlocked.
+    """
+
+    kind: Literal["given"] = "given"
+    first_to_last: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        once = sorted(self.first_to_last) == list(range(len(self.first_to_last)))
+        require(once, "first_to_last", f"each of 0..{len(self.first_to_last) - 1} once", list(self.first_to_last))
+
+    def permutation(self, edges: np.ndarray) -> np.ndarray:
+        clusters = len(edges) - 1
+        if len(self.first_to_last) != clusters:
+            raise ValueError(
+                f"num_clusters must be {len(self.first_to_last)}, as order.first_to_last has them, not {clusters}"
+            )
+        return np.array(self.first_to_last, dtype=np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
 class NoOrder(Order):
     """No curriculum: ordinary training, with every level unlocked from the start."""
 

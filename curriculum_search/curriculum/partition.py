@@ -4,6 +4,7 @@ A cluster is an interval of the noise quantile q.  A partition into N clusters i
 edges from 0 (clean) to 1 (noise); cluster k is [edges[k], edges[k + 1]), so cluster 0 is the cleanest.
 """
 
+import itertools
 import math
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -137,6 +138,29 @@ class MeasuredPartition(Partition):
 
     def check(self, process: "Process") -> None:
         check_process(self.path, self.curve, process.to_dict())
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenPartition(Partition):
+    """Clusters cut where one says: by hand, or where another curriculum has them.
+
+    Args:
+        all_edges: one more than there are clusters, strictly increasing from 0 to 1.
+    """
+
+    kind: Literal["given"] = "given"
+    all_edges: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in itertools.pairwise(self.all_edges))
+        spans = len(self.all_edges) >= 2 and self.all_edges[0] == 0 and self.all_edges[-1] == 1
+        require(rising and spans, "all_edges", "strictly increasing from 0 to 1", list(self.all_edges))
+
+    def cut(self, process: "Process", density: "PiecewiseDensity", num_clusters: int) -> np.ndarray:
+        clusters = len(self.all_edges) - 1
+        if num_clusters != clusters:
+            raise ValueError(f"num_clusters must be {clusters}, as partition.all_edges has them, not {num_clusters}")
+        return np.array(self.all_edges[1:-1])
 
 
 def k_medians(values: np.ndarray, num_clusters: int, min_size: int = 1, max_size: int | None = None) -> np.ndarray:

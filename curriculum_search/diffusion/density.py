@@ -7,6 +7,7 @@ A density knows neither levels nor clusters; the process translates q into its o
 import dataclasses
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
@@ -23,9 +24,9 @@ __all__ = [
     "Density",
     "DeviceTable",
     "Histogram",
+    "Laplace",
     "LogNormal",
     "LogitNormal",
-    "LossSecondMoment",
     "PiecewiseDensity",
     "Speed",
     "Uniform",
@@ -36,12 +37,26 @@ class Density(Kinded):
     """A density of training noise levels over q in [0, 1], 0 = clean, 1 = noise."""
 
     adaptive: ClassVar[bool] = False
-    """Whether the density follows the losses observed in training (and weights them to stay unbiased)."""
+    """Whether the density follows the losses observed in training."""
+
+    moves: ClassVar[bool] = False
+    """Whether the density changes with the share of the budget that is spent, which makes it a curriculum."""
 
     @abstractmethod
     def piecewise(self, process: "Process") -> PiecewiseDensity:
-        """This density for ``process``, as a histogram over q."""
+        """This density for ``process``, as a histogram over q.
+
+        That is where it starts if it adapts, and where it ends if it moves.
+        """
         raise NotImplementedError
+
+    def resolved(self, process: "Process") -> "Density":
+        """The same density in numbers, for a file that is followed without the process's formulas."""
+        return Histogram.of(self.piecewise(process))
+
+    def canonical(self) -> "Density":
+        """The one representative of all densities that draw alike: fields without effect are gone."""
+        return self
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -73,16 +88,39 @@ class LogNormal(Density):
         _require_positive(self, "std")
 
     def piecewise(self, process: "Process") -> PiecewiseDensity:
-        def cdf_of_log_sigma(log_sigma: np.ndarray) -> np.ndarray:
-            return _normal_cdf((log_sigma - self.mean) / self.std)
+        return _over_log_sigma(process, lambda log_sigma: _normal_cdf((log_sigma - self.mean) / self.std))
 
-        if process.num_levels is None:
-            return PiecewiseDensity.from_cdf(lambda q: cdf_of_log_sigma(-0.5 * process.log_snr(q)))
-        t = np.arange(process.num_levels)
-        log_sigma = -0.5 * process.log_snr((t + 0.5) / process.num_levels)
-        inner = cdf_of_log_sigma(0.5 * (log_sigma[1:] + log_sigma[:-1]))
-        masses = np.diff(np.concatenate([[0.0], inner, [1.0]]))
-        return PiecewiseDensity.from_masses(np.linspace(0.0, 1.0, process.num_levels + 1), np.maximum(masses, 0.0))
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Laplace(Density):
+    """log-SNR ~ Laplace(mean, scale): density exp(-|log-SNR - mean| / scale) / (2 scale) (Hang et al. 2024, arXiv
+    2407.03297, table 1).
+
+    On a discrete process each timestep gets the mass between the midpoints to its neighbours on the log-SNR axis.
+
+    Attributes:
+        mean: of the log-SNR.
+        scale: mean distance from it.
+
+    Attributes:
+        mean: of the log-SNR; below 0 there are more noisy levels.
+        scale: half-width on the log-SNR axis in which the density falls by a factor e.
+    """
+
+    kind: Literal["laplace"] = "laplace"
+    mean: float = 0.0
+    scale: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require_positive(self, "scale")
+
+    def piecewise(self, process: "Process") -> PiecewiseDensity:
+        def cdf(log_sigma: np.ndarray) -> np.ndarray:
+            z = (2.0 * log_sigma + self.mean) / self.scale  # rises with the noise
+            tail = 0.5 * np.exp(-np.abs(z))
+            return np.where(z < 0, tail, 1.0 - tail)
+
+        return _over_log_sigma(process, cdf)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -187,58 +225,21 @@ class Histogram(Density):
         return PiecewiseDensity.from_masses(self.edges, self.mass)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class LossSecondMoment(Density):
-    """Density proportional to the root mean square of the last losses of each level (Nichol & Dhariwal 2021, eq. 18).
-
-    Uniform until every bin has ``history`` losses.  A loss is to be weighted by 1 / (bins * mass), which keeps the
-    expectation that of uniform levels.
-
-    Args:
-        history: losses remembered per bin.
-        uniform_share: share of a uniform density mixed in, so that no level is forgotten.
-        num_bins: bins of equal width in q; None: one per timestep, or 100 where levels are continuous.
-    """
-
-    kind: Literal["loss_second_moment"] = "loss_second_moment"
-    history: int = 10
-    uniform_share: float = 0.001
-    num_bins: int | None = None
-    adaptive: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        if self.history < 1:
-            raise ValueError(f"history must be at least 1, not {self.history}")
-        if not 0 <= self.uniform_share <= 1:
-            raise ValueError(f"uniform_share must be in [0, 1], not {self.uniform_share}")
-        if self.num_bins is not None and self.num_bins < 1:
-            raise ValueError(f"num_bins must be at least 1 or null, not {self.num_bins}")
-
-    def bins(self, process: "Process") -> int:
-        """The number of bins of equal width in q for ``process``."""
-        return self.num_bins or process.num_levels or 100
-
-    def piecewise(self, process: "Process") -> PiecewiseDensity:
-        return PiecewiseDensity.from_masses(np.linspace(0.0, 1.0, self.bins(process) + 1), np.ones(self.bins(process)))
-
-    def learned(self, losses: np.ndarray) -> PiecewiseDensity:
-        """The density for the remembered losses.
-
-        Args:
-            losses: float64 [num_bins, history], unweighted losses per bin; NaN where none has been seen yet.
-        """
-        edges = np.linspace(0.0, 1.0, len(losses) + 1)
-        moments = np.sqrt(np.mean(np.square(losses), axis=1))
-        if np.any(np.isnan(moments)) or not moments.sum() > 0:
-            return PiecewiseDensity.from_masses(edges, np.ones(len(losses)))
-        masses = (1 - self.uniform_share) * moments / moments.sum() + self.uniform_share / len(losses)
-        return PiecewiseDensity.from_masses(edges, masses)
-
-
 def _require_positive(config: Density, name: str) -> None:
     value = getattr(config, name)
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{name} must be positive, not {value}")
+
+
+def _over_log_sigma(process: "Process", cdf: Callable[[np.ndarray], np.ndarray]) -> PiecewiseDensity:
+    """The density over q of one that is given by its distribution function over ln sigma = -log-SNR / 2."""
+    if process.num_levels is None:
+        return PiecewiseDensity.from_cdf(lambda q: cdf(-0.5 * process.log_snr(q)))
+    t = np.arange(process.num_levels)
+    log_sigma = -0.5 * process.log_snr((t + 0.5) / process.num_levels)
+    inner = cdf(0.5 * (log_sigma[1:] + log_sigma[:-1]))
+    masses = np.diff(np.concatenate([[0.0], inner, [1.0]]))
+    return PiecewiseDensity.from_masses(np.linspace(0.0, 1.0, process.num_levels + 1), np.maximum(masses, 0.0))
 
 
 def _normal_cdf(z: np.ndarray) -> np.ndarray:

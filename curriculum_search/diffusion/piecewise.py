@@ -162,7 +162,8 @@ class PiecewiseDensity:
         last = np.where(last >= high, np.nextafter(last, np.float32(-1)), last)
         keep = (masses > 0) & (first <= last)
         start = self.cdf[:-1][keep]
-        slope = (high - low)[keep] / masses[keep]
+        with np.errstate(over="ignore"):  # A slope stays finite, so that at a bin's very left nothing is added to q.
+            slope = np.minimum((high - low)[keep] / masses[keep], np.finfo(np.float32).max)
         rows = np.stack([start, low[keep], slope, first[keep], last[keep]], axis=1).astype(np.float32)
         tensor = torch.from_numpy(rows)
         return DeviceTable(borders=tensor[1:, 0].contiguous().to(device), rows=tensor.to(device))

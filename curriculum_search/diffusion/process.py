@@ -51,7 +51,7 @@ class Process(Kinded):
     @property
     @abstractmethod
     def prediction(self) -> str:
-        """What the native loss is on: ``epsilon``, ``x0``, ``v``, ``denoised`` (EDM's D) or ``velocity``."""
+        """What the network predicts: ``epsilon``, ``x0``, ``v``, ``denoised`` (EDM's D) or ``velocity``."""
 
     @property
     def num_levels(self) -> int | None:

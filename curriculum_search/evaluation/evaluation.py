@@ -1,13 +1,16 @@
 """An evaluation: which metrics, on which samples, against what."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from curriculum_search import distributed
 from curriculum_search.config import Config
 from curriculum_search.data import DataSource, ImageSet
 from curriculum_search.diffusion import DDIMSampler, Network, Process, Sampler
@@ -27,6 +30,7 @@ from curriculum_search.evaluation.features import Pixels, Sources, describe
 from curriculum_search.evaluation.generation import MAX_SAMPLES, Generation
 from curriculum_search.evaluation.reference import References
 from curriculum_search.evaluation.report import Row, Table, image_grid
+from curriculum_search.evaluation.unfinished import Keeper
 from curriculum_search.models.encoders import PIXELS, Encoder
 
 
@@ -202,19 +206,22 @@ class EvaluationRun:
         """See `Evaluation.metric_names`."""
         return self.settings.metric_names(final=final)
 
-    def metrics(self, network: Network, *, final: bool, block: int = 0) -> dict[str, float]:
+    def metrics(
+        self, network: Network, *, final: bool, block: int = 0, keeper: Keeper | None = None
+    ) -> dict[str, float]:
         """All values of an ordinary or of the final evaluation; the same on every worker, each of which must call it.
 
         Args:
             network: the averaged network in evaluation mode.
             final: also the final evaluators.
             block: which samples: seed block b starts at b times the largest sample count.  Training uses block 0.
+            keeper: keeps what has been collected of the samples, for an evaluation that is interrupted.
 
         Raises:
             Diverged: a sample, feature, loss or value is not finite.
         """
         evaluators = self.settings.active(final=final)
-        samples = self.collect(network, evaluators, block)
+        samples = self.collect(network, evaluators, block, keeper)
         if final and block == 0:
             self._shown = (network, samples.first_images)
 
@@ -234,13 +241,24 @@ class EvaluationRun:
             raise Diverged("; ".join(bad))
         return values
 
-    def collect(self, network: Network, evaluators: Sequence[Evaluator], block: int = 0) -> Samples:
+    def collect(
+        self, network: Network, evaluators: Sequence[Evaluator], block: int = 0, keeper: Keeper | None = None
+    ) -> Samples:
         """Generate what `evaluators` need, in one pass, and keep what they need of it; every worker must call it."""
         needs = list(dict.fromkeys(need for evaluator in evaluators for need in evaluator.needs))
         samples = Samples(needs, self._references.features, self._device, num_kept=self.settings.grid_images)
-        first = block * self.settings.max_samples
-        for generated in self.generation.blocks(network, first, max((n.num_samples for n in needs), default=0)):
+        first, count = block * self.settings.max_samples, max((n.num_samples for n in needs), default=0)
+        what, done = self.generation.words(f"samples {first} to {first + count - 1} for {needs}"), 0
+        if keeper is not None and (kept := keeper.find(what)) is not None:
+            samples.load_state_dict(kept["samples"])
+            done = kept["blocks"]
+        shared = -(-count // self.settings.batch_size) // distributed.world_size()  # blocks that every worker has
+        for generated in self.generation.blocks(network, first, count, skipped=done):
             samples.add(generated, generated.first - first)
+            done += 1
+            if keeper is not None:
+                state = partial(_unfinished, samples, done)
+                keeper.after_block(what, state, together=done <= shared)
         samples.reduce()
         return samples
 
@@ -283,6 +301,11 @@ class EvaluationRun:
         return self._banks[key]
 
 
+def _unfinished(samples: Samples, blocks: int) -> dict[str, Any]:
+    """What is kept of an evaluation under way, after so many blocks of this worker."""
+    return {"blocks": blocks, "samples": samples.state_dict()}
+
+
 def evaluate(
     settings: Evaluation,
     *,
@@ -293,6 +316,7 @@ def evaluate(
     cache_dir: Path,
     encoder: Encoder = PIXELS,
     num_blocks: int = 3,
+    keeper: Callable[[int], Keeper] | None = None,
 ) -> Table:
     """The full evaluation of one network, over seed blocks: the work of jobs/evaluate.py.
 
@@ -308,6 +332,7 @@ def evaluate(
         cache_dir: where weights and reference statistics are kept between runs.
         encoder: makes images of what the network was trained on.
         num_blocks: seed blocks.
+        keeper: gives, for the number of a block, what keeps what was collected of it.
 
     Raises:
         ValueError, FileNotFoundError: see `Evaluation.check`.
@@ -319,6 +344,8 @@ def evaluate(
     run = settings.build(
         process=process, source=source, train_set=source.load(), device=device, cache_dir=cache_dir, encoder=encoder
     )
-    blocks = [run.metrics(network, final=True, block=block) for block in range(num_blocks)]
+    blocks = [
+        run.metrics(network, final=True, block=block, keeper=keeper and keeper(block)) for block in range(num_blocks)
+    ]
     rows = tuple(Row(name=name, values=tuple(values[name] for values in blocks)) for name in blocks[0])
     return Table(rows=rows, protocol=run.protocol(), grid=run.grid(network))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -71,11 +71,13 @@ class Samples:
         self._num_kept = num_kept
         self._kept: list[Tensor] = []
         self._num_bad = torch.zeros((), dtype=torch.int64, device=device)
+        self._end = 0  # no sample from here on has been taken
 
     @torch.no_grad()
     def add(self, block: Block, start: int) -> None:
         """Take a block whose first sample counts as the `start`-th; samples beyond a need's number do not count."""
         self._num_bad += ~block.finite
+        self._end = max(self._end, start + len(block.images))
         if start == sum(map(len, self._kept)) < self._num_kept:
             self._kept.append(block.images)
         for extractor, needs in self._needs.items():
@@ -94,6 +96,26 @@ class Samples:
                     rows = features if need.form == "features" else probabilities
                     assert rows is not None
                     self.rows[need][start : start + kept] = rows[:kept]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What this worker has collected so far, before `reduce`."""
+        return {
+            "num_bad": self._num_bad,
+            "end": self._end,
+            "moments": [moments.state_dict() for moments in self.moments.values()],
+            "rows": [rows[: self._end] for rows in self.rows.values()],
+            "first_images": list(self._kept),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on, to the bit, where `state_dict` was taken for the same needs."""
+        self._end = state["end"]
+        self._num_bad.copy_(state["num_bad"])
+        for moments, kept in zip(self.moments.values(), state["moments"], strict=True):
+            moments.load_state_dict(kept)
+        for rows, kept in zip(self.rows.values(), state["rows"], strict=True):
+            rows[: len(kept)] = kept
+        self._kept = list(state["first_images"])
 
     @property
     def first_images(self) -> Tensor | None:

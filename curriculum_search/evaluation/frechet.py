@@ -11,8 +11,9 @@ which reduces the lower triangle from there, keeps the relative precision of sma
 ``eigh`` gives them they drown in the large ones, which costs up to 1e-6 of the distance.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -48,6 +49,16 @@ class Moments:
         distributed.all_reduce_sum(self._outer)
         self.count = int(count)
         return self
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was added up so far, on this worker."""
+        return {"count": self.count, "sum": self._sum, "outer": self._outer}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on, to the bit, where `state_dict` was taken."""
+        self.count = state["count"]
+        self._sum.copy_(state["sum"])
+        self._outer.copy_(state["outer"])
 
     def mean(self) -> Tensor:
         """float64 [d].

@@ -69,13 +69,30 @@ class Generation:
     device: torch.device
     encoder: Encoder = PIXELS
 
-    def blocks(self, network: Network, first: int, count: int) -> Iterator[Block]:
+    def words(self, samples: str) -> str:
+        """What tells samples of one network from others, on this number of workers.
+
+        Args:
+            samples: which of them.
+        """
+        return (
+            f"{samples}; {self.process}, {self.sampler}, guidance {self.guidance_scale}, seed {self.seed}, "
+            f"{self.batch_size} at once, {distributed.world_size()} workers, conditions of {self.train_set.fingerprint}"
+        )
+
+    def blocks(self, network: Network, first: int, count: int, *, skipped: int = 0) -> Iterator[Block]:
         """This worker's blocks of the samples first .. first + count - 1: every world_size-th of them.
 
         The last block is as large as the others and may reach beyond the end.
+
+        Args:
+            network: makes them.
+            first: index of the first sample.
+            count: of samples, over all workers.
+            skipped: blocks of this worker that are there already.
         """
         starts = range(first, first + count, self.batch_size)
-        for start in starts[distributed.rank() :: distributed.world_size()]:
+        for start in starts[distributed.rank() :: distributed.world_size()][skipped:]:
             yield self.block(network, start, self.batch_size)
 
     @torch.no_grad()

@@ -19,7 +19,8 @@ class Cadence(Config):
             that is not finite ends the run; None: 200 optimiser steps.  Costs one wait for the device, and with
             several workers one small collective.
         checkpoint_images: images seen between two checkpoints, beside the one at each evaluation; None: none.  Costs
-            the copy of weights, their average and the optimiser's state (together four times the weights) to the disk.
+            a step the copy of weights, their average and the optimiser's state (together four times the weights) in
+            memory; the disk is written to meanwhile.
         checkpoint_minutes: minutes of wall time since the last checkpoint after which there is another, whatever it
             was written for; None: none.  With one worker the clock is looked at after every step, with several where
             they meet in any case: at status points, and at least every 50 steps.

@@ -22,7 +22,7 @@ _LONGEST_PERIOD = 10000.0
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiT(Model):
-    """A diffusion transformer.
+    """A diffusion transformer: the published DiT, whose checkpoints `models.dit_weights` reads.
 
     ======  =====  ===========  =========  ==============================
     preset  depth  hidden_size  num_heads  parameters (patch 2, 32x32x4)

@@ -2,12 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
 from curriculum_search.direction import Direction
+
+if TYPE_CHECKING:
+    import pandas
 
 _WORDS = ("", "arm", "note", "change", "parameter")  # heads of columns that hold words
 
@@ -66,9 +70,38 @@ def terminal_table(
 
 def markdown_table(rows: Sequence[Row], *, metric: str, direction: Direction = Direction.MINIMIZE) -> str:
     """The same table in Markdown, with the group as a column."""
+    columns, best = columns_of(rows, metric, direction)
+    return markdown_columns(columns, bold=best)
+
+
+def columns_of(rows: Sequence[Row], metric: str, direction: Direction) -> tuple[dict[str, list[str]], int | None]:
+    """The same as columns by their heads, all of one length, and the place of the best row."""
     columns = {"": [row.group for row in rows], "arm": [row.name for row in rows], **_columns(rows, metric)}
     columns |= {"note": [row.note for row in rows]} if any(row.note for row in rows) else {}
-    return markdown_columns(columns, bold=_best(rows, direction))
+    return columns, _best(rows, direction)
+
+
+def data_frame(rows: Sequence[Row], *, metric: str) -> "pandas.DataFrame":
+    """The same table as numbers: a row an arm, with the columns ``group, arm, mean, sd, seeds``, the further metrics by
+    their names, ``images, train_seconds, note``.  The mean is of `metric`, which is the frame's ``attrs["metric"]``."""
+    import pandas
+
+    others = list(dict.fromkeys(name for row in rows for name in row.others if name != metric))
+    columns: dict[str, list[object]] = {
+        "group": [row.group for row in rows],
+        "arm": [row.name for row in rows],
+        "mean": [row.value for row in rows],
+        "sd": [row.spread for row in rows],
+        "seeds": [row.num_seeds for row in rows],
+        **{name: [row.others.get(name) for row in rows] for name in others},
+        "images": [row.images for row in rows],
+        "train_seconds": [row.train_seconds for row in rows],
+        "note": [row.note for row in rows],
+    }
+    numbers = dict.fromkeys(["mean", "sd", *others, "train_seconds"], "float64")
+    frame = pandas.DataFrame(columns).astype(numbers)
+    frame.attrs["metric"] = metric
+    return frame
 
 
 def terminal_columns(columns: Mapping[str, Sequence[str]], *, title: str = "") -> Table:

@@ -10,7 +10,6 @@ import functools
 import json
 import logging
 import os
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -28,12 +27,24 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from curriculum_search.experiment import Resources
+from curriculum_search.runs.breaks import broken
 from curriculum_search.runs.capacity import find_capacity
 from curriculum_search.runs.cluster import ray_log
-from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, RunError, Status, one_line
-from curriculum_search.runs.restarts import Break, Restarts
-from curriculum_search.runs.watch import STACKS, ProcessId
-from curriculum_search.runs.worker import DIVERGED, REMARKS, REPORT, STATUS, free_group, run_group_trial, run_trial
+from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
+from curriculum_search.runs.notices import ask_to_stop, forget_to_ask
+from curriculum_search.runs.restarts import Restarts
+from curriculum_search.runs.signals import stop_signals
+from curriculum_search.runs.watch import ProcessId
+from curriculum_search.runs.worker import (
+    DIVERGED,
+    REMARKS,
+    REPORT,
+    STATUS,
+    WARNINGS,
+    free_group,
+    run_group_trial,
+    run_trial,
+)
 from curriculum_search.training import Report, StatusReport
 
 T = TypeVar("T")
@@ -59,11 +70,16 @@ _ENVIRONMENT = {
 def run_jobs(source: JobSource, *, resources: Resources, limit: int | None, scratch: Path) -> None:
     """Run the jobs of `source` until it is done.
 
+    A first signal asks what is under way to save itself, and waits for that a while.
+
     Args:
         source: hands out the jobs; its methods are called in this process.
         resources: of each job; all jobs of one call ask for the same.
         limit: jobs that run at once, at most; None: as many as the cluster has room for, which may change.
         scratch: a folder for Tune's own files, emptied first.
+
+    Raises:
+        KeyboardInterrupt: a signal has asked to stop.
     """
     os.environ.update(_ENVIRONMENT)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what fails is told to the source
@@ -91,10 +107,13 @@ def run_jobs(source: JobSource, *, resources: Resources, limit: int | None, scra
             callbacks=[_TickCallback(room)],
         ),
     )
-    with _deaths_are_no_surprise():
+    forget_to_ask(searcher.driver)  # what an earlier call was told
+    with _deaths_are_no_surprise(), stop_signals(searcher.stop):
         tuner.fit()
     if searcher.error is not None:
         raise searcher.error
+    if searcher.asked:
+        raise KeyboardInterrupt
 
 
 @contextmanager
@@ -131,10 +150,13 @@ class _JobSearcher(_DriverOnly, Searcher):
         self.concurrency = 1
         self.running: dict[str, Job] = {}
         self.stopped: set[str] = set()
-        self._remarked: set[str] = set()
+        self._warned: set[str] = set()
         self.failures: dict[str, BaseException] = {}  # what ended a trial
         self.error: Exception | None = None
-        self._driver = ProcessId.own()
+        self.driver = ProcessId.own()
+        self.asked = ""  #: the signal that has asked to stop
+        self._has_asked = False  # the workers
+        self._at_work = True
         self._restarts = Restarts()
         self._again: list[tuple[float, Job]] = []  # with the time from which on
         self._exhausted = False
@@ -143,14 +165,36 @@ class _JobSearcher(_DriverOnly, Searcher):
         return True
 
     def suggest(self, trial_id: str) -> Any:
-        if self.error is not None:
+        if self.error is not None or self.asked:
             return Searcher.FINISHED
         job = self._next() if len(self.running) < self.concurrency else None
         if job is not None:
             self.running[trial_id] = job
-            return {"job": replace(job, driver=self._driver).encode()}
+            return {"job": replace(job, driver=self.driver).encode()}
         # As long as a job runs, it may break off and have to be given out again.
         return Searcher.FINISHED if self._exhausted and not (self.running or self._again) else None
+
+    def stop(self, asked: str) -> None:
+        """Take that a signal asks to stop."""
+        self.asked = asked
+
+    def look(self, at_work: int) -> None:
+        """Ask the workers to save their runs and leave, once it is time for that.
+
+        Args:
+            at_work: trials that have a process.
+        """
+        self._at_work = at_work > 0
+        if self.asked and not self._has_asked:
+            self._has_asked = True
+            ask_to_stop(self.driver, f"the command was sent {self.asked}")
+            words = f"asked to stop by {self.asked}: {at_work} runs are being saved; asked again, it ends at once"
+            self._guarded(lambda: self.source.noticed(words), otherwise=None)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all trials are to end, wherever they are: the source has failed, or all that were to be saved are."""
+        return self.error is not None or (self._has_asked and not self._at_work)
 
     def _next(self) -> Job | None:
         for i, (since, job) in enumerate(self._again):
@@ -175,8 +219,11 @@ class _JobSearcher(_DriverOnly, Searcher):
         if trial_id in self.stopped:
             outcome = Outcome(status=Status.STOPPED)
         elif error:
-            broke, outcome = _broken(self.failures.pop(trial_id), job)
-            pause = self._restarts.decide(job.key, broke)
+            broke, outcome = broken(self.failures.pop(trial_id), job)
+            if self.asked:  # The next command goes on with it.
+                self._guarded(lambda: self.source.remarked(job, outcome.reason), otherwise=None)
+                return
+            pause = self._restarts.decide(job.key, broke) if job.tried_again else None
             if pause is not None:
                 self._again.append((time.monotonic() + pause, job))
                 self._guarded(lambda: self.source.restarted(job, outcome.reason), otherwise=None)
@@ -198,12 +245,19 @@ class _JobSearcher(_DriverOnly, Searcher):
             self.stopped.add(trial_id)
         return stop
 
-    def take_remarks(self, remarks: list[str]) -> None:
+    def take_warnings(self, warnings: list[str]) -> None:
         """Hand what a worker has warned of to the source, each text once."""
-        for remark in remarks:
-            if remark not in self._remarked:
-                self._remarked.add(remark)
-                self._guarded(functools.partial(self.source.noticed, f"warning: {remark}"), otherwise=None)
+        for warning in warnings:
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self._guarded(functools.partial(self.source.noticed, f"warning: {warning}"), otherwise=None)
+
+    def take_remarks(self, trial_id: str, remarks: list[str]) -> None:
+        """Hand what has befallen a run to the source."""
+        job = self.running.get(trial_id)
+        if job is not None and self.error is None:
+            for remark in remarks:
+                self._guarded(functools.partial(self.source.remarked, job, remark), otherwise=None)
 
     def take_status(self, trial_id: str, status: StatusReport) -> None:
         """Hand a status to the source."""
@@ -238,8 +292,10 @@ class _JobScheduler(_DriverOnly, FIFOScheduler):
         return True
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        if WARNINGS in result:
+            self.searcher.take_warnings(json.loads(result[WARNINGS]))
         if REMARKS in result:
-            self.searcher.take_remarks(json.loads(result[REMARKS]))
+            self.searcher.take_remarks(trial.trial_id, json.loads(result[REMARKS]))
         if STATUS in result:
             self.searcher.take_status(trial.trial_id, StatusReport.from_json(result[STATUS]))
         stop = REPORT in result and self.searcher.take_report(trial.trial_id, Report.from_json(result[REPORT]))
@@ -256,7 +312,7 @@ class _JobScheduler(_DriverOnly, FIFOScheduler):
 
 
 class _DriverStopper(_DriverOnly, tune.Stopper):
-    """Ends all trials, wherever they are, when the source has failed."""
+    """Ends all trials when that is due."""
 
     def __init__(self, searcher: _JobSearcher) -> None:
         self.searcher = searcher
@@ -265,40 +321,7 @@ class _DriverStopper(_DriverOnly, tune.Stopper):
         return False
 
     def stop_all(self) -> bool:
-        return self.searcher.error is not None
-
-
-def _broken(failure: BaseException, job: Job) -> tuple[Break, Outcome]:
-    """How a trial broke off, from what Tune has of it, and what to say of it if that was its end."""
-    causes = list(_causes(failure))
-    error = next((cause for cause in causes if isinstance(cause, RunError)), None)
-    if error is not None:
-        return Break.ERROR, Outcome(status=Status.FAILED, reason=error.reason, trace=error.trace)
-    trace = re.sub(r"\x1b\[[0-9;]*m", "", str(failure))
-    silent = (path for path in sorted(job.run_dir.glob(f"*{STACKS}")) if "Timeout (" in path.read_text())
-    if stacks := next(silent, None):
-        minutes = job.experiment.cadence.silence_minutes
-        reason = f"it said nothing for {minutes:g} minutes (cadence.silence_minutes) and was ended; {stacks} has where"
-        return Break.SILENCE, Outcome(status=Status.FAILED, reason=reason, trace=trace)
-    if not any(isinstance(cause, RayError) and not isinstance(cause, RayTaskError) for cause in causes):
-        return Break.ERROR, Outcome(status=Status.FAILED, reason=one_line(causes[-1]), trace=trace)
-    if (memory := re.search(r"running low on memory.*?\) was (.*? limit)", trace, re.DOTALL)) is not None:
-        reason = f"its process was killed because its node ran out of memory ({memory[1]})"
-    elif (death := re.search(r"Worker exit detail: (.*)", trace)) is not None:
-        detail, advice, _ = death[1].partition(" Some common causes")
-        reason = f"its process died: {detail}{' It may have been out of memory.' if advice else ''}"
-    else:
-        reason = f"its process or node is gone: {one_line(causes[-1])}"
-    return Break.DEATH, Outcome(status=Status.LOST, reason=reason, trace=trace)
-
-
-def _causes(failure: BaseException) -> Iterator[BaseException]:
-    """An error and all that it wraps: Ray wraps what a trial raised; Ray Train what each of its workers raised."""
-    yield failure
-    inner = [getattr(failure, name, None) for name in ("cause", "controller_failure", "health_check_failure")]
-    for error in (*inner, *getattr(failure, "worker_failures", {}).values()):
-        if isinstance(error, BaseException):
-            yield from _causes(error)
+        return self.searcher.is_over
 
 
 class _Room:
@@ -329,13 +352,14 @@ class _Room:
 
 
 class _TickCallback(_DriverOnly, tune.Callback):
-    """Lets the source show its progress, about once a second."""
+    """Lets the workers be asked to stop, and the source show its progress about once a second."""
 
     def __init__(self, room: _Room) -> None:
         self.room = room
         self.last = 0.0
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        self.room.searcher.look(sum(trial.status == trial.RUNNING for trial in trials))
         now = time.monotonic()
         if now - self.last >= 1:
             self.last = now

@@ -3,6 +3,8 @@
 runs/<identity>/experiment.json    the resolved config, and beside it the plug-ins that it names
                 log.jsonl          every report and status as it came
                 checkpoint.pt      where training goes on
+                checkpoint.before.pt  where it goes on if that one is damaged, until the run has ended
+                evaluation-N.pt    of an evaluation that was interrupted: what worker N has of it
                 samples.png        generated images at the end
                 result.json        written last: how it ended
                 error.txt          of a run that failed: where
@@ -17,6 +19,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -103,6 +106,8 @@ class RunFolder:
     def check_data(self, experiment: Experiment) -> str:
         """What is wrong with the images of an experiment, if the run was trained on others; nothing is known of a run
         that says nothing of them."""
+        if not experiment.is_native:  # The code, which finds its own data, is part of the run's identity.
+            return ""
         images = experiment.data.load()
         try:
             known = json.loads(self.data.read_text())
@@ -117,7 +122,9 @@ class RunFolder:
         )
 
     def write_data(self, experiment: Experiment) -> None:
-        """Write down which images a run is trained on."""
+        """Write down which images a run is trained on, where it is our own loop that reads them."""
+        if not experiment.is_native:
+            return
         images = experiment.data.load()
         write_whole(self.data, json.dumps({"fingerprint": images.fingerprint, "summary": images.summary}))
 
@@ -128,6 +135,20 @@ class RunFolder:
     def write_status(self, status: StatusReport) -> None:
         """Add a status to the log."""
         self._append({"kind": "status", **asdict(status)})
+
+    def write_remark(self, words: str) -> None:
+        """Add what has befallen the run to the log."""
+        self._append({"kind": "remark", "text": words})
+
+    def read_remarks(self) -> list[str]:
+        """What has befallen the run, a line each with its time."""
+        remarks = [record for record in self._read_log() if record["kind"] == "remark"]
+        return [f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(r['time']))} {r['text']}" for r in remarks]
+
+    def tidy(self) -> None:
+        """Keep the last checkpoint alone, of a run that has ended."""
+        for path in (checkpoint.before(self.checkpoint), *self.path.glob("evaluation-*.pt")):
+            path.unlink(missing_ok=True)
 
     def read_curve(self) -> Curve:
         """All reports of the log.
@@ -171,17 +192,6 @@ class RunFolder:
         except _DAMAGE:
             return None
 
-    def set_aside_checkpoint(self) -> None:
-        """Make way for another checkpoint where the one that is there is damaged, and say so here and in the log."""
-        try:
-            checkpoint.check(self.checkpoint)
-        except FileNotFoundError:
-            return
-        except checkpoint.DamagedError as error:
-            words = f"{error}; it is now {set_aside(self.checkpoint).name}, and the run begins again"
-            self._append({"kind": "remark", "text": words})
-            print(words, flush=True)
-
     def write_error(self, trace: str) -> None:
         """Write where the run failed."""
         write_whole(self.error, trace)
@@ -197,6 +207,16 @@ class RunFolder:
         RunFolder(partial)._adopted.touch()
         partial.rename(self.path)
 
+    def copy_for_reading(self, path: Path) -> None:
+        """Make a folder at `path` that tells all that is known of the run: no checkpoint is copied, and its images are
+        linked to.  The run may be under way."""
+        path.mkdir(parents=True)
+        for file in (self.experiment, self.log, self._result, self._adopted):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                shutil.copyfile(file, path / file.name)
+        if self.grid.exists():
+            (path / self.grid.name).symlink_to(self.grid.resolve())
+
     def _append(self, record: Mapping[str, Any]) -> None:
         with room_for(self.log):
             self._log.append({"kind": record["kind"], "time": time.time(), **record})
@@ -207,6 +227,13 @@ class RunFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return RunResult(**{**fields, "status": Status(fields["status"])})
+
+    def _checkpoint_reports(self) -> list[dict[str, Any]] | None:
+        """All reports up to the last checkpoint that can be read; None if there is none."""
+        for path in (self.checkpoint, checkpoint.before(self.checkpoint)):
+            with suppress(ValueError, OSError, KeyError):
+                return list(checkpoint.load(path)["reports"])
+        return None
 
     def _read_log(self) -> list[dict[str, Any]]:
         try:
@@ -223,10 +250,9 @@ class RunFolder:
         first_bad = records.index(None)
         good = [record for record in records if record is not None]
         has_ended = self.find_result() is not None
-        try:
-            reports = checkpoint.load(self.checkpoint)["reports"]
-        except (ValueError, OSError, KeyError):
-            reports, source = [], ""
+        reports, source = self._checkpoint_reports(), ""
+        if reports is None:
+            reports = []
             good = good if has_ended else good[:first_bad]
         else:
             source = " and from its checkpoint"

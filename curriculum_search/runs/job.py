@@ -2,6 +2,7 @@
 
 import errno
 import re
+import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -30,6 +31,7 @@ class Job:
         plugins: name to source text of the files that define kinds of the user's own.
         working_dir: the command's current folder, which relative paths in the experiment start at.
         driver: the process that hands it out, whose death ends the run; None: nobody to be watched.
+        tried_again: whether it is started again where it broke off.
     """
 
     key: str
@@ -39,6 +41,7 @@ class Job:
     plugins: Mapping[str, str]
     working_dir: Path
     driver: ProcessId | None = None
+    tried_again: bool = True
 
     def __repr__(self) -> str:
         return f"Job({self.key})"
@@ -127,6 +130,11 @@ def one_line(error: BaseException) -> str:
     return ": ".join(filter(None, [type(error).__name__, message]))
 
 
+def stamped(line: str) -> str:
+    """A line of what has happened, with the time."""
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}"
+
+
 class Exhausted(Enum):
     """What a source of jobs answers when it has none to give.
 
@@ -160,9 +168,13 @@ class JobSource(ABC):
         """Take that a run has broken off and is started again; by default only said."""
         self.noticed(f"{job.key} broke off and is started again: {reason}")
 
+    def remarked(self, job: Job, words: str) -> None:
+        """Take what has befallen a run, as that it fell back to an older checkpoint; by default only said."""
+        self.noticed(f"{job.key}: {words}")
+
     def noticed(self, line: str) -> None:
         """Take what there is to say of the cluster, or what a worker has warned of; by default only said."""
-        print(line, flush=True)
+        print(stamped(line), flush=True)
 
     def tick(self, capacity: Capacity) -> None:  # noqa: B027
         """Called about once a second while jobs run, with what the cluster has room for now; by default nothing."""

@@ -2,7 +2,8 @@
 
 An error that a run raises is likely to be its config's or its code's fault, and is tried again only so often.  The
 death of a process or a node is nobody's fault: it has a budget of its own, which progress renews, and waits a little
-longer each time.  A run that uses that budget up is lost for this command, and gone on with by the next.
+longer each time.  A run that uses that budget up is lost for this command, and gone on with by the next.  A run that
+was asked to leave, and has been saved, is started again elsewhere, as often as that comes.
 """
 
 from dataclasses import dataclass
@@ -19,11 +20,13 @@ class Break(Enum):
     ERROR: it raised one.
     DEATH: its process, or the node that it was on, is gone.
     SILENCE: it was ended because it had said nothing for too long.
+    NOTICE: it was asked to leave, as where its node is about to go, and has been saved.
     """
 
     ERROR = "error"
     DEATH = "death"
     SILENCE = "silence"
+    NOTICE = "notice"
 
 
 @dataclass
@@ -50,6 +53,8 @@ class Restarts:
         tries = self._runs.setdefault(key, _Tries())
         if broke is Break.SILENCE:
             return None
+        if broke is Break.NOTICE:
+            return 0.0
         if broke is Break.ERROR:
             tries.errors += 1
             return 0.0 if tries.errors <= _MOST_ERRORS else None

@@ -27,6 +27,8 @@ from curriculum_search.training import Report, StatusReport
 #: than the worker's own, which has left its stacks by then (`watch`).
 _SILENT_FACTOR, _SILENT_SECONDS = 12.0, 150.0
 
+_TAG_LENGTH = 5_000  # that MLflow takes
+
 
 class RunStore:
     """Keeps the runs of a study or command: makes their folders, writes what they report, and knows which have ended.
@@ -115,7 +117,6 @@ class RunStore:
         """Open a run's folder (again) and give the job that trains it."""
         folder, records = self.folder(key), self.records
         folder.write_experiment(experiment, self.plugins)
-        folder.set_aside_checkpoint()
         if key not in records:
             records[key] = read_record(folder, experiment.seed, gpus(experiment))
         record = records[key]
@@ -161,7 +162,8 @@ class RunStore:
         if status.images > curve.status_images:
             curve.status_images = status.images
             self.folder(key).write_status(status)
-            metrics = {f"status/{name}": float(value) for name, value in asdict(status).items() if name != "images"}
+            values = {name: value for name, value in asdict(status).items() if name != "images" and value is not None}
+            metrics = {f"status/{name}": float(value) for name, value in values.items()}
             self.tracker.log_metrics(key, status.images, metrics)
 
     def restarted(self, key: str, reason: str) -> None:
@@ -170,6 +172,13 @@ class RunStore:
         run.restarts += 1
         run.heard, run.called_silent = self.clock(), False
         self.tracker.set_tags(key, {"restarts": str(run.restarts), "restarted_after": reason})
+        self.note(key, f"broke off and is started again: {reason}")
+
+    def note(self, key: str, words: str) -> None:
+        """Write down, in the run's log and in its tag "events", what has befallen it."""
+        folder = self.folder(key)
+        folder.write_remark(words)
+        self.tracker.set_tags(key, {"events": "\n".join(folder.read_remarks())[-_TAG_LENGTH:]})
 
     def silent(self) -> list[str]:
         """What to say of each run that has said nothing for far longer than it, or any other, ever did; once."""
@@ -211,6 +220,8 @@ class RunStore:
             self.tracker.log_artifact(key, folder.grid)
         self._track_end(key, result)
         folder.write_result(result)  # last: what is interrupted before has not ended, and ends again
+        if not status.is_failure:
+            folder.tidy()
         self._results[key] = result
         run.record.status, run.record.seconds = status, result.seconds
         del self.live[key]

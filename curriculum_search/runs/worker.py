@@ -22,13 +22,17 @@ from curriculum_search.atomic import write_whole
 from curriculum_search.evaluation import Diverged
 from curriculum_search.runs.job import Job, RunError
 from curriculum_search.runs.lock import locked
+from curriculum_search.runs.notices import Stopped, listening
 from curriculum_search.runs.watch import Watch, watching
-from curriculum_search.training import PlainSession, Report, StatusReport, default_device, train
+from curriculum_search.trainers import train
+from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device
 
 REPORT = "report"
 STATUS = "status"
 DIVERGED = "diverged"
-REMARKS = "remarks"  #: with either: what this package has warned of since the last, as that a damaged cache was rebuilt
+#: With either: what this package has warned of since the last, as that a damaged cache was rebuilt ...
+WARNINGS = "warnings"
+REMARKS = "remarks"  #: ... and what has befallen the run, as that it fell back to an older checkpoint
 
 _PACKAGE = str(Path(__file__).parents[1])
 _GROUP = "placement_group"  #: in the run's folder: the id of what Ray holds for its workers
@@ -36,7 +40,8 @@ _PATIENCE_SECONDS = 60.0  # with another process that writes to the same run
 
 #: Seconds between two looks of Ray Train at its workers.  A worker that says something waits for the next look, so with
 #: Ray's 2 seconds every status and report would cost about as much.
-_LOOK = ("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.05")
+#: Its own watch of drained nodes, an actor a trial, is not needed: `notices` are heard by each worker.
+_SETTINGS = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.05", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
 
 
 def run_trial(config: dict[str, Any]) -> None:
@@ -47,7 +52,7 @@ def run_trial(config: dict[str, Any]) -> None:
 
 def run_group_trial(config: dict[str, Any]) -> None:
     """The same for a trial of several workers: Ray Train runs them, and forwards what the first of them reports."""
-    os.environ.setdefault(*_LOOK)
+    os.environ.update({name: value for name, value in _SETTINGS.items() if name not in os.environ})
     resources = Job.decode(config["job"]).experiment.resources
     per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
     if resources.gpus_per_worker:
@@ -96,6 +101,10 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
     class RaySession(PlainSession):
         watch: Watch
         caught: list[warnings.WarningMessage]
+        remarks: list[str]
+
+        def stop(self) -> None:
+            self.should_stop = True
 
         def report(self, report: Report) -> None:
             # As text: Tune would take a mapping apart, and copy it several times.
@@ -104,10 +113,15 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
         def status(self, status: StatusReport) -> None:
             self._send({"images": status.images, STATUS: status.to_json()})
 
+        def remark(self, words: str) -> None:
+            self.remarks.append(words)
+
         def _send(self, message: dict[str, Any]) -> None:
-            remarks = [str(warning.message) for warning in self.caught if warning.filename.startswith(_PACKAGE)]
+            ours = [str(warning.message) for warning in self.caught if warning.filename.startswith(_PACKAGE)]
+            aside = {name: json.dumps(lines) for name, lines in ((WARNINGS, ours), (REMARKS, self.remarks)) if lines}
             self.caught.clear()
-            send(message | ({REMARKS: json.dumps(remarks)} if remarks else {}))
+            self.remarks.clear()
+            send(message | aside)
             self.watch.said()
 
     if fields["working_dir"].is_dir():  # Ray starts a worker elsewhere.
@@ -116,15 +130,22 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
         job = Job.decode(fields)
         job.run_dir.mkdir(parents=True, exist_ok=True)
         session = RaySession(run_dir=job.run_dir, device=device)
+        session.remarks = []
         limit = job.experiment.cadence.silence_minutes
         with (
             warnings.catch_warnings(record=True) as session.caught,
             _only_writer(job.run_dir),
             watching(job.run_dir, rank=distributed.rank(), driver=job.driver, limit_minutes=limit) as session.watch,
+            listening(job.driver, session.stop) as notices,
         ):
-            train(job.experiment, session, job.cache_dir)
+            try:
+                train(job.experiment, session, job.cache_dir)
+            except Interrupted as stop:
+                raise Stopped(notices.reason, stop.images) from None
     except Diverged as error:
         send({"images": 0, DIVERGED: str(error)})
+    except Stopped:
+        raise
     except Exception as error:
         raise RunError.of(error) from None
     finally:

@@ -29,6 +29,9 @@ PUBLISHED_CLUSTERS = 20
 PUBLISHED_PATIENCE_STEPS = 200
 PUBLISHED_STEPS = 400_000
 
+#: What else than a curriculum says how often, and with which weight, noise levels are trained.
+OF_LEVELS = ("density", "weighting")
+
 #: A plateau gate on a raw loss without a trend fires after about this many times its patience.
 _MEDIAN_WAIT = 1.7
 #: A stage of the published setting lasts at most this many times its patience.
@@ -50,14 +53,14 @@ class Arm:
 
     Attributes:
         name: unique in the study, for tables and figures.
-        role: "baseline", "searched", "control" (a constant density with the exposure of another arm) or "ablation" (a
-            step on the way from ordinary training to the winner).
+        role: "baseline", "named" (by the study's file), "searched", "control" (a constant density with the exposure of
+            another arm) or "ablation" (a step on the way from ordinary training to the winner).
         values: dotted path of the experiment to value.
         control_of: the name of the arm whose exposure a control has; empty for any other arm.
     """
 
     name: str
-    role: Literal["baseline", "searched", "control", "ablation"]
+    role: Literal["baseline", "named", "searched", "control", "ablation"]
     values: Mapping[str, Any]
     control_of: str = ""
 
@@ -156,13 +159,13 @@ def exposure_control(arm: Arm, exposure: Mapping[str, list[float]]) -> Arm:
         arm: a curriculum.
         exposure: the time-average of its draws over q, ``{"edges": [K + 1], "mass": [K]}``.
     """
-    ordinary = ordinary_with_settings_of(arm)
     return Arm(
         name=control_name(arm),
         role="control",
         control_of=arm.name,
-        values={path: value for path, value in ordinary.values.items() if path.split(".")[0] != "density"}
+        values=_without(arm, "curriculum", "density")
         | {
+            "curriculum.order.kind": "none",
             "density.kind": "histogram",
             "density.edges": list(exposure["edges"]),
             "density.mass": list(exposure["mass"]),
@@ -171,13 +174,21 @@ def exposure_control(arm: Arm, exposure: Mapping[str, list[float]]) -> Arm:
 
 
 def ordinary_with_settings_of(arm: Arm) -> Arm:
-    """Ordinary training with all of an arm's settings that are not of its curriculum."""
-    values = {path: value for path, value in arm.values.items() if not of_curriculum(path)}
+    """Ordinary training with all of an arm's settings that are not of its curriculum.
+
+    Of an arm that the user names, density and weighting are what is compared, too; a search that has them in its space
+    gives them to ordinary training as well.
+    """
+    own = ("curriculum", *OF_LEVELS) if arm.role == "named" else ("curriculum",)
     return Arm(
         name=f"{NO_CURRICULUM}, settings of {arm.name}",
         role="baseline",
-        values=values | {"curriculum.order.kind": "none"},
+        values=_without(arm, *own) | {"curriculum.order.kind": "none"},
     )
+
+
+def _without(arm: Arm, *parts: str) -> dict[str, Any]:
+    return {path: value for path, value in arm.values.items() if path.split(".")[0] not in parts}
 
 
 def is_ordinary(experiment: Experiment) -> bool:
@@ -192,6 +203,11 @@ def title(arm: Arm, experiment: Experiment) -> str:
         return "no curriculum"
     if arm.role == "control":
         return f"{arm.control_of}, exposure only"
+    if arm.role == "named":
+        words = [] if is_ordinary(experiment) else [experiment.curriculum.describe()]
+        set_here = {path.split(".")[0] for path in arm.values}
+        words += [f"{part} {getattr(experiment, part).to_dict()['kind']}" for part in OF_LEVELS if part in set_here]
+        return f"{arm.name}: {', '.join(words) or 'no curriculum'}"
     name = arm.name.replace("_", " ")
     end_share = arm.values.get("curriculum.pacing.end_share") if arm.role == "baseline" else None
     length = "" if end_share is None else f" ({100 * end_share:.3g} % of the run)"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from curriculum_search.experiment import Experiment
-from curriculum_search.search.arms import NO_CURRICULUM, Run, of_curriculum
+from curriculum_search.search.arms import NO_CURRICULUM, Arm, Run, of_curriculum, ordinary_with_settings_of
 from curriculum_search.search.space import ORDER, Space
 from curriculum_search.search.statistics.comparison import Plan
 from curriculum_search.search.study import StudyFile
@@ -15,6 +15,8 @@ from curriculum_search.search.study import StudyFile
 Size = Literal["small", "full"]
 SIZES: tuple[Size, ...] = ("small", "full")
 _MOST_BRANCHES = 10_000
+#: Ordinary training at the base's settings.
+_ORDINARY = Arm(name="", role="baseline", values={ORDER: "none"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +46,17 @@ class Design:
     def of(cls, file: StudyFile) -> "Design":
         """The design of a study."""
         study, settings = file.study, file.study.confirmation
-        leaders = tuple(f"leader {i + 1}" for i in range(settings.leaders))
+        # A study without a search confirms the arms that it names, and nothing else.
+        leaders = tuple(f"leader {i + 1}" for i in range(settings.leaders if study.searches else 0))
+        named = tuple(arm.name for arm in file.arms)
+        ordered = [arm.name for arm in file.arms if file.has_order(arm)]
+        settings_of_named = {ordinary_with_settings_of(arm).text for arm in file.arms} - {_ORDINARY.text}
         plan = Plan(
             reference=NO_CURRICULUM,
-            leaders=leaders,
-            controls={leader: f"{leader} / exposure" for leader in leaders},
+            leaders=named + leaders,
+            controls={leader: f"{leader} / exposure" for leader in (*ordered, *leaders)},
             baselines=tuple(name for name in study.baselines if name != NO_CURRICULUM),
-            reference_variants=len(leaders) if searches_settings(file.space) else 0,
+            reference_variants=len(settings_of_named) + (len(leaders) if searches_settings(file.space) else 0),
             min_seeds=settings.min_seeds,
             max_seeds=settings.max_seeds,
             first_seed=file.search_seeds.stop,
@@ -59,11 +65,11 @@ class Design:
             small=file.small,
             full=file.base,
             proxy=bool(file.study.proxy),
-            baselines=len(study.baselines) * study.seeds_per_trial,
+            baselines=len(study.baselines) * study.seeds_per_trial if study.searches else 0,
             per_trial=study.seeds_per_trial,
             trials=study.trials,
-            plan=plan if leaders else None,
-            ablation=study.ablation_seeds * most_steps(file.space) if leaders else 0,
+            plan=plan if study.confirms else None,
+            ablation=study.ablation_seeds * _most_steps_of(file) if study.confirms else 0,
         )
 
     @property
@@ -103,7 +109,7 @@ class Design:
     @property
     def least_parts(self) -> str:
         """What a study cannot do without, in words."""
-        parts = [f"{self.baselines} baseline runs"]
+        parts = [f"{self.baselines} baseline runs"] if self.baselines else []
         parts += ["one trial"] if self.trials else []
         parts += [f"the least confirmation ({self.confirmation} runs)"] if self.confirmation else []
         parts += [f"the ablation (up to {self.ablation} runs)"] if self.ablation else []
@@ -112,7 +118,7 @@ class Design:
     def sure_runs(self, file: StudyFile) -> Iterator[Run]:
         """Runs of the least confirmation that do not depend on what the search finds."""
         if self.plan is not None:
-            for arm in file.baselines():
+            for arm in (*file.baselines(), *file.arms):
                 if arm.name != NO_CURRICULUM:
                     for seed in range(self.plan.first_seed, self.plan.first_seed + self.plan.min_seeds):
                         yield file.run(arm, seed)
@@ -121,6 +127,11 @@ class Design:
 def searches_settings(space: Space) -> bool:
     """Whether anything but the curriculum is searched, which ordinary training could have too."""
     return any(not of_curriculum(path) for path in space.parameters)
+
+
+def _most_steps_of(file: StudyFile) -> int:
+    """The same of a study, whose winner may be an arm that it names."""
+    return max([most_steps(file.space), *(len(arm.values) + (ORDER not in arm.values) for arm in file.arms)])
 
 
 def most_steps(space: Space) -> int:

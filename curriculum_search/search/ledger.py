@@ -191,7 +191,8 @@ class Ledger:
         """The fields of the study that bound what is run."""
         plain = self.file.study.to_dict()
         names = ("trials", "max_images", "max_hours", "max_gpu_hours", "confirmation", "ablation_seeds")
-        return json.dumps({name: plain[name] for name in names}, sort_keys=True)
+        arms = {"arms": plain["arms"]} if plain["arms"] else {}
+        return json.dumps({name: plain[name] for name in names} | arms, sort_keys=True)
 
     # What is being spent.
 

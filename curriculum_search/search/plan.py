@@ -110,23 +110,27 @@ def study_parts(ledger: Ledger) -> list[Part]:
     of_search = [record for record in ended if record.seed in file.search_seeds]
     trials = [record for record in of_search if record.key not in baselines]
     runs = design.baselines + study.trials * design.per_trial
-    parts = [
-        Part(
-            name="search",
-            arms=f"{_count(study.trials, 'trial')}, {_count(len(study.baselines), 'baseline')}"
-            + (f", {study.seeds_per_trial} seeds each" if study.seeds_per_trial > 1 else ""),
-            size="small",
-            least=runs,
-            most=runs,
-            done=len(of_search) - len(trials) + min(len(trials), study.trials * design.per_trial),
+    parts = []
+    if study.searches:
+        parts.append(
+            Part(
+                name="search",
+                arms=f"{_count(study.trials, 'trial')}, {_count(len(study.baselines), 'baseline')}"
+                + (f", {study.seeds_per_trial} seeds each" if study.seeds_per_trial > 1 else ""),
+                size="small",
+                least=runs,
+                most=runs,
+                done=len(of_search) - len(trials) + min(len(trials), study.trials * design.per_trial),
+            )
         )
-    ]
     if design.plan is not None:
-        leaders = len(design.plan.leaders)
+        leaders = len(design.plan.leaders) - len(file.arms)
+        arms = [_count(len(file.arms), "named arm")] if file.arms else []
+        arms += [_count(leaders, "leader")] if leaders or not arms else []
         parts.append(
             Part(
                 name="confirmation",
-                arms=f"{_count(leaders, 'leader')}, {_count(leaders, 'control')}, "
+                arms=f"{', '.join(arms)}, {_count(len(design.plan.controls), 'control')}, "
                 f"{_count(len(study.baselines), 'baseline')}"
                 + (", ordinary training with their settings" if design.plan.reference_variants else ""),
                 size="full",
@@ -142,7 +146,7 @@ def study_parts(ledger: Ledger) -> list[Part]:
 
 
 def _baseline_runs(file: StudyFile) -> list[Run]:
-    arms = file.baselines(small=True)
+    arms = file.baselines(small=True) if file.study.searches else []
     return [file.run(arm, seed, small=True) for arm in arms for seed in file.search_seeds]
 
 
@@ -176,7 +180,7 @@ def _total(ledger: Ledger, parts: Sequence[Part], paces: dict[Size, Pace]) -> st
     ]
     time = _range(*(_duration(sum(ends)) for ends in zip(*(_seconds(part, paces) for part in parts), strict=True)))
     words = f"All of it: {_range(str(least), str(most))} runs, {_range(*images)} images; about {time} from here"
-    if not isinstance(ledger.file.study.rule, NoStopping):
+    if ledger.file.study.searches and not isinstance(ledger.file.study.rule, NoStopping):
         words += "; trials that are stopped early take less"
     return words
 
@@ -211,9 +215,14 @@ def _limits(ledger: Ledger, paces: dict[Size, Pace]) -> list[str]:
             budget = replace(budget, account=replace(budget.account, closed=frozenset()))
         most = tried + budget.trials_left(waiting, study.trials - tried)
         given = f"{limit:,}" if name == "max_images" else f"{limit:g}"
-        enough = f"all {study.trials} trials" if most >= study.trials else f"{most} of {study.trials} trials"
-        words = f"enough for {enough}" if most else "not enough for one trial"
-        lines.append(f"study.{name}: {given} ({spent[name]}): {words}, and what comes after")
+        if study.searches:
+            enough = f"all {study.trials} trials" if most >= study.trials else f"{most} of {study.trials} trials"
+            words = f"enough for {enough}" if most else "not enough for one trial"
+            words += ", and what comes after"
+        else:
+            left = budget.runs_left()
+            words = f"enough for {'any number of' if left is None else left} more runs"
+        lines.append(f"study.{name}: {given} ({spent[name]}): {words}")
     return lines
 
 

@@ -3,16 +3,17 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from curriculum_search.atomic import write_whole
 from curriculum_search.config import Config
 from curriculum_search.direction import Direction
-from curriculum_search.evaluation.evaluator import FeatureEvaluator
-from curriculum_search.experiment import Experiment
-from curriculum_search.loading import PluginRunner, read_yaml, to_yaml, validated, with_values
-from curriculum_search.search.arms import NO_CURRICULUM, Arm, BaselineName, Run, baseline
+from curriculum_search.experiment import Experiment, counts
+from curriculum_search.loading import PluginRunner, UserError, read_yaml, to_yaml, validated, with_values
+from curriculum_search.search.arms import NO_CURRICULUM, Arm, BaselineName, Run, baseline, is_ordinary
+from curriculum_search.search.named_arms import check_arm, named_arm
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
 from curriculum_search.search.optuna.samplers import TPE, SearchSampler
 from curriculum_search.search.space import Space
@@ -20,6 +21,8 @@ from curriculum_search.search.stopping import NoStopping, Stopping, SuccessiveHa
 
 #: In a study's folder: what must stay as it is when the study goes on, and Optuna's journal.
 FINGERPRINT, JOURNAL, RESOLVED = "study.json", "study.journal", "study.yaml"
+#: A part in which two studies may differ: how metrics of the same settings are measured.
+MEASURE = "version of its metrics"
 #: Of a study's name.  File systems take 255 bytes.
 MOST_CHARACTERS, _MOST_BYTES = 100, 255
 #: What else lies in the folder of all results: what jobs/train.py and jobs/evaluate.py write, and what MLflow does.
@@ -71,6 +74,8 @@ class Study(Config):
         algorithm: proposes configs.
         stopping: ends trials early; None: successive halving, or where there are secondary objectives nothing.
         baselines: arms that every study trains beside what it searches (`baseline`).
+        arms: of the user's own, by name: values by their path in `base`, or the path of a curriculum.json
+            (`named_arms`).  They are confirmed as leaders are; with no trials, the study is that comparison.
         equal_tries: ordinary training gets as many tries of the other parameters as any other order.  That a better
             learning rate is not taken for a better curriculum is up to the confirmation too.
         warm_start: what is tried first: folders of other studies, exported configs, or ``published``.
@@ -93,6 +98,7 @@ class Study(Config):
     algorithm: SearchSampler = field(default_factory=TPE)
     stopping: Stopping | None = None
     baselines: tuple[BaselineName, ...] = ("no_curriculum", "published", "reversed", "random_order")
+    arms: Mapping[str, Any] = field(default_factory=dict)
     equal_tries: bool = True
     warm_start: tuple[str, ...] = ()
     proxy: Mapping[str, Any] = field(default_factory=dict)
@@ -111,11 +117,13 @@ class Study(Config):
             raise ValueError(f"trials must be at least 0, not {self.trials}")
         if NO_CURRICULUM not in self.baselines:
             raise ValueError(f"baselines must include {NO_CURRICULUM}: it is what a curriculum is compared with")
+        for name, given in self.arms.items():
+            check_arm(name, given)
         if self.seeds_per_trial < 1:
             raise ValueError(f"seeds_per_trial must be at least 1, not {self.seeds_per_trial}")
         if self.ablation_seeds < 0 or self.ablation_seeds == 1:
             raise ValueError(f"ablation_seeds must be 0 or at least 2, not {self.ablation_seeds}")
-        if self.ablation_seeds and self.confirmation.leaders == 0:
+        if self.ablation_seeds and not self.confirms:
             raise ValueError("ablation_seeds must be 0 where confirmation.leaders is 0: the path leads to a leader")
         if self.max_concurrent_trials is not None and self.max_concurrent_trials < 1:
             raise ValueError(f"max_concurrent_trials must be at least 1, not {self.max_concurrent_trials}")
@@ -133,7 +141,7 @@ class Study(Config):
                 "stopping must be none where there are secondary_objectives: a trial that is poor in one objective may "
                 "be good in another"
             )
-        if self.proxy and self.confirmation.leaders == 0:
+        if self.proxy and not self.confirms:
             raise ValueError(
                 "confirmation.leaders must be at least 1 where there is a proxy: nothing else trains at base's size"
             )
@@ -149,6 +157,16 @@ class Study(Config):
             )
         if name in RESERVED:
             raise ValueError(f"name must not be {name!r}: other results have that name")
+
+    @property
+    def searches(self) -> bool:
+        """Whether there is a first phase: baselines and trials.  Else the arms that are named are all there is."""
+        return self.trials > 0 or not self.arms
+
+    @property
+    def confirms(self) -> bool:
+        """Whether there is a second one."""
+        return self.confirmation.leaders > 0 or bool(self.arms)
 
     @property
     def rule(self) -> Stopping:
@@ -186,7 +204,7 @@ class StudyFile:
     @property
     def direction(self) -> Direction:
         """Whether less or more of the objective is better."""
-        return self.base.evaluation.direction(self.study.objective)
+        return self.base.direction(self.study.objective)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -197,8 +215,7 @@ class StudyFile:
     def directions(self) -> tuple[Direction, ...]:
         """Of each objective."""
         return tuple(
-            Direction.MINIMIZE if name == IMAGES_TO_BASELINE else self.base.evaluation.direction(name)
-            for name in self.objectives
+            Direction.MINIMIZE if name == IMAGES_TO_BASELINE else self.base.direction(name) for name in self.objectives
         )
 
     @property
@@ -207,17 +224,8 @@ class StudyFile:
         return range(self.study.seed, self.study.seed + self.study.seeds_per_trial)
 
     def second_opinions(self) -> tuple[str, ...]:
-        """Distances of the final evaluation by other extractors than the objective's, in the objective's direction."""
-        evaluation = self.base.evaluation
-        deciding = next(e for e in evaluation.active(final=True) if self.study.objective in e.names)
-        own = deciding.extractor if isinstance(deciding, FeatureEvaluator) else None
-        return tuple(
-            evaluator.names[0]
-            for evaluator in evaluation.active(final=True)
-            if isinstance(evaluator, FeatureEvaluator)
-            and evaluator.extractor != own
-            and evaluation.direction(evaluator.names[0]) == self.direction
-        )
+        """Metrics that may disagree with the objective at the end of a run; see `Experiment.second_opinions`."""
+        return self.base.second_opinions(self.study.objective)
 
     def experiment(self, arm: Arm, seed: int, *, small: bool = False) -> Experiment:
         """The experiment of one run, at the base's size or, `small`, at the proxy's.
@@ -226,13 +234,39 @@ class StudyFile:
             UserError: the arm's values make no experiment.
         """
         values = {**(self.study.proxy if small else {}), **arm.values}
-        raw = with_values(self.raw_base, values, f"{self.path}: space")
-        experiment = validated(Experiment, raw, f"{self.path}: {arm.name}")
-        return replace(experiment, seed=seed)
+        named = f"study.arms.{arm.name}" if arm.role == "named" else ""
+        raw = with_values(self._plain_base, values, f"{self.path}: {named or 'space'}")
+        where = f"{self.path}" if named else f"{self.path}: {arm.name}"
+        return replace(validated(Experiment, raw, where, named), seed=seed)
+
+    @cached_property
+    def _plain_base(self) -> dict[str, Any]:
+        return self.base.to_dict()
+
+    @cached_property
+    def arms(self) -> tuple[Arm, ...]:
+        """The arms that the study names.
+
+        Raises:
+            UserError: one is none.
+        """
+        found = []
+        for name, given in self.study.arms.items():
+            try:
+                found.append(named_arm(name, given, self.base))
+            except ValueError as error:
+                raise UserError(f"{self.path}: study.arms.{name}: {error}") from error
+        return tuple(found)
 
     def baselines(self, *, small: bool = False) -> list[Arm]:
         """The baseline arms of this study."""
         return [baseline(name, self.small if small else self.base) for name in self.study.baselines]
+
+    def has_order(self, arm: Arm) -> bool:
+        """Whether an arm trains noise levels in some order: by a curriculum, or a density that does not stay."""
+        experiment = self.run(arm, self.search_seeds.stop).experiment
+        density = experiment.density.canonical()
+        return not is_ordinary(experiment) or (arm.role == "named" and (density.moves or density.adaptive))
 
     def run(self, arm: Arm, seed: int, *, small: bool = False, trial: int | None = None) -> Run:
         """One run of an arm; its experiment is checked and its identity computed once.
@@ -262,7 +296,7 @@ class StudyFile:
         return json.dumps(
             sizes
             | {
-                "data": [size.data.load().fingerprint for size in (self.base, self.small)],
+                "data": [size.data_fingerprint() for size in (self.base, self.small)],
                 "space": self.space.to_dict()["parameters"],
                 "study.objective": self.study.objective,
                 "study.secondary_objectives": self.study.secondary_objectives,
@@ -275,11 +309,18 @@ class StudyFile:
     def differences(self, fingerprint: str) -> list[str]:
         """The parts in which another fingerprint differs from this study's.
 
-        Of the images nothing is known from a fingerprint of before they were part of it.
+        Of the images nothing is known from a fingerprint of before they were part of it.  A base whose evaluation has
+        the same settings, in another version of the project that measures otherwise, differs in `MEASURE`.
         """
         mine, other = json.loads(self.fingerprint()), json.loads(fingerprint)
+        for size, experiment in (("base", self.base), ("study.proxy", self.small)):  # from before a field was added
+            other[size] = experiment.with_added(other.get(size))
+            if isinstance(other[size], dict) and "trainer" not in mine[size]:
+                other[size].pop("trainer", None)
         parts = [part for part in mine if mine[part] != other.get(part) and (part != "data" or part in other)]
-        return [part for part in parts if part != "study.proxy" or "base" not in parts]
+        parts = [part for part in parts if part != "study.proxy" or "base" not in parts]
+        measure_alone = "base" in parts and _unversioned(mine["base"]) == _unversioned(other.get("base"))
+        return [MEASURE if part == "base" and measure_alone else part for part in parts]
 
     def fingerprint_of(self, resolved: Path) -> str:
         """The fingerprint of the study that `write_resolved` wrote.
@@ -317,5 +358,23 @@ class StudyFile:
 
 
 def _fixed(experiment: dict[str, Any]) -> dict[str, Any]:
-    """What of an experiment must stay as it is when a study goes on."""
-    return {part: value for part, value in experiment.items() if part not in ("resources", "cadence", "plugins")}
+    """What of an experiment must stay as it is when a study goes on.
+
+    Training code may lie elsewhere; what it says is told by the images' fingerprint.
+    """
+    fixed = {part: value for part, value in experiment.items() if part not in ("resources", "cadence", "plugins")}
+    trainer = fixed.pop("trainer", {"kind": "native"})
+    if trainer["kind"] == "native":
+        return fixed
+    kept = {name: trainer[name] for name in ("kind", "function", "command", "params", "metrics") if name in trainer}
+    return {part: value for part, value in fixed.items() if counts(part)} | {"trainer": kept}
+
+
+def _unversioned(plain: Any) -> Any:
+    """An experiment without the versions of its extractors."""
+    if isinstance(plain, dict):
+        return {
+            name: {k: v for k, v in value.items() if k != "version"} if name == "extractor" else _unversioned(value)
+            for name, value in plain.items()
+        }
+    return [_unversioned(value) for value in plain] if isinstance(plain, list) else plain

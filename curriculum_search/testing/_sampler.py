@@ -96,7 +96,7 @@ def _check_history(sampler: CurriculumSampler, decision: Decision, stages_before
     if decision.advances:
         right = (last.images, last.stage, last.reason) == (images_seen, decision.stage, decision.reason)
         require(right, f"{at}: {decision} was recorded as {last}")
-    share = min(sampler.stage / sampler.num_clusters, 1.0)
+    share = min(sampler.stage / sampler.num_clusters, 1.0) * sampler.way
     require(sampler.unlocked_share == share, f"{at}: unlocked_share is {sampler.unlocked_share}, not {share}")
 
 

@@ -1,6 +1,7 @@
 """One training run: the loop, its state, and the session that it reports to."""
 
-from curriculum_search.training.loop import CHECKPOINT, GRID, TrainingResult, train
+from curriculum_search.training.checkpoint import CHECKPOINT
+from curriculum_search.training.loop import GRID, TrainingResult, train
 from curriculum_search.training.session import Interrupted, PlainSession, Report, Session, StatusReport, default_device
 
 __all__ = [

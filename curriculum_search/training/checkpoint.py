@@ -1,4 +1,4 @@
-"""Checkpoints: one file a run, replaced in one move, so that a killed process leaves the one before.
+"""Checkpoints: the last two of a run, of which the older takes over where the newer is damaged.
 
 A checkpoint is what `torch.save` writes and, behind it, a seal of 16 bytes with the CRC-32 of all that, which
 `torch.load` reads past.  It is computed as the file is written, at about 0.4 s a gigabyte.
@@ -17,6 +17,7 @@ from curriculum_search.atomic import is_whole_zip, replacing
 from curriculum_search.models import what_it_is
 
 FORMAT = 1
+CHECKPOINT = "checkpoint.pt"  #: the last one of a run, in its folder
 
 _SEAL = re.compile(rb"\ncrc32:([0-9a-f]{8})\n")
 _SEAL_BYTES = 16
@@ -28,13 +29,20 @@ class DamagedError(ValueError):
     """A checkpoint is not as it was written."""
 
 
+def before(path: Path) -> Path:
+    """Where the checkpoint lies that was at `path` before the present one."""
+    return path.with_name(f"{path.stem}.before{path.suffix}")
+
+
 def save(path: Path, state: dict[str, Any]) -> None:
     """Write `state` (tensors, numbers, strings, and lists and dictionaries of them) to `path`, atomically.
+
+    What was there is kept as `before`; a kill between the two moves leaves that one alone.
 
     Raises:
         DiskFullError: there is no room; `path` is as it was.
     """
-    with replacing(path, _num_bytes(state)) as partial, partial.open("wb") as file:
+    with replacing(path, _num_bytes(state), former=before(path)) as partial, partial.open("wb") as file:
         sealing = _Sealing(file)
         try:
             torch.save({"format": FORMAT, **state}, cast(BinaryIO, sealing))

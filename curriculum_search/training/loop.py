@@ -18,13 +18,15 @@ from curriculum_search.data import DataOrder, Prefetcher
 from curriculum_search.diffusion import Histogram
 from curriculum_search.evaluation import Diverged, FixedBank, save_grid
 from curriculum_search.experiment import Experiment
+from curriculum_search.training.checkpoint import CHECKPOINT
 from curriculum_search.training.ema import Ema
 from curriculum_search.training.events import Schedule
-from curriculum_search.training.randomness import StepRandom, derive_seed
+from curriculum_search.training.randomness import StepRandom, derive_seed, seed_device
+from curriculum_search.training.saver import Saver
 from curriculum_search.training.session import Interrupted, Report, Session
 from curriculum_search.training.state import TrainingState
+from curriculum_search.training.unfinished import UnfinishedEvaluation
 
-CHECKPOINT = "checkpoint.pt"
 GRID = "samples.png"
 
 
@@ -86,12 +88,14 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
     network = experiment.build_network(images).to(device)
     codec, shape = experiment.encoder.load(device), experiment.encoder.shape_of(images)
     ema = Ema(network, halflife_images=settings.ema_halflife_images, rampup_share=settings.ema_rampup_share)
+    parameters = list(network.parameters())
     optimizer = torch.optim.AdamW(
-        network.parameters(),
+        parameters,
         lr=settings.learning_rate,
         betas=settings.betas,
         weight_decay=settings.weight_decay,
         fused=device.type == "cuda",
+        foreach=device.type == "cpu",  # bit for bit what one parameter after the other gives, with less between them
     )
     sampler = experiment.curriculum.build(
         process, experiment.density, settings.total_images, settings.batch_size, device
@@ -126,7 +130,9 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
         sampler=sampler,
         device=device,
     )
-    state.restore(path)
+    damage = state.restore(path)
+    if damage and rank == 0:
+        session.remark(damage)
 
     forward: nn.Module = torch.compile(network) if settings.compile else network  # type: ignore[assignment]
     if world_size > 1:
@@ -145,8 +151,8 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
         device=device,
     )
     schedule = Schedule(experiment, world_size)
-    saved_at = time.monotonic()
-    with batches:
+    saver, saved_at = Saver(), time.monotonic()
+    with batches, saver:
         for report in state.reports:  # Whoever listens may not have heard what was said before an interruption.
             session.report(report)
         started = time.perf_counter()
@@ -154,22 +160,29 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
             # The clock stands still: evaluate, save, report.  A run that was left after the step before begins here.
             if state.images_seen in schedule.points and not state.is_reported:
                 final = state.images_seen == settings.total_images
-                report = _report(state, evaluation.metrics(ema.network, final=final), final=final)
+                kept = UnfinishedEvaluation.of_state(
+                    state, session=session, saver=saver, cadence=experiment.cadence, saved_at=saved_at
+                )
+                report = _report(state, evaluation.metrics(ema.network, final=final, keeper=kept), final=final)
                 state.end_evaluation(report)
                 if rank == 0:
+                    saver.save({path: state.state_dict()})
+                    saved_at = time.monotonic()
                     if final:
                         with replacing(session.run_dir / GRID) as partial:
                             save_grid(evaluation.grid(ema.network), partial)
-                    state.save(path)
-                    saved_at = time.monotonic()
+                saver.wait()  # What is reported can be gone on from.
                 distributed.barrier()
+                if rank == 0:
+                    kept.clear()
                 session.report(report)
                 started = time.perf_counter()
                 continue
 
+            saver.check()
             images_seen = state.images_seen
             stored, condition = next(batches)
-            torch.manual_seed(derive_seed(experiment.seed, "dropout", rank, images_seen))
+            seed_device(derive_seed(experiment.seed, "dropout", rank, images_seen), device)
 
             # Draw the noise levels from what the curriculum has unlocked, and the noise.
             q, importance = sampler.draw(random.uniforms("level", images_seen))
@@ -194,7 +207,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
                     loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(part_losses.detach())
             if settings.max_grad_norm is not None:
-                nn.utils.clip_grad_norm_(network.parameters(), settings.max_grad_norm)
+                nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             state.images_seen += settings.batch_size
@@ -221,9 +234,10 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
             if due.status:
                 session.status(state.end_status())
             if rank == 0 and (stop or (not due.evaluation and (due.checkpoint or late))):
-                state.save(path)
+                saver.save({path: state.state_dict()})
                 saved_at = time.monotonic()
             if stop:
+                saver.wait()
                 distributed.barrier()  # Workers that leave may take the one that writes with them.
                 raise Interrupted(state.images_seen)
             started = time.perf_counter()

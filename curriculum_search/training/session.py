@@ -1,6 +1,7 @@
 """How the training loop speaks to whoever runs it, a command or a Ray worker: folder, device, reports, interruption."""
 
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -66,14 +67,15 @@ class StatusReport:
 
     Attributes:
         images: images seen so far.
-        train_loss: mean unweighted loss since the status before, over all workers.
+        train_loss: mean unweighted loss since the status before, over all workers; None: training code of the user's
+            own has not told its losses.
         images_per_second: throughput since then, evaluations and checkpoints left out.
         stage: of the curriculum, from 1.
         unlocked_share: the share of the clusters that is unlocked.
     """
 
     images: int
-    train_loss: float
+    train_loss: float | None
     images_per_second: float
     stage: int
     unlocked_share: float
@@ -107,6 +109,9 @@ class Session(Protocol):
     def status(self, status: StatusReport) -> None:
         """Take how the run is doing; called like `report`, more often."""
 
+    def remark(self, words: str) -> None:
+        """Take, in a line, what has befallen the run, as that a checkpoint was damaged; called on the first worker."""
+
 
 @dataclass
 class PlainSession:
@@ -125,6 +130,10 @@ class PlainSession:
     def status(self, status: StatusReport) -> None:
         """Keep the status."""
         self.statuses.append(status)
+
+    def remark(self, words: str) -> None:
+        """Warn of it."""
+        warnings.warn(words, stacklevel=2)
 
 
 def default_device() -> torch.device:

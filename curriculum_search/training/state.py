@@ -4,7 +4,6 @@ After EDM2's checkpoints: one object knows what belongs to the state, so that no
 care.  Random numbers are no part of it, for they are a function of the images seen (`randomness`).
 """
 
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -154,34 +153,38 @@ class TrainingState:
             own = [self._total(_EVALUATION), self._total(_STATUS)]
         self._own_sums = torch.tensor(own, dtype=torch.float64, device=self.device)
 
-    def save(self, path: Path) -> None:
-        """Write it to `path`, atomically; one worker's business."""
-        checkpoint.save(path, self.state_dict())
+    def restore(self, path: Path) -> str:
+        """Go on where `path` was saved, or the one before it, or stay at the beginning if neither was.
 
-    def restore(self, path: Path) -> None:
-        """Go on where `path` was saved, or stay at the beginning if it was not.
+        Every worker must call it.  A checkpoint that one of them finds damaged is set aside, and all go on from the one
+        before, or from the beginning: from there the run comes to the same end.
 
-        Every worker must call it.  A checkpoint that one of them finds damaged is set aside, with a warning, and all
-        stay at the beginning, from where the run comes to the same end.
+        Returns:
+            What there is to say of a damaged checkpoint; nothing if there was none.
 
         Raises:
-            ValueError: the checkpoint is another experiment's, or of no version that is known.
+            ValueError: a checkpoint is another experiment's, or of no version that is known.
         """
-        state, damage = None, ""
-        if path.exists():
-            try:
-                state = checkpoint.load(path, self.device)
-            except checkpoint.DamagedError as error:
-                damage = str(error)
-        damaged = distributed.all_gather_cat(torch.tensor([bool(damage)], dtype=torch.float64, device=self.device))
-        if damaged.any():
-            if distributed.rank() == 0:
-                aside = set_aside(path)
-                words = f"{damage or f'{path} is damaged'}; it is now {aside.name}, and the run begins again"
-                warnings.warn(words, stacklevel=2)
-            distributed.barrier()
-        elif state is not None:
-            self._take(state, path)
+        words = []
+        for candidate in (path, checkpoint.before(path)):
+            state, damage = None, ""
+            if candidate.exists():
+                try:
+                    state = checkpoint.load(candidate, self.device)
+                except checkpoint.DamagedError as error:
+                    damage = str(error)
+            damaged = distributed.all_gather_cat(torch.tensor([bool(damage)], dtype=torch.float64, device=self.device))
+            if damaged.any():
+                aside = set_aside(candidate) if distributed.rank() == 0 else None
+                words.append(f"{damage or f'{candidate} is damaged'}; it is now {aside and aside.name}")
+                distributed.barrier()
+            elif state is not None:
+                self._take(state, candidate)
+                break
+        if words:
+            again = f"the run goes on from the one before, at {self.images_seen:,} images"
+            words.append(again if self.images_seen else "the run begins again")
+        return ", and ".join(filter(None, ["; ".join(words[:-1]), *words[-1:]]))
 
     def _take(self, state: dict[str, Any], path: Path) -> None:
         if state["identity"] != self.identity:

@@ -21,7 +21,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
             text = (ROOT / name).read_text().replace("](docs/", "](")
             files.append(File.generated(config, name, content=text))
     pages = [file.src_uri for file in files.documentation_pages()]
-    config.nav = ["README.md", *(_entry(name, pages) for name in TOP)]
+    config.nav = [{"Overview": "README.md"}, *(_entry(name, pages) for name in TOP)]
     return files
 
 

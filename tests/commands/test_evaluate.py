@@ -1,12 +1,15 @@
 """The full evaluation of a trained run by its command: what it takes, what it leaves, and what it refuses."""
 
 import json
+import os
 import re
 import shutil
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +18,7 @@ from mlflow.entities import Run
 from support.tracked import tracked_runs
 from support.workplace import Workplace
 
+from curriculum_search.evaluation.generation import Generation
 from curriculum_search.experiment import Experiment
 from curriculum_search.export import experiment_yaml
 from curriculum_search.loading import validated
@@ -208,3 +212,32 @@ def test_the_config_in_a_runs_folder_is_the_run(trained: Trained) -> None:
     plain = json.loads((trained.run_dir / "experiment.json").read_text())
     assert plain["plugins"] == ["witness.py"]
     assert validated(Experiment, plain, "config").identity() == trained.run_dir.name
+
+
+def test_an_evaluation_that_is_asked_to_stop_goes_on_after_the_block_that_it_was_in(
+    trained: Trained, no_ray: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, original = list[int](), Generation.block
+
+    def block(self: Generation, network: Any, first: int, count: int) -> Any:
+        if count == self.batch_size:  # not the grid
+            made.append(first)
+            if len(made) == 4:
+                os.kill(os.getpid(), signal.SIGUSR1)
+        return original(self, network, first, count)
+
+    monkeypatch.setattr(Generation, "block", block)
+    pixels = "{kind: frechet, extractor: {kind: pixels, num_components: 4}, num_samples: 24}"
+    arguments = (trained.run_dir, "--blocks", "2", f"evaluation.final_evaluators=[{pixels}]", "evaluation.batch_size=8")
+    status, out, err = trained.workplace.call("evaluate", *arguments)
+    assert (status, err) == (130, "\ninterrupted; the same command goes on from here\n")
+    (kept,) = trained.workplace.results.glob("evaluate/*/evaluation-1.pt")  # of the second seed block
+    assert out.endswith(f" asked to stop; what has been generated is kept in {kept.parent}\n")
+    status, out, err = trained.workplace.call("evaluate", *arguments)
+    assert (status, err) == (0, "")
+    # The first seed block ended within seconds, so nothing is kept of it; the second goes on.
+    assert made == [0, 8, 16, 24, 0, 8, 16, 32, 40]
+    assert not list(kept.parent.glob("evaluation-*.pt"))
+    resumed = values(out)
+    made[:] = [0] * 10
+    assert values(trained.workplace.call("evaluate", *arguments)[1]) == resumed

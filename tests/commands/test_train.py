@@ -207,3 +207,49 @@ def test_a_killed_run_goes_on_and_a_second_command_is_kept_out(workplace: Workpl
     ((key, _),) = runs(workplace).items()
     log = (workplace.results / "train" / "runs" / key / "log.jsonl").read_text().splitlines()
     assert [json.loads(line)["images"] for line in log] == [80, 160, 240, 320]
+
+
+def test_a_run_that_is_asked_to_stop_is_saved_at_once_and_loses_no_image(
+    workplace: Workplace, experiment: Path, no_ray: None
+) -> None:
+    fields = "training={total_images: 9600, batch_size: 16, num_evaluations: 2}"
+    arguments = ("train", experiment, fields, "cadence={status_images: 16, checkpoint_minutes: null}")
+
+    def log() -> list[dict[str, Any]]:
+        return [json.loads(line) for path in workplace.results.rglob("log.jsonl") for line in path.open()]
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+        before = len(log())
+        process = workplace.start(*arguments)
+        assert wait_for(lambda before=before: len(log()) > before + 20, 90), process.communicate()  # type: ignore[misc]
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+        assert (process.returncode, err) == (130, "\ninterrupted; the same command goes on from here\n")
+        last = [record["images"] for record in log() if record["kind"] == "status"][-1]
+        words = f"the command was sent {number.name}; it is saved at {last:,} images"
+        assert out.endswith(f": {words}\n")
+        assert log()[-1]["text"] == words
+    status, _, err = workplace.call(*arguments)
+    assert (status, err) == (0, "")
+    assert [r["images"] for r in log() if r["kind"] == "status"] == list(range(16, 9601, 16))
+    (tags,) = (r.data.tags for r in tracked_runs(workplace.store) if "mlflow.parentRunId" in r.data.tags)
+    assert [line.split("sent ")[1].split(";")[0] for line in tags["events"].splitlines()] == [
+        "SIGINT",
+        "SIGTERM",
+        "SIGUSR1",
+    ]
+
+
+def test_whoever_asks_twice_does_not_wait(workplace: Workplace, experiment: Path) -> None:
+    workplace.hold_after(1)
+    process = workplace.start("train", experiment)
+    assert wait_for(lambda: len(workplace.witnessed()) > 1, 60), process.communicate()
+    process.send_signal(signal.SIGUSR1)  # after which it would wait for five minutes
+    assert not wait_for(lambda: process.poll() is not None, 1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "\ninterrupted; the same command goes on from here\n")
+    workplace.hold_after(None)
+    status, out, err = workplace.call("train", experiment)
+    assert (status, err) == (0, "")
+    assert beginnings(out) == ["data", "160 images", "240 images"]

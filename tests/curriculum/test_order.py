@@ -1,7 +1,9 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
-from curriculum_search.curriculum import EasyToHard, HardToEasy, MeasuredOrder, Order, RandomOrder
+from curriculum_search.curriculum import EasyToHard, GivenOrder, HardToEasy, MeasuredOrder, Order, RandomOrder
 from curriculum_search.testing import check_order
 
 EDGES = np.linspace(0.0, 1.0, 6)
@@ -9,8 +11,17 @@ EDGES = np.linspace(0.0, 1.0, 6)
 
 @pytest.mark.parametrize("kind", sorted(Order.kinds()))
 def test_every_kind_passes_the_conformance_check(kind: str, difficulty_path: str) -> None:
-    fields = {"path": difficulty_path} if kind == "measured" else {}
-    check_order(Order.from_dict({"kind": kind, **fields}))
+    fields: dict[str, Any] = {"measured": {"path": difficulty_path}, "given": {"first_to_last": [1, 0]}}
+    check_order(Order.from_dict({"kind": kind, **fields.get(kind, {})}))
+
+
+def test_a_given_order_is_that_of_so_many_clusters() -> None:
+    given = GivenOrder(first_to_last=(2, 0, 1, 4, 3))
+    assert given.permutation(EDGES).tolist() == [2, 0, 1, 4, 3]
+    with pytest.raises(ValueError, match=r"num_clusters must be 5, as order\.first_to_last has them, not 2"):
+        given.permutation(EDGES[:3])
+    with pytest.raises(ValueError, match=r"first_to_last must be each of 0\.\.1 once, not \[1, 2\]"):
+        GivenOrder(first_to_last=(1, 2))
 
 
 def test_easy_to_hard_unlocks_the_noisiest_first_and_hard_to_easy_the_cleanest() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curriculum_search.curriculum import (
+    GivenPartition,
     LogSnrPartition,
     MeasuredPartition,
     Partition,
@@ -39,8 +40,20 @@ def deviation(values: np.ndarray, ends: np.ndarray) -> float:
 
 @pytest.mark.parametrize("kind", sorted(Partition.kinds()))
 def test_every_kind_passes_the_conformance_check(kind: str, difficulty_path: str) -> None:
-    fields = {"path": difficulty_path} if kind == "measured" else {}
-    check_partition(Partition.from_dict({"kind": kind, **fields}))
+    fields: dict[str, Any] = {"measured": {"path": difficulty_path}, "given": {"all_edges": [0.0, 0.25, 1.0]}}
+    check_partition(Partition.from_dict({"kind": kind, **fields.get(kind, {})}))
+
+
+def test_given_edges_are_those_of_so_many_clusters() -> None:
+    given = GivenPartition(all_edges=(0.0, 0.1, 0.5, 1.0))
+    assert edges_of(given, Flow(), 3).tolist() == [0.0, 0.1, 0.5, 1.0]
+    edges = edges_of(LogSnrPartition(), DDPM(), 20)
+    assert edges_of(GivenPartition(all_edges=tuple(edges.tolist())), DDPM(), 20).tolist() == edges.tolist()
+    with pytest.raises(ValueError, match=r"num_clusters must be 3, as partition\.all_edges has them, not 20"):
+        edges_of(given, Flow(), 20)
+    for wrong in ((0.0,), (0.0, 0.5), (0.0, 0.5, 0.5, 1.0)):
+        with pytest.raises(ValueError, match="all_edges must be strictly increasing from 0 to 1"):
+            GivenPartition(all_edges=wrong)
 
 
 @pytest.mark.parametrize(("schedule", "num_clusters"), PUBLISHED)

@@ -36,7 +36,7 @@ def _best_network(process: Process) -> Network:
             return (x0 - data**2 / total * x) / (sigma * data / total.sqrt())
         assert isinstance(process, Flow)
         x0 = clean(x, 1 - time, time)
-        return (x - x0) / time
+        return x0 if process.prediction == "x0" else (x - x0) / time
 
     return network
 
@@ -60,6 +60,7 @@ PROCESSES = [
     EDM(),
     EDM(p_mean=-0.4, p_std=1.0, sigma_data=0.7),
     Flow(),
+    Flow(prediction="x0", shift=3.0),
 ]
 
 

@@ -12,9 +12,9 @@ from curriculum_search.diffusion import (
     Density,
     Flow,
     Histogram,
+    Laplace,
     LogitNormal,
     LogNormal,
-    LossSecondMoment,
     Process,
     Speed,
     Uniform,
@@ -79,35 +79,17 @@ def test_a_histogram_need_not_be_normalised() -> None:
     np.testing.assert_allclose(density.cdf_at(np.array([0.25, 0.625])), [0.75, 0.875])
 
 
-def test_loss_second_moment_is_uniform_until_every_bin_has_its_history() -> None:
-    density = LossSecondMoment(num_bins=4, history=2)
-    losses = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, np.nan], [7.0, 8.0]])
-    np.testing.assert_allclose(density.learned(losses).pdf_at(np.array([0.1, 0.6])), 1)
-    np.testing.assert_allclose(density.piecewise(EDM()).pdf_at(np.array([0.1, 0.6])), 1)
-    assert density.adaptive
-    assert not Uniform().adaptive
-
-
-def test_loss_second_moment_has_the_published_probabilities() -> None:
-    # Printed by guided-diffusion's LossSecondMomentResampler for these losses.
-    losses = np.array([[3.0, 4.0], [0.0, 1.0], [6.0, 8.0], [0.5, 0.5]])
-    masses = np.diff(LossSecondMoment(num_bins=4, history=2).learned(losses).cdf)
-    np.testing.assert_allclose(masses, [0.2992245660586, 0.0600449132117, 0.5981991321172, 0.0425313886125], atol=1e-12)
-
-
-def test_weighting_by_one_over_bins_times_mass_keeps_the_expectation_of_uniform_levels() -> None:
-    losses = np.random.default_rng(0).gamma(2.0, size=(50, 10))
-    masses = np.diff(LossSecondMoment().learned(losses).cdf)
-    np.testing.assert_allclose(np.sum(masses * losses[:, 0] / (50 * masses)), losses[:, 0].mean())
-
-
-@pytest.mark.parametrize(
-    ("density", "bins"), [(LossSecondMoment(), (300, 100)), (LossSecondMoment(num_bins=7), (7, 7))]
-)
-def test_loss_second_moment_has_one_bin_per_timestep_unless_told(
-    density: LossSecondMoment, bins: tuple[int, int]
-) -> None:
-    assert (density.bins(DDPM(num_timesteps=300)), density.bins(EDM())) == bins
+@pytest.mark.parametrize(("mean", "scale"), [(0.0, 0.5), (-1.0, 2.0)])
+def test_laplace_is_that_of_scipy_over_log_snr(mean: float, scale: float, process: Process) -> None:
+    density = Laplace(mean=mean, scale=scale).piecewise(process)
+    exact = stats.laplace(loc=mean, scale=scale).sf  # noise rises where log-SNR falls
+    if process.num_levels is None:
+        q = density.knots[1:-1]
+        np.testing.assert_allclose(density.cdf_at(q), exact(process.log_snr(q)), atol=1e-9)
+        return
+    log_snr = process.log_snr((np.arange(process.num_levels) + 0.5) / process.num_levels)
+    between = 0.5 * (log_snr[1:] + log_snr[:-1])
+    np.testing.assert_allclose(density.cdf_at(density.knots[1:-1]), exact(between), atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +101,8 @@ def test_loss_second_moment_has_one_bin_per_timestep_unless_told(
         ("beta", {"b": 1e9}, "b must"),
         ("speed", {"k": 0.0}, "k must"),
         ("speed", {"tau": 1.0}, "tau"),
+        ("laplace", {"scale": 0.0}, "scale"),
+        ("entropy_rate", {"uniform_share": 2.0}, "uniform_share"),
         ("histogram", {"edges": (0.0, 1.0), "mass": (1.0, 2.0)}, "mass"),
         ("histogram", {"edges": (0.0, 0.9), "mass": (1.0,)}, "knots"),
         ("histogram", {"edges": (0.0, 1.0), "mass": (-1.0,)}, "mass"),
@@ -134,5 +118,6 @@ def test_impossible_fields_are_refused_by_name(kind: str, fields: dict[str, Any]
 
 def test_every_kind_is_registered() -> None:
     assert set(Density.kinds()) == {
-        "uniform", "lognormal", "logit_normal", "beta", "speed", "histogram", "loss_second_moment",
+        "uniform", "lognormal", "logit_normal", "beta", "speed", "histogram", "loss_second_moment", "laplace",
+            "entropy_rate", "moving",
     }  # fmt: skip

@@ -167,3 +167,13 @@ def test_mass_for_an_interval_without_any_is_refused() -> None:
         density.restrict([(0.1, 0.2), (0.6, 0.7)], shares=[1, 1])
     with pytest.raises(ValueError, match="shares must be 2 numbers"):
         density.restrict([(0.1, 0.2), (0.6, 0.7)], shares=[1])
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_smallest_uniform_number_draws_from_a_density_whose_tail_no_float32_holds() -> None:
+    density = PiecewiseDensity.from_masses([0.0, 0.5, 1.0], [1e-310, 1.0])
+    deep = PiecewiseDensity.from_masses([0.0, 0.5, 1.0], [1e-44, 1.0])
+    for each in (density, deep):
+        q = each.table("cpu").draw(torch.tensor([0.0, 2.0**-24, 0.5]))
+        assert q.isfinite().all()
+        assert q[2] == 0.75

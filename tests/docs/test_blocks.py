@@ -27,6 +27,7 @@ from curriculum_search.search.study import Study
 
 SECTIONS = ("study", "base", "space")
 EXPERIMENT = tuple(field.name for field in fields(Experiment))
+STUDY = tuple(field.name for field in fields(Study))
 INLINE = re.compile(r"(?<!`)`((?:python|make|\.venv/bin/\w+) [^`]+)`(?!`)")
 #: Packages of the codebases that adapters are for, which are not installed here.
 THEIRS = {"accelerate"}
@@ -86,9 +87,10 @@ def test_files_and_their_parts_are_valid(block: Block, folder: Path) -> None:
     if set(raw) <= set(SECTIONS):
         check_sections(raw, folder)
         return
-    unknown = sorted(set(raw) - set(EXPERIMENT))
-    assert not unknown, f"{unknown} begin neither a study file ({SECTIONS}) nor an experiment file ({EXPERIMENT})"
-    check_sections({"base": raw}, folder)
+    section = "base" if set(raw) <= set(EXPERIMENT) else "study"
+    unknown = sorted(set(raw) - set(EXPERIMENT if section == "base" else STUDY))
+    assert not unknown, f"{unknown}: neither sections of a study file, nor fields of an experiment or of study"
+    check_sections({section: raw}, folder)
 
 
 def check_sections(raw: dict[str, Any], folder: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from curriculum_search.direction import Direction
-from curriculum_search.report import Row, markdown_table, terminal_table
+from curriculum_search.report import Row, data_frame, markdown_table, terminal_table
 
 ROWS = [
     Row(
@@ -68,3 +68,16 @@ def test_the_markdown_table_says_the_same() -> None:
         "| baselines | reversed | - |  | 0 |  | diverged: loss is nan |",
         "| **leaders** | **easy to hard [20\\|linear]** | **7.01** | **0.03125** | **48,000** | **11** |  |",
     ]
+
+
+def test_the_data_frame_has_the_numbers_of_the_table() -> None:
+    frame = data_frame(ROWS, metric="fd_500")
+    assert list(frame.columns) == ["group", "arm", "mean", "sd", "seeds", "kid", "images", "train_seconds", "note"]
+    assert frame.attrs["metric"] == "fd_500"
+    assert frame["arm"].tolist() == [row.name for row in ROWS]
+    assert frame["mean"].tolist()[::2] == [9.1234, 7.01]
+    assert frame["mean"].isna().tolist() == [False, True, False]
+    assert (frame["seeds"].tolist(), frame["images"].tolist()) == ([5, 1, 1], [48_000, 0, 48_000])
+    assert frame["kid"].notna().tolist() == [False, False, True]
+    assert frame["note"].tolist() == ["", "diverged: loss is nan", ""]
+    assert len(data_frame([], metric="fd_500")) == 0

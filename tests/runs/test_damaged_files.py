@@ -5,6 +5,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from support.tracked import tracked_runs
 from support.workplace import Workplace, without_plugins
 
 from curriculum_search.experiment import Experiment
@@ -25,6 +27,7 @@ from curriculum_search.search.driver import check_same_study, open_store
 from curriculum_search.search.ledger import Ledger
 from curriculum_search.training import Report, StatusReport, checkpoint
 
+TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d"
 TORN = ["", "{", '{"status": "fini', "\0\0\0\0", "[]", "7", "{}", '{"status": "unknown"}', "\udcff\udcfe"]
 
 
@@ -148,16 +151,18 @@ def test_a_damaged_checkpoint_is_told_by_the_command_and_in_the_runs_log(
     result = RunFolder(run).read_result()
     (run / "result.json").unlink()
     (run / "checkpoint.pt").write_bytes((run / "checkpoint.pt").read_bytes()[:5_000])
+    assert not (run / "checkpoint.before.pt").exists()  # which is of no use to a run that has ended
     status, out, err = workplace.call("train", experiment)
     assert (status, err) == (0, "")
-    words = out.splitlines()[1]
-    assert words == (
+    words = (
         f"{run / 'checkpoint.pt'} is not a readable checkpoint: it was cut off or changed; it is now "
         f"checkpoint.pt.damaged-1, and the run begins again"
     )
-    assert {"kind": "remark", "text": words}.items() <= json.loads(
-        (run / "log.jsonl").read_text().splitlines()[4]
-    ).items()
+    assert re.fullmatch(rf"{TIME} {run.name}: {re.escape(words)}", out.splitlines()[1])
+    remark = json.loads((run / "log.jsonl").read_text().splitlines()[4])
+    assert {"kind": "remark", "text": words}.items() <= remark.items()
+    (tags,) = (r.data.tags for r in tracked_runs(workplace.store) if r.data.tags["curriculum_search.run"] == run.name)
+    assert re.fullmatch(rf"{TIME} {re.escape(words)}", tags["events"])
     again = RunFolder(run).read_result()
     assert result is not None
     assert again is not None

@@ -5,20 +5,15 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-import ray
 import torch
-from ray.exceptions import ActorDiedError, RayTaskError
-from ray.train import WorkerGroupError
-from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 from support.jobs import Jobs, base_job, unwatched
 from support.workplace import Workplace
 
 from curriculum_search.experiment import Experiment, Resources
 from curriculum_search.loading import validated
 from curriculum_search.runs import restarts
-from curriculum_search.runs.executor import _broken, run_jobs
-from curriculum_search.runs.job import Job, Outcome, RunError, Status
-from curriculum_search.runs.restarts import Break
+from curriculum_search.runs.executor import run_jobs
+from curriculum_search.runs.job import Job, Outcome, Status
 from curriculum_search.training import CHECKPOINT, PlainSession, Report, train
 
 #: A plug-in: an evaluator that raises an error of its own, which does not survive pickling, from another; or dies.
@@ -150,13 +145,13 @@ def test_a_job_whose_process_dies_is_restarted_and_goes_on_from_its_checkpoint(
         assert {name: value for name, value in found.items() if name not in TIMES} == expected
 
 
-def test_what_a_worker_warns_of_is_said_once(ends: tuple[Jobs, dict[str, Job]]) -> None:
+def test_a_damaged_checkpoint_is_told_once_of_its_run(ends: tuple[Jobs, dict[str, Job]]) -> None:
     source, jobs = ends
     path = jobs["damaged"].run_dir / CHECKPOINT
-    assert source.lines == [
-        f"warning: {path} is not a readable checkpoint: it is text; it is now checkpoint.pt.damaged-1, and the run "
-        f"begins again"
-    ]
+    words = (
+        f"{path} is not a readable checkpoint: it is text; it is now checkpoint.pt.damaged-1, and the run begins again"
+    )
+    assert source.remarks == {"damaged": [words]}
     assert source.outcomes["damaged"].status is Status.FINISHED
     assert images(source, "damaged") == POINTS
 
@@ -200,18 +195,6 @@ def test_a_job_whose_process_dies_each_time_is_told_so(ends: tuple[Jobs, dict[st
     assert outcome.reason.endswith("It may have been out of memory.")
     assert "\n" not in outcome.reason
     assert "The actor died unexpectedly" in outcome.trace
-
-
-def test_of_several_workers_the_one_that_raised_is_told_not_the_one_that_went_down_with_it(
-    make_job: Callable[..., Job],
-) -> None:
-    raised = RunError("OSError: disk full", "Traceback ...")
-    lost = WorkerHealthCheckFailedError("A worker health check failed.", ActorDiedError())
-    group = WorkerGroupError("two workers failed", {0: lost, 1: raised})
-    failure = RayTaskError("train", "Traceback of Ray", group).as_instanceof_cause()  # type: ignore[no-untyped-call]
-    sent = ray.cloudpickle.loads(ray.cloudpickle.dumps(failure))  # type: ignore[no-untyped-call]
-    outcome = Outcome(status=Status.FAILED, reason="OSError: disk full", trace="Traceback ...")
-    assert _broken(sent, make_job("group")) == (Break.ERROR, outcome)
 
 
 def test_a_job_ends_where_its_source_stops_it(ends: tuple[Jobs, dict[str, Job]]) -> None:

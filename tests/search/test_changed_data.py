@@ -1,5 +1,6 @@
 """Images that have changed under the results of a study or a run: nobody is handed the old numbers for the new ones."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -60,3 +61,19 @@ def test_a_run_on_its_own_knows_its_images(workplace: Workplace, pictures: Path,
     assert "was trained on (pictures 8x8: 12 grey images of 8x8 pixels; no labels; now pictures 8x8: 20 grey" in (
         folder.check_data(changed)
     )
+
+
+def test_a_study_that_was_measured_by_another_version_does_not_go_on(workplace: Workplace, tmp_path: Path) -> None:
+    frechet = "base.evaluation.evaluators=[{kind: frechet, num_samples: 250}]"
+    file = workplace.load("study.objective=fd_classifier_250", frechet)
+    write_fingerprint(tmp_path, file)
+    check_same_study(tmp_path, file)
+    before = json.loads(file.fingerprint())
+    del before["base"]["evaluation"]["evaluators"][0]["extractor"]["version"]  # there was none
+    (tmp_path / "study.json").write_text(json.dumps(before))
+    with pytest.raises(UserError, match="were measured by another version of this project, whose values of the same"):
+        check_same_study(tmp_path, file)
+    before["base"]["training"]["batch_size"] += 1
+    (tmp_path / "study.json").write_text(json.dumps(before))
+    with pytest.raises(UserError, match="with another base; give the changed study another name"):
+        check_same_study(tmp_path, file)

@@ -29,7 +29,7 @@ from curriculum_search.runs.workspace import workspace
 from curriculum_search.search import driver
 from curriculum_search.search.optuna.searcher import Searcher
 from curriculum_search.search.phases.confirmation import ConfirmationPhase
-from curriculum_search.search.results import publish
+from curriculum_search.search.results import exports, publish
 from curriculum_search.tracking import Tracker
 
 POINTS = [80, 160, 240, 320]
@@ -274,7 +274,7 @@ MOMENTS = [
     (Searcher, "tell_complete"),
     (ConfirmationPhase, "resume"),
     (ConfirmationPhase, "settle"),
-    (publish, "write_best"),
+    (exports, "write_best"),
     (publish, "write_report"),
 ]
 

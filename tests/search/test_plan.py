@@ -147,6 +147,20 @@ def test_a_plan_says_how_many_trials_each_limit_is_enough_for(
     assert words in out
 
 
+def test_a_study_of_named_arms_is_planned_without_a_search(workplace: Workplace, one_second: None) -> None:
+    arms = "study.arms={slow: {curriculum.num_clusters: 10}, mine: {density.kind: beta}}"
+    alone = ("study.trials=0", "space=null", "study.stopping=null", "study.max_images=6400")
+    status, out, err = workplace.call("search", "--plan", workplace.study, arms, *alone)
+    assert (status, err) == (0, "")
+    _, confirmation = lines(out)
+    assert confirmation == ["confirmation", "2 named arms, 1 control, 2 baselines", "12", "3,840", "15 s"]
+    assert "All of it: 12 runs, 3,840 images; about 15 s from here\n" in out
+    assert "study.max_images: 6,400 (0 spent): enough for 20 more runs\n" in out
+    status, out, err = workplace.call("search", "--plan", workplace.study, arms)
+    assert (status, err) == (0, "")
+    assert lines(out)[2][1] == f"2 named arms, {ARMS.replace('1 control', '2 controls')}"
+
+
 def test_early_stopping_is_named_as_what_may_take_less(workplace: Workplace, one_second: None) -> None:
     def planned(*overrides: str) -> str:
         status, out, _ = workplace.call("search", "--plan", workplace.study, *overrides)

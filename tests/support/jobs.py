@@ -27,6 +27,7 @@ class Jobs(JobSource):
         self.statuses: dict[str, list[StatusReport]] = {}
         self.outcomes: dict[str, Outcome] = {}
         self.restarts: dict[str, list[str]] = {}
+        self.remarks: dict[str, list[str]] = {}
         self.lines: list[str] = []
         self.ticks = 0
 
@@ -45,6 +46,9 @@ class Jobs(JobSource):
 
     def restarted(self, job: Job, reason: str) -> None:
         self.restarts.setdefault(job.key, []).append(reason)
+
+    def remarked(self, job: Job, words: str) -> None:
+        self.remarks.setdefault(job.key, []).append(words)
 
     def noticed(self, line: str) -> None:
         self.lines.append(line)

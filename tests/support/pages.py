@@ -7,7 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^(<!-- run -->\n)?```(\w*)\n(.*?)^```$", re.M | re.S)
-_NAMED = re.compile(r"# ([\w./-]+\.(?:py|ya?ml))\n")
+_NAMED = re.compile(r"# ([\w./-]+\.py)\n|# ([\w./-]+\.ya?ml)\b.*\n")  # a fragment may begin "# train.py, where ..."
+_NAMED_BEFORE = re.compile(r"^`([\w./-]+\.(?:py|ya?ml))`.*:\n\n\Z", re.M)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +21,7 @@ class Block:
         language: the word after the fence; "" is what is printed.
         text: what is in it.
         run: whether the page says that it is to be run.
+        before: the lines before its fence.
     """
 
     page: Path
@@ -27,12 +29,13 @@ class Block:
     language: str
     text: str
     run: bool
+    before: str
 
     @property
     def name(self) -> str | None:
-        """The file that the block is, as its first line says; None: no file."""
-        match = _NAMED.match(self.text)
-        return match[1] if match else None
+        """The file that the block is, as its first line or the line before it says; None: no file."""
+        match = _NAMED.match(self.text) or _NAMED_BEFORE.search(self.before)
+        return match[match.lastindex or 0] if match else None
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"
@@ -55,6 +58,7 @@ def blocks(page: Path) -> tuple[Block, ...]:
             language=match[2],
             text=match[3],
             run=match[1] is not None,
+            before=text[: match.start()],
         )
         for match in _FENCE.finditer(text)
     )

@@ -43,3 +43,11 @@ def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     torch.save({"format": checkpoint.FORMAT + 1}, path)
     with pytest.raises(ValueError, match=r"checkpoint\.pt is not a checkpoint of this version \(format 1\)"):
         checkpoint.load(path)
+
+
+def test_the_last_two_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    for images in (80, 160, 240):
+        checkpoint.save(path, {"images": images})
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["checkpoint.before.pt", "checkpoint.pt"]
+    assert [checkpoint.load(each)["images"] for each in (checkpoint.before(path), path)] == [160, 240]

@@ -1,4 +1,4 @@
-"""A damaged checkpoint is found, set aside and named, and the run comes to the same end from its beginning."""
+"""A damaged checkpoint is found, set aside and named, and the run comes to the same end from the one before it."""
 
 import contextlib
 import random
@@ -110,25 +110,67 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+def interrupted(tiny: Any, runner: Any, name: str) -> Path:
+    """The folder of a run that was stopped one step after its second evaluation."""
+    run_dir: Path = runner.folder / name
+    run_dir.mkdir()
+    with pytest.raises(Interrupted):
+        runner(tiny(), Halts(run_dir=run_dir, device=CPU))
+    return run_dir
+
+
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_run_whose_checkpoint_is_damaged_begins_again_and_ends_the_same(tiny: Any, runner: Any, damage: str) -> None:
+def test_a_run_whose_checkpoint_is_damaged_falls_back_to_the_one_before_and_ends_the_same(
+    tiny: Any, runner: Any, damage: str
+) -> None:
     experiment = tiny()
     runner(experiment)
     expected = runner.curve()
-    run_dir = runner.folder / "damaged"
-    run_dir.mkdir()
-    with pytest.raises(Interrupted):
-        runner(experiment, Halts(run_dir=run_dir, device=CPU))
+    run_dir = interrupted(tiny, runner, "damaged")
     path = run_dir / CHECKPOINT
+    assert [checkpoint.load(each)["images"] for each in (checkpoint.before(path), path)] == [160, 176]
     content = DAMAGES[damage](path.read_bytes())
     path.write_bytes(content)
-    with pytest.warns(UserWarning, match=r"checkpoint\.pt is not a readable .* is now checkpoint\.pt\.damaged-1, and"):
+    with pytest.warns(
+        UserWarning,
+        match=r"checkpoint\.pt is not a readable .* is now checkpoint\.pt\.damaged-1, and the run goes on from the one "
+        r"before, at 160 images$",
+    ):
         runner(experiment, PlainSession(run_dir=run_dir, device=CPU))
     assert runner.curve() == expected
     assert (run_dir / f"{CHECKPOINT}.damaged-1").read_bytes() == content
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         runner(experiment, PlainSession(run_dir=run_dir, device=CPU))
+    assert runner.curve() == expected
+
+
+def test_a_run_whose_checkpoints_are_both_damaged_begins_again_and_ends_the_same(tiny: Any, runner: Any) -> None:
+    runner(tiny())
+    expected = runner.curve()
+    run_dir = interrupted(tiny, runner, "damaged")
+    for path in (run_dir / CHECKPOINT, checkpoint.before(run_dir / CHECKPOINT)):
+        path.write_bytes(b"")
+    with pytest.warns(
+        UserWarning,
+        match=r"/checkpoint\.pt is not .* is now checkpoint\.pt\.damaged-1; .*/checkpoint\.before\.pt is not .* is now "
+        r"checkpoint\.before\.pt\.damaged-1, and the run begins again$",
+    ):
+        runner(tiny(), PlainSession(run_dir=run_dir, device=CPU))
+    assert runner.curve() == expected
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_kill_between_the_two_moves_of_a_save_costs_no_more_than_that_checkpoint(tiny: Any, runner: Any) -> None:
+    runner(tiny())
+    expected = runner.curve()
+    run_dir = interrupted(tiny, runner, "moved")
+    (run_dir / CHECKPOINT).unlink()
+    session = PlainSession(run_dir=run_dir, device=CPU, should_stop=True)
+    with pytest.raises(Interrupted) as stopped:
+        runner(tiny(), session)
+    assert stopped.value.images == 176
+    runner(tiny(), PlainSession(run_dir=run_dir, device=CPU))
     assert runner.curve() == expected
 
 
@@ -140,11 +182,9 @@ def worker(rank: int, folder: str, experiment: Experiment) -> None:
     Path(folder, f"worker {rank}").write_text(str([report.images for report in session.reports]))
 
 
-def test_several_workers_begin_again_together(tiny: Any, runner: Any) -> None:
-    experiment, run_dir = tiny(), runner.folder / "two"
-    run_dir.mkdir()
-    with pytest.raises(Interrupted):
-        runner(experiment, Halts(run_dir=run_dir, device=CPU))
+@pytest.mark.filterwarnings("ignore:.*checkpoint")
+def test_several_workers_fall_back_together(tiny: Any, runner: Any) -> None:
+    experiment, run_dir = tiny(), interrupted(tiny, runner, "two")
     (run_dir / CHECKPOINT).write_bytes((run_dir / CHECKPOINT).read_bytes()[:2_000])
     spawn(worker, (str(run_dir), experiment), nprocs=2)  # type: ignore[no-untyped-call]
     for rank in range(2):

@@ -61,14 +61,14 @@ def test_a_run_reports_at_each_evaluation_and_everything_at_the_end(tiny: Make, 
 @pytest.mark.parametrize(
     ("curriculum", "cadence", "saved"),
     [
-        (Curriculum(num_clusters=4, pacing=Linear()), Cadence(), 160),
-        (PLATEAU, Cadence(), 160),
-        (PLATEAU, Cadence(checkpoint_images=64), 192),
+        (Curriculum(num_clusters=4, pacing=Linear()), Cadence(), {160}),
+        (PLATEAU, Cadence(), {160}),
+        (PLATEAU, Cadence(checkpoint_images=64), {160, 192}),  # the kill may find the last one being written
     ],
     ids=["linear", "plateau", "plateau, saved between evaluations"],
 )
 def test_a_run_that_is_killed_in_a_step_goes_on_as_if_nothing_had_been(
-    tiny: Make, runner: Runner, tmp_path: Path, curriculum: Curriculum, cadence: Cadence, saved: int
+    tiny: Make, runner: Runner, tmp_path: Path, curriculum: Curriculum, cadence: Cadence, saved: set[int]
 ) -> None:
     experiment = tiny(curriculum=curriculum, cadence=cadence)
     runner(experiment)
@@ -100,7 +100,7 @@ train(experiment, PlainSession(run_dir=folder / "killed", device=torch.device("c
     assert killed.returncode == -signal.SIGKILL, killed.stderr
 
     session = PlainSession(run_dir=run_dir, device=torch.device("cpu"))
-    assert checkpoints.load(run_dir / CHECKPOINT)["images"] == saved
+    assert checkpoints.load(run_dir / CHECKPOINT)["images"] in saved
     runner(experiment, session)
     assert runner.curve() == expected
     assert [switch for report in session.reports for switch in report.switches] == expected_switches

@@ -1,5 +1,6 @@
 """What happens between evaluations: statuses, checkpoints, being told to stop, and going on from there."""
 
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from curriculum_search.curriculum import Curriculum, Linear, Plateau
 from curriculum_search.diffusion import LossSecondMoment
 from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Cadence
-from curriculum_search.training import CHECKPOINT, Interrupted, PlainSession, StatusReport, checkpoint, loop
+from curriculum_search.training import CHECKPOINT, Interrupted, PlainSession, Report, StatusReport, checkpoint, loop
 from curriculum_search.training.randomness import StepRandom
 
 torch.set_num_threads(1)
@@ -41,7 +42,7 @@ class StopsAfter(PlainSession):
         self.should_stop = status.images == self.images
 
 
-def untimed(statuses: list[StatusReport]) -> list[tuple[int, float, int, float]]:
+def untimed(statuses: list[StatusReport]) -> list[tuple[int, float | None, int, float]]:
     return [(s.images, s.train_loss, s.stage, s.unlocked_share) for s in statuses]
 
 
@@ -102,7 +103,7 @@ def test_a_status_tells_the_mean_loss_since_the_one_before_and_the_stage(tiny: M
     reports, each = runner.session.reports, runner.session.statuses
     assert [status.images for status in each] == list(range(16, 336, 16))
     for report in reports:
-        inside = [s.train_loss for s in each if report.images - 80 < s.images <= report.images]
+        inside = [s.train_loss or 0.0 for s in each if report.images - 80 < s.images <= report.images]
         assert sum(inside) / 5 == pytest.approx(report.metrics["train_loss"], rel=1e-12)
     switches = [switch for report in reports for switch in report.switches]
     for status in each:
@@ -114,7 +115,7 @@ def test_a_status_tells_the_mean_loss_since_the_one_before_and_the_stage(tiny: M
     rare = runner.session.statuses
     assert [status.images for status in rare] == [48, 96, 144, 192, 240, 288]
     for i, status in enumerate(rare):
-        three = [s.train_loss for s in each[3 * i : 3 * i + 3]]
+        three = [s.train_loss or 0.0 for s in each[3 * i : 3 * i + 3]]
         assert status.train_loss == pytest.approx(sum(three) / 3, rel=1e-12)
 
 
@@ -193,3 +194,52 @@ def test_the_cadence_changes_neither_identity_nor_any_value(tiny: Make, runner: 
         identities.add(experiment.identity())
     assert curves[0] == curves[1] == curves[2]
     assert len(identities) == 1
+
+
+def test_steps_go_on_while_a_checkpoint_is_written_and_none_is_reported_before_it_is(
+    tiny: Make, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save, written, may_write = checkpoint.save, list[int](), threading.Event()
+
+    def held(path: Path, state: dict[str, Any]) -> None:
+        assert may_write.wait(30)
+        save(path, state)
+        written.append(state["images"])
+
+    @dataclass
+    class Watches(PlainSession):
+        def status(self, status: StatusReport) -> None:
+            if status.images < 80:
+                assert not written
+            if status.images == 64:  # three steps after the state of 16 images was handed over
+                may_write.set()
+
+        def report(self, report: Report) -> None:
+            assert written[-1] == report.images
+
+    monkeypatch.setattr(checkpoint, "save", held)
+    cadence = Cadence(status_images=16, checkpoint_images=10**9)
+    monkeypatch.setattr(Cadence, "checkpoint_is_due", lambda self, images_seen, batch_size: images_seen == 16)
+    runner(tiny(cadence=cadence), Watches(run_dir=runner.folder, device=CPU))
+    assert written == [16, 80, 160, 240, 320]
+
+
+def test_a_write_that_finds_no_room_ends_the_run_at_the_next_step(
+    tiny: Make, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = threading.Event()
+
+    def full(path: Path, state: dict[str, Any]) -> None:
+        failed.set()
+        raise OSError(28, "No space left on device")
+
+    class Waits(PlainSession):
+        def status(self, status: StatusReport) -> None:
+            super().status(status)
+            assert status.images == 16 or failed.wait(30)
+
+    monkeypatch.setattr(checkpoint, "save", full)
+    session = Waits(run_dir=runner.folder, device=CPU)
+    with pytest.raises(OSError, match="No space left"):
+        runner(tiny(cadence=Cadence(status_images=16, checkpoint_images=16)), session)
+    assert [status.images for status in session.statuses] in ([16], [16, 32])

@@ -76,7 +76,7 @@ def state(tiny: Make) -> TrainingState:
 def test_what_is_saved_and_restored_is_the_same_state_and_goes_on_alike(
     state: TrainingState, tiny: Make, tmp_path: Path
 ) -> None:
-    state.save(tmp_path / CHECKPOINT)
+    checkpoint.save(tmp_path / CHECKPOINT, state.state_dict())
     restored = untrained(tiny(curriculum=GATED), seed=1)
     assert not same(restored.state_dict(), state.state_dict())
     restored.restore(tmp_path / CHECKPOINT)
@@ -113,7 +113,7 @@ def test_sums_of_another_number_of_workers_are_kept_in_total(state: TrainingStat
 
 
 def test_a_checkpoint_of_another_experiment_is_refused(state: TrainingState, tiny: Make, tmp_path: Path) -> None:
-    state.save(tmp_path / CHECKPOINT)
+    checkpoint.save(tmp_path / CHECKPOINT, state.state_dict())
     other = untrained(tiny(seed=1), seed=0)
     with pytest.raises(ValueError, match=rf"belongs to another experiment \({state.identity}, not {other.identity}\)"):
         other.restore(tmp_path / CHECKPOINT)

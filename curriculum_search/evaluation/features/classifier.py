@@ -27,16 +27,20 @@ _MAX_LEARNING_RATE = 3e-3
 class Classifier(Extractor):
     """The penultimate layer of a small convolutional network that tells the classes of the training images.
 
-    It is trained once for a data set and then read from the cache.  On one machine the same settings give the same
-    weights, whatever the number of threads; the checksum in the protocol tells whether two results share them.
+    It is trained once for a data set and then read from the cache, in float64: there the rounding in which processors
+    differ does not grow into anything, so that the weights, which are kept in float32, and the values of metrics are
+    the same on any processor, with any number of threads.  (In float32 it grows to a tenth of the weights, and changes
+    the second digit of a distance.)  The checksum in the protocol tells whether two results share the weights.
 
     Attributes:
+        version: of how the network is trained: values under another one cannot be compared, and are not mixed.
         num_features: width of the penultimate layer.
         training_images: images shown in training, repetitions counted.
         seed: of weights and order.
     """
 
     kind: Literal["classifier"] = "classifier"
+    version: Literal[2] = 2
     num_features: int = 64
     training_images: int = 20_000
     seed: int = 0
@@ -79,27 +83,27 @@ class Classifier(Extractor):
     def load(self, sources: Sources) -> Features:
         self.check(sources.train, sources.reference)
         train = sources.train
-        name = digest("classifier", 1, train.fingerprint, self.num_features, self.training_images, self.seed)
+        name = digest("classifier", self.version, train.fingerprint, self.num_features, self.training_images, self.seed)
         path = sources.cache_dir / f"classifier-{name}.pt"
         read = partial(torch.load, map_location="cpu", weights_only=True)
         saved = once_whole(path, partial(self._train, train, sources.device), read)
         names, tensors = zip(*saved["network"].items(), strict=True)
         with torch.device("meta"):
-            network = self._network(train)
+            network = self._network(train, torch.float32)
         shared = share_from_first(list(tensors), sources.device)
         network.load_state_dict(dict(zip(names, shared, strict=True)), assign=True)
         network.eval().requires_grad_(False)
         return _ClassifierFeatures(network, saved["accuracy"], train.name)
 
-    def _network(self, train: ImageSet) -> "ClassifierNetwork":
-        return ClassifierNetwork(train.channels, train.resolution, self.num_features, train.num_classes)
+    def _network(self, train: ImageSet, dtype: torch.dtype) -> "ClassifierNetwork":
+        return ClassifierNetwork(train.channels, train.resolution, self.num_features, train.num_classes, dtype)
 
     def _train(self, train: ImageSet, device: torch.device, target: Path) -> None:
         held_out = np.arange(len(train)) % _HELD_OUT == _HELD_OUT - 1
         shown = np.flatnonzero(~held_out)
         num_steps = -(-self.training_images // _BATCH)
-        with _reproducible(self.seed, device):
-            network = self._network(train).to(device).train()
+        with _undisturbed(self.seed, device):
+            network = self._network(train, torch.float64).to(device).train()
             optimizer = torch.optim.AdamW(network.parameters(), lr=_MAX_LEARNING_RATE)
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _MAX_LEARNING_RATE, total_steps=num_steps)
             order = DataOrder(len(shown), self.seed)
@@ -116,24 +120,24 @@ class Classifier(Extractor):
                 for part in np.array_split(indices, -(-len(indices) // 1024)):
                     images, labels = _labelled(train, part, device)
                     right += int((network(images)[1].argmax(1) == labels).sum())
-        weights = {name: value.cpu() for name, value in network.state_dict().items()}
+        weights = {name: value.cpu() for name, value in network.float().state_dict().items()}
         saved = io.BytesIO()  # PyTorch would not tell a full disk from other errors.
         torch.save({"network": weights, "accuracy": right / max(len(indices), 1)}, saved)
         target.write_bytes(saved.getvalue())
 
 
 class ClassifierNetwork(nn.Module):
-    """Float images [B, C, R, R] in [-1, 1] to (features [B, num_features], logits [B, num_classes])."""
+    """Images [B, C, R, R] of `dtype` in [-1, 1] to (features [B, num_features], logits [B, num_classes])."""
 
-    def __init__(self, channels: int, resolution: int, num_features: int, num_classes: int) -> None:
+    def __init__(self, channels: int, resolution: int, num_features: int, num_classes: int, dtype: torch.dtype) -> None:
         super().__init__()
-        layers = [_layer(channels, 32, stride=1)]
+        layers = [_layer(channels, 32, stride=1, dtype=dtype)]
         width = 32
         while resolution > 4:
-            layers += [_layer(width, 64, stride=2)]
+            layers += [_layer(width, 64, stride=2, dtype=dtype)]
             width, resolution = 64, (resolution + 1) // 2
-        self.layers = nn.Sequential(*layers, _layer(width, num_features, stride=1))
-        self.head = nn.Linear(num_features, num_classes)
+        self.layers = nn.Sequential(*layers, _layer(width, num_features, stride=1, dtype=dtype))
+        self.head = nn.Linear(num_features, num_classes, dtype=dtype)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.layers(images).mean((2, 3))
@@ -155,38 +159,38 @@ class _ClassifierFeatures(Features):
         self._network = network
 
     def __call__(self, images: Tensor) -> Tensor:
-        return self._network(to_float(images))[0]  # type: ignore[no-any-return]
+        return self._outputs(images)[0]
 
     def with_probabilities(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        features, logits = self._network(to_float(images))
+        features, logits = self._outputs(images)
         return features, logits.softmax(1)
 
+    def _outputs(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # TF32 has three digits
+            return self._network(to_float(images))  # type: ignore[no-any-return]
 
-def _layer(inputs: int, outputs: int, *, stride: int) -> nn.Module:
+
+def _layer(inputs: int, outputs: int, *, stride: int, dtype: torch.dtype) -> nn.Module:
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+        nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False, dtype=dtype),
+        nn.BatchNorm2d(outputs, dtype=dtype),
+        nn.ReLU(),
     )
 
 
 def _labelled(images: ImageSet, indices: Any, device: torch.device) -> tuple[Tensor, Tensor]:
     assert images.labels is not None
     pixels, _ = images.read(indices)
-    return to_float(pixels).to(device), torch.from_numpy(images.labels[indices]).to(device)
+    return to_float(pixels).to(device, torch.float64), torch.from_numpy(images.labels[indices]).to(device)
 
 
 @contextmanager
-def _reproducible(seed: int, device: torch.device) -> Iterator[None]:
-    """One thread, deterministic kernels and a random state of its own: the trial that comes first decides nothing."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with (
-            torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-            torch.backends.cudnn.flags(deterministic=True, benchmark=False),
-            torch.inference_mode(False),  # whoever evaluates may have turned gradients off
-            torch.enable_grad(),
-        ):
-            torch.manual_seed(seed)
-            yield
-    finally:
-        torch.set_num_threads(threads)
+def _undisturbed(seed: int, device: torch.device) -> Iterator[None]:
+    """A random state of its own, and gradients, which whoever evaluates may have turned off."""
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        torch.inference_mode(False),
+        torch.enable_grad(),
+    ):
+        torch.manual_seed(seed)
+        yield

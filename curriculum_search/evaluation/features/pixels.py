@@ -17,6 +17,7 @@ from curriculum_search.evaluation.frechet import Moments
 
 _MAX_SIDE = 32  # pixels; larger images are averaged down: the eigendecomposition grows with the sixth power of the side
 _BATCH = 1_024
+_ROUNDING = 1e-12  # of the largest variance: what is below is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +25,9 @@ class Pixels(Extractor):
     """Coordinates along the first principal components of the reference's pixels (in [-1, 1], at most 32 x 32).
 
     Cheap, and sensitive to what the eye may not see; blind to anything that is not in second moments of pixels.
+    Where the reference varies in fewer directions than that (margins that are always black, pixels that are always
+    equal), the rest are made of the first pixels in reading order: the same on every machine, which eigenvectors of
+    equal eigenvalues are not.
 
     Attributes:
         num_components: number of features, at most the number of pixel values.
@@ -68,9 +72,26 @@ class Pixels(Extractor):
         for start in range(0, len(reference), _BATCH):
             images, _ = reference.read(np.arange(start, min(start + _BATCH, len(reference))))
             moments.update(flattened(images))
-        vectors = torch.linalg.eigh(moments.covariance()).eigenvectors.flip(1)[:, : self.num_components]
+        variances, vectors = (x.flip(-1) for x in torch.linalg.eigh(moments.covariance()))
+        rank = int((variances > _ROUNDING * variances[0]).sum())
+        basis = vectors[:, : min(rank, self.num_components)]
+        if rank < self.num_components:
+            basis = _completed(basis, self.num_components)
         with target.open("wb") as file:
-            np.savez(file, mean=moments.mean().float().numpy(), basis=vectors.float().numpy())
+            np.savez(file, mean=moments.mean().float().numpy(), basis=basis.float().numpy())
+
+
+def _completed(basis: Tensor, columns: int) -> Tensor:
+    """Orthonormal columns [n, r] and further ones, of the unit vectors in turn what is orthogonal to all before."""
+    for unit in torch.eye(len(basis), dtype=basis.dtype):
+        if basis.shape[1] == columns:
+            break
+        rest = unit - basis @ (basis.T @ unit)
+        if float(length := rest.norm()) > 1e-3:
+            rest /= length
+            rest -= basis @ (basis.T @ rest)
+            basis = torch.cat([basis, rest[:, None] / rest.norm()], 1)
+    return basis
 
 
 def _load(path: Path) -> list[Tensor]:

@@ -24,6 +24,7 @@ from curriculum_search.search.statistics.verdict import judge
 from curriculum_search.search.study import StudyFile
 
 EXPOSURE = "exposure only"
+_MOST_CHARACTERS = 60  # of a value in words
 
 #: What the path can and cannot say, for the reader of a report.
 PATH_MEANING = (
@@ -137,7 +138,8 @@ def _changes(winner: Arm, control: Arm | None, file: StudyFile) -> Iterator[tupl
 
 
 def _words(path: str, value: Any) -> str:
-    return f"{path} = {value:.3g}" if isinstance(value, float) else f"{path} = {json.dumps(value)}".replace('"', "")
+    text = f"{value:.3g}" if isinstance(value, float) else json.dumps(value).replace('"', "")
+    return f"{path} = {text if len(text) <= _MOST_CHARACTERS else f'{text[: _MOST_CHARACTERS - 3]}...'}"
 
 
 def _valid(file: StudyFile, arm: Arm, seed: int) -> Run | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from curriculum_search.loading import UserError
 from curriculum_search.runs.capacity import Capacity
-from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome
+from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, stamped
 from curriculum_search.runs.progress import Progress
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
@@ -95,6 +95,11 @@ class Phase(JobSource):
 
     def start(self, run: Run) -> Job:
         """The job that trains a run."""
+        if not run.experiment.is_native and run.experiment.identity() != run.key:
+            raise UserError(
+                f"{self.file.path}: base.trainer: {run.experiment.summary()} has changed while the study was at work; "
+                "change it back, and the same command goes on, or give the study another name"
+            )
         arm, curriculum = run.arm, run.experiment.curriculum
         tags = {"arm": arm.name, "role": arm.role, "phase": self.name, "curriculum": curriculum.describe()}
         name = f"{title(arm, run.experiment)}, seed {run.experiment.seed}"
@@ -113,11 +118,16 @@ class Phase(JobSource):
     def restarted(self, job: Job, reason: str) -> None:
         """Say it, and count it in MLflow."""
         self.store.restarted(job.key, reason)
-        self.progress.say(f"{self.store.live[job.key].name} broke off and is started again: {reason}")
+        self.noticed(f"{self.store.live[job.key].name} broke off and is started again: {reason}")
+
+    def remarked(self, job: Job, words: str) -> None:
+        """Write it down, and say it."""
+        self.store.note(job.key, words)
+        self.noticed(f"{self.store.live[job.key].name}: {words}")
 
     def noticed(self, line: str) -> None:
         """Say it."""
-        self.progress.say(line)
+        self.progress.say(stamped(line))
 
     def judge(self, run: Run, report: Report, *, fresh: bool) -> bool:
         """Whether a report ends the run early; `fresh` tells whether it is heard for the first time."""

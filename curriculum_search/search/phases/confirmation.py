@@ -1,4 +1,4 @@
-"""The second phase of a study: leaders, controls and baselines again, on seeds that the search never saw.
+"""The second phase of a study: leaders, named arms, controls and baselines, on seeds that the search never saw.
 
 The best of many noisy trials looks better than it is, so the search only nominates.  What is claimed rests on these
 runs alone.
@@ -23,10 +23,12 @@ from curriculum_search.search.arms import (
     exposure_control,
     is_ordinary,
     ordinary_with_settings_of,
+    title,
 )
 from curriculum_search.search.ledger import Ledger
 from curriculum_search.search.phases.base import Candidate, Phase
 from curriculum_search.search.statistics.comparison import Plan
+from curriculum_search.search.statistics.standing import standing
 from curriculum_search.search.statistics.verdict import allocate
 from curriculum_search.search.study import StudyFile
 
@@ -88,8 +90,9 @@ class ConfirmationPhase(Phase):
     that it was tried with or with those of a leader, whichever do better on the first `min_seeds` seeds.  Else the
     search's luck in settings, of which curricula together get more tries, would be taken for a gain of curricula.
 
-    A leader's control has the exposure that the leader had in the search, or, where the search trained at a proxy's
-    size, in its first run at the base's.
+    Arms that the study names take part as leaders do.  A leader's control has the exposure that the leader had in the
+    search; that of a named arm, or where the search trained at a proxy's size, the one that it had in its first run
+    here.
 
     Args:
         file: the study file.
@@ -117,24 +120,26 @@ class ConfirmationPhase(Phase):
     ) -> None:
         super().__init__(file, store, ledger)
         settings = file.study.confirmation
-        self.arms: dict[str, Arm] = {arm.name: arm for arm in file.baselines()}
+        self.arms: dict[str, Arm] = {arm.name: arm for arm in (*file.baselines(), *file.arms)}
         ordinary = next((candidate for candidate in finished if is_ordinary(candidate.run.experiment)), None)
         if ordinary is not None:
             self.arms[NO_CURRICULUM] = replace(self.arms[NO_CURRICULUM], values=ordinary.arm.values)
-        baselines = {self._first_key(arm) for arm in self.arms.values()}
-        leading = [*front, *(candidate for candidate in finished if candidate not in front)]
-        curricula = [candidate for candidate in leading if not is_ordinary(candidate.run.experiment)]
+        sure = {self._first_key(arm) for arm in self.arms.values()}
+        best = [*front, *(candidate for candidate in finished if candidate not in front)]
+        curricula = [candidate for candidate in best if not is_ordinary(candidate.run.experiment)]
         self.leaders = [
             candidate
             for candidate in curricula
-            if candidate.arm.role == "searched" and self._first_key(candidate.arm) not in baselines
-        ][: settings.leaders]
-        self.arms |= {leader.arm.name: leader.arm for leader in self.leaders}
-        self._variants = self._ordinary_with_leaders_settings()
+            if candidate.arm.role == "searched" and self._first_key(candidate.arm) not in sure
+        ][: settings.leaders if file.study.searches else 0]
+        leading = [*file.arms, *(leader.arm for leader in self.leaders)]
+        self.arms |= {arm.name: arm for arm in leading}
+        self._ordered = [arm for arm in leading if file.has_order(arm)]
+        self._variants = self._ordinary_with_settings_of(leading)
         self.plan = Plan(
             reference=NO_CURRICULUM,
-            leaders=tuple(leader.arm.name for leader in self.leaders),
-            controls={leader.arm.name: control_name(leader.arm) for leader in self.leaders},
+            leaders=tuple(arm.name for arm in leading),
+            controls={arm.name: control_name(arm) for arm in self._ordered},
             baselines=tuple(name for name in file.study.baselines if name != NO_CURRICULUM),
             reference_variants=len(self._variants),
             direction=file.direction,
@@ -144,7 +149,8 @@ class ConfirmationPhase(Phase):
             confidence=settings.confidence,
         )
         self._record = _Record.load(store.root)
-        self.number = self._record.number(self._leaders_keys) if self.leaders else 1
+        self._leading_keys = sorted(map(self._first_key, leading))
+        self.number = self._record.number(self._leading_keys) if leading else 1
         self._running = 0
         self._queue: list[Run] = []
 
@@ -152,12 +158,13 @@ class ConfirmationPhase(Phase):
         """Fix how many seeds there can be, and decide the first round."""
         for arm in (*self.arms.values(), *self._variants):
             self._forget_failures(arm)
-        if self.leaders and self._leaders_keys not in self._record.leaders:
-            self._record.leaders.append(self._leaders_keys)
+        if self._leading_keys and self._leading_keys not in self._record.leaders:
+            self._record.leaders.append(self._leading_keys)
             self._record.save(self.store.root)
         self.plan = replace(self.plan, max_seeds=self._max_seeds())
         self._queue = self._round()
         self.progress.total = max(self.plan.least_runs - self._num_done(), len(self._queue))
+        self._show_standing()
 
     def run(self, arm: str, seed: int) -> Run:
         """The run of an arm on a seed."""
@@ -211,13 +218,16 @@ class ConfirmationPhase(Phase):
     def settle(self, run: Run, result: RunResult) -> None:
         """Count a run out."""
         self._running -= 1
+        self._show_standing()
+
+    def _show_standing(self) -> None:
+        first = self.plan.first_seed
+        titles = {name: title(arm, self.run(name, first).experiment) for name, arm in self.arms.items()}
+        objective = self.file.study.objective
+        self.progress.standing = standing(self.plan, self.values(objective), titles, metric=objective)
 
     def _first_key(self, arm: Arm) -> str:
         return self.file.run(arm, self.file.search_seeds.stop).key
-
-    @property
-    def _leaders_keys(self) -> list[str]:
-        return sorted(self._first_key(leader.arm) for leader in self.leaders)
 
     def _seeds(self, arm: Arm) -> range:
         """The seeds that an arm may be given."""
@@ -235,7 +245,7 @@ class ConfirmationPhase(Phase):
 
     def _round(self) -> list[Run]:
         """The runs that are worth most now."""
-        if not self.file.study.confirmation.leaders:
+        if not self.file.study.confirms:
             return []
         first = self._choose_reference()
         undecided = {NO_CURRICULUM} if first else set()
@@ -282,11 +292,11 @@ class ConfirmationPhase(Phase):
             self._record.save(self.store.root)
         return self._record.max_seeds[limits]
 
-    def _ordinary_with_leaders_settings(self) -> list[Arm]:
-        """Ordinary training with the settings of each leader, where that is not what it enters with."""
+    def _ordinary_with_settings_of(self, leading: Sequence[Arm]) -> list[Arm]:
+        """Ordinary training with the settings of each leader and named arm, where it does not enter with them."""
         found = {self._first_key(self.arms[NO_CURRICULUM]): self.arms[NO_CURRICULUM]}
-        for leader in self.leaders:
-            arm = ordinary_with_settings_of(leader.arm)
+        for leader in leading:
+            arm = ordinary_with_settings_of(leader)
             found.setdefault(self._first_key(arm), arm)
         return list(found.values())[1:]
 
@@ -319,19 +329,29 @@ class ConfirmationPhase(Phase):
         return -self.plan.sign * math.fsum(values) / len(values)
 
     def _add_controls(self) -> list[Run]:
-        """Make the leaders' controls; the runs that have to end before all of them can be made."""
+        """Make the controls; the runs that have to end before all of them can be made."""
         missing = []
-        for leader in self.leaders:
-            exposure = leader.results[0].exposure
-            if self.file.study.proxy:
-                first = self.run(leader.arm.name, self.plan.first_seed)
-                result = self.result(first)
-                if result is None:
-                    missing.append(first)
+        searched = {leader.arm.name: leader.results[0].exposure for leader in self.leaders}
+        for arm in self._ordered:
+            exposure = searched.get(arm.name, {})
+            if self.file.study.proxy or not exposure:
+                run = self._first_run_with_exposure(arm)
+                if run is not None and self.result(run) is None:
+                    missing.append(run)
                     continue
-                exposure = result.exposure or exposure
-            control = exposure_control(leader.arm, exposure)
-            if control.name not in self.arms:
+                result = self.result(run) if run is not None else None
+                exposure = result.exposure if result is not None else exposure
+            if exposure and control_name(arm) not in self.arms:
+                control = exposure_control(arm, exposure)
                 self.arms[control.name] = control
                 self._forget_failures(control)
         return missing
+
+    def _first_run_with_exposure(self, arm: Arm) -> Run | None:
+        """The first of an arm's first runs that has come to its end, or may still do so; None if none will."""
+        first = self.plan.first_seed
+        for seed in range(first, first + self.plan.min_seeds):
+            result = self.result(run := self.file.run(arm, seed))
+            if result is None or result.status is Status.FINISHED:
+                return run
+        return None

@@ -48,7 +48,7 @@ class SearchPhase(Phase):
         self._queue = [run for number, params in self.searcher.running() for run in self._trial(number, params)]
         for run in (*self.baselines, *self._queue):
             self.store.forget_failure(run.key)
-        self._queue += [run for run in self.baselines if self.result(run) is None]
+        self._queue += [run for run in self.baselines if self.file.study.searches and self.result(run) is None]
         runs, complete = self.runs(), self.searcher.completed()
         lost = [run for run in runs if run.trial in complete and self.result(run) is None]
         self._lost = {run.trial for run in lost}

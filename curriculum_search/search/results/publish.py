@@ -1,30 +1,36 @@
 """What a finished study leaves: the verdict, a table, figures, the best config, and all of it in MLflow."""
 
-import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from curriculum_search.cli import show
 from curriculum_search.experiment import Experiment
-from curriculum_search.export import BEST, write_best
+from curriculum_search.export import BEST, DENSITY
 from curriculum_search.loading import UserError
-from curriculum_search.report import Row, markdown_table, terminal_table, write_report
+from curriculum_search.report import Row, VerdictLayers, data_frame, markdown_table, terminal_table, write_report
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
 from curriculum_search.search.arms import Run, title
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
+from curriculum_search.search.optuna.importance import importances
 from curriculum_search.search.phases.ablation import AblationPhase
 from curriculum_search.search.phases.confirmation import ConfirmationPhase
 from curriculum_search.search.phases.search import SearchPhase
+from curriculum_search.search.results.exports import Standing, density_beside, export, first_finished
 from curriculum_search.search.results.figures import arm_title, proxy_size, write_figures
+from curriculum_search.search.results.page import PAGE, Findings, write_page
 from curriculum_search.search.results.sections import sections
+from curriculum_search.search.results.words import describe, unconfirmed
 from curriculum_search.search.statistics.verdict import Verdict, judge
 from curriculum_search.search.study import StudyFile
 from curriculum_search.tracking import STUDY
+
+if TYPE_CHECKING:
+    import pandas
 
 _LISTED = 5  # searched configs in the table
 
@@ -54,20 +60,33 @@ class StudyResult:
         arm: its arm's name.
         value: the objective of that run.
         verdict: of the confirmation; None where the study has none.
-        sentence: the verdict in words.
+        layers: the verdict in words.
         best_path: the exported experiment.
         curriculum_path: the exported curriculum.
+        density_path: the constant density that is exported beside it, where it does at least as well.
         failures: what to say of the runs that failed or were lost; empty if there are none.
+        objective: the metric that decided.
+        rows: of the table at the end.
+        figures: caption to file.
     """
 
-    best: Experiment
+    best: Experiment = field(repr=False)
     arm: str
     value: float
-    verdict: Verdict | None
-    sentence: str
+    verdict: Verdict | None = field(repr=False)
+    layers: VerdictLayers
     best_path: Path
     curriculum_path: Path
+    density_path: Path | None
     failures: str
+    objective: str
+    rows: tuple[Row, ...] = field(repr=False)
+    figures: Mapping[str, Path] = field(repr=False)
+
+    @property
+    def table(self) -> "pandas.DataFrame":
+        """The arms, as a data frame (`data_frame`)."""
+        return data_frame(self.rows, metric=self.objective)
 
     def tracked_metrics(self, objective: str) -> dict[str, float]:
         """What stands for the study in MLflow's table."""
@@ -83,67 +102,114 @@ def publish(
     """Judge a finished study, write its files, log them to MLflow, and print the table."""
     objective = file.study.objective
     verdict = _verdict(file, confirmation)
-    run, result = _best(search, confirmation, verdict)
+    run, result = best = _best(search, confirmation, verdict)
     value = result.metrics[objective]
-    sentence = (
-        verdict.sentence
-        if verdict is not None
-        else (
-            f"{run.arm.name} came out best of {_seeds_each(file)}; nothing was confirmed "
-            "(study.confirmation.leaders is 0)."
-        )
-    )
-    sentence = " ".join([sentence, *search.remarks(), *confirmation.remarks()])
-    comment = _comment(file, run, value, sentence)
-    evidence = {
-        "study": file.study.name,
-        "objective": objective,
-        "arm": run.arm.name,
-        "seed": run.experiment.seed,
-        "value": value,
-        "verdict": sentence,
-        "values": confirmation.values(objective) if verdict is not None else {},
-    }
-    best_path, curriculum_path = write_best(
-        store.root, run.experiment, file.plugins, comment=comment, evidence=_finite(evidence)
-    )
-    rows = _rows(file, search, confirmation)
-    further = sections(file, search, ablation)
+    density = density_beside(confirmation, verdict, run)
+    layers = _layers(search, confirmation, verdict, run, density)
+    values = confirmation.values(objective) if verdict is not None else {}
+    exported = export(file, store, best, density, layers, values)
+    best_path, curriculum_path, *beside = exported
+    found = _findings(search, confirmation, ablation, verdict, layers)
+    further = sections(file, search, ablation, found.tables)
     figures = write_figures(file, store, search, confirmation)
     report = write_report(
         store.root / "report.md",
         title=f"Study {file.study.name}",
-        sections={"": sentence, "Arms": markdown_table(rows, metric=objective, direction=file.direction)}
+        sections={"": layers.markdown(), "Arms": markdown_table(found.rows, metric=objective, direction=file.direction)}
         | {section.heading: section.markdown() for section in further}
-        | {"Best config": f"`python jobs/train.py {best_path}` trains it again and ends at {objective} = {value!r}."},
+        | {"Best config": f"`python jobs/train.py {best_path}` trains it again and ends at {objective} = {value!r}."}
+        | ({"Its exposure alone": f"`python jobs/train.py {beside[0]}` trains it."} if beside else {}),
         figures=figures,
     )
-    for path in (best_path, curriculum_path, report, *figures.values()):
+    page = write_page(store.root / PAGE, store.root, found, search, confirmation, ablation)
+    for path in (*exported, page, report, *figures.values()):
         store.tracker.log_artifact(STUDY, path, folder="figures" if path in figures.values() else "")
-    tags = {"verdict": sentence, "mlflow.note.content": sentence, "best": run.experiment.curriculum.describe()}
+    tags = {
+        "verdict": layers.headline,
+        "mlflow.note.content": layers.markdown(),
+        "best": run.experiment.curriculum.describe(),
+    }
     tags |= {section.tag: section.summary for section in further if section.summary}
     store.tracker.set_tags(STUDY, tags)
     heading = f"{file.study.name}: {objective} at the end, mean ± sd (seeds)"
-    show(terminal_table(rows, metric=objective, direction=file.direction, title=heading))
+    show(terminal_table(found.rows, metric=objective, direction=file.direction, title=heading))
     for section in further:
         section.print()
-    print(f"Verdict: {sentence}")
+    show(layers.terminal())
     print(f"Best config:  {best_path}\n              trains with: python jobs/train.py {best_path}")
     print(f"Curriculum:   {curriculum_path} (for other training code)")
-    print(f"Figures:      {report}")
+    if beside:
+        print(f"Exposure:     {beside[0]}, a constant density that does at least as well")
+    print(f"Report:       {page} (open it in a browser; {report.name} is the short one)")
     print(f"MLflow:       {store.tracker.page()}", flush=True)
-    if failures := _failures(search, confirmation, ablation):
-        print(failures, flush=True)
+    if found.failures:
+        print(found.failures, flush=True)
     return StudyResult(
         best=run.experiment,
         arm=run.arm.name,
         value=value,
         verdict=verdict,
-        sentence=sentence,
+        layers=layers,
         best_path=best_path,
         curriculum_path=curriculum_path,
-        failures=failures,
+        density_path=beside[0] if beside else None,
+        failures=found.failures,
+        objective=objective,
+        rows=tuple(found.rows),
+        figures=figures,
     )
+
+
+def find(search: SearchPhase, confirmation: ConfirmationPhase, ablation: AblationPhase) -> Findings:
+    """What a study has come to so far, be it that nothing has come to its end."""
+    verdict = _verdict(search.file, confirmation)
+    try:
+        run, _ = _best(search, confirmation, verdict)
+        layers = _layers(search, confirmation, verdict, run, density_beside(confirmation, verdict, run))
+    except StudyFailedError as error:
+        headline, *reasons = str(error).splitlines()
+        layers = VerdictLayers(
+            headline=f"{headline[:1].upper()}{headline[1:]}",
+            order="",
+            metrics="",
+            sooner="",
+            next_step="",
+            fine_print=tuple(reasons),
+        )
+    return _findings(search, confirmation, ablation, verdict, layers)
+
+
+def _findings(
+    search: SearchPhase,
+    confirmation: ConfirmationPhase,
+    ablation: AblationPhase,
+    verdict: Verdict | None,
+    layers: VerdictLayers,
+) -> Findings:
+    file = search.file
+    return Findings(
+        layers=layers,
+        winner=verdict.arm if verdict is not None else None,
+        rows=_rows(file, search, confirmation),
+        tables=importances(search.searcher.study, file.space, file.objectives),
+        failures=_failures(search, confirmation, ablation),
+    )
+
+
+def _layers(
+    search: SearchPhase,
+    confirmation: ConfirmationPhase,
+    verdict: Verdict | None,
+    run: Run,
+    density: Standing | None,
+) -> VerdictLayers:
+    """The verdict in words, with what its reader has to know besides; `run` is exported, and `density` beside it."""
+    layers = (
+        unconfirmed(run.arm.name, tries=_seeds_each(search.file))
+        if verdict is None
+        else describe(verdict, best=BEST, density=DENSITY if density else "")
+    )
+    return replace(layers, fine_print=(*layers.fine_print, *search.remarks(), *confirmation.remarks()))
 
 
 def _failures(search: SearchPhase, confirmation: ConfirmationPhase, ablation: AblationPhase) -> str:
@@ -163,7 +229,7 @@ def _failures(search: SearchPhase, confirmation: ConfirmationPhase, ablation: Ab
 
 
 def _verdict(file: StudyFile, confirmation: ConfirmationPhase) -> Verdict | None:
-    if file.study.confirmation.leaders == 0:
+    if not file.study.confirms:
         return None
     objective = file.study.objective
     return judge(
@@ -182,29 +248,18 @@ def _verdict(file: StudyFile, confirmation: ConfirmationPhase) -> Verdict | None
     )
 
 
-def _best(search: SearchPhase, confirmation: ConfirmationPhase, verdict: Verdict | None) -> tuple[Run, RunResult]:
+def _best(search: SearchPhase, confirmation: ConfirmationPhase, verdict: Verdict | None) -> Standing:
     """The run that is exported: on its first seed, the arm that the verdict is about if its mean is the better one,
     else ordinary training; where nothing was confirmed, the best of the search, on its first seed."""
     if verdict is not None:
         ahead = [verdict.arm] if verdict.arm is not None and verdict.main is not None and verdict.main.better else []
-        for arm in (*ahead, verdict.reference):
-            for seed, result in confirmation.results(arm).items():
-                if result.status is Status.FINISHED:
-                    return confirmation.run(arm, seed), result
+        for arm in (*ahead, verdict.plan.reference):
+            if (standing := first_finished(confirmation, arm)) is not None:
+                return standing
     finished = search.finished()
     if not finished or search.file.study.proxy:  # The search's runs are of another size.
         raise StudyFailedError(search, confirmation)
     return finished[0].run, finished[0].results[0]
-
-
-def _comment(file: StudyFile, run: Run, value: float, sentence: str) -> str:
-    experiment = run.experiment
-    return (
-        f"Best config of study {file.study.name}: {experiment.curriculum.describe()} ({run.arm.name}).\n"
-        f"{sentence}\n\n"
-        f"python jobs/train.py {BEST}    ends at {file.study.objective} = {value!r}\n"
-        f"(on the same kind of machine, with seed {experiment.seed}; digit for digit on a CPU)"
-    )
 
 
 def _rows(file: StudyFile, search: SearchPhase, confirmation: ConfirmationPhase) -> list[Row]:
@@ -212,13 +267,14 @@ def _rows(file: StudyFile, search: SearchPhase, confirmation: ConfirmationPhase)
     objective = file.study.objective
     others = [*file.second_opinions(), *(m for m in file.study.secondary_objectives if m != IMAGES_TO_BASELINE)]
     fresh = "at full size, fresh seeds" if file.study.proxy else "fresh seeds"
-    groups = {"baseline": f"baselines, {fresh}", "searched": f"leaders, {fresh}", "control": f"leaders, {fresh}"}
+    groups = {"baseline": f"baselines, {fresh}", "named": f"named arms, {fresh}", "searched": f"leaders, {fresh}"}
     rows = []
-    for role in groups:
-        for name, arm in confirmation.arms.items():
-            if arm.role == role and (results := list(confirmation.results(name).values())):
-                row = _row(groups[role], arm_title(confirmation, name), results, objective=objective, others=others)
-                rows.append(row)
+    for role, group in groups.items():
+        for name in [arm.name for arm in confirmation.arms.values() if arm.role == role]:
+            for shown in (name, confirmation.plan.controls.get(name)):
+                if shown in confirmation.arms and (results := list(confirmation.results(shown).values())):
+                    head = arm_title(confirmation, shown)
+                    rows.append(_row(group, head, results, objective=objective, others=others))
     # The confirmed baselines are among those; else the search's stand beside its best.
     listed = search.finished()
     baselines = [] if rows else [candidate for candidate in listed if candidate.arm.role == "baseline"]
@@ -255,10 +311,3 @@ def _row(group: str, name: str, results: Sequence[RunResult], *, objective: str,
 def _seeds_each(file: StudyFile) -> str:
     seeds = file.study.seeds_per_trial
     return "one seed each" if seeds == 1 else f"{seeds} seeds each"
-
-
-def _finite(value: Any) -> Any:
-    """Numbers that JSON has; what is not finite becomes null."""
-    if isinstance(value, Mapping):
-        return {str(k): _finite(v) for k, v in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

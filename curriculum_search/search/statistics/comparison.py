@@ -16,6 +16,10 @@ arms, so that giving an arm up can only take claims away.
 Runs with the same seed are not paired: over the seeds of real runs arms are correlated by 0.1 to 0.3, and in simulated
 studies with such a correlation pairing found at most 0.5 % more of the true gains.
 
+A difference is also told as a share of the other arm's mean, which is uncertain too: its interval is Fieller's (1954),
+at the critical values of the test, so that it leaves out 0 where the test does.  To divide the bounds of the difference
+by that mean would be to take it for known.  Where the mean cannot be told from 0, there is no such share.
+
 An arm without any spread over its seeds, as rounded values give, is taken to have that of the other arm.  Where neither
 has any, the error is not known, and nothing is claimed: the likely cause is a seed that changes nothing.
 
@@ -35,6 +39,7 @@ from curriculum_search.direction import Direction
 from curriculum_search.search.statistics.sequential import (
     Array,
     Moments,
+    fieller,
     more_often,
     normal_score,
     predictive_power,
@@ -154,6 +159,20 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Relative:
+    """A difference as a share of the other arm's mean: 0.1 is a tenth more than that.
+
+    Attributes:
+        value: the difference, divided by the mean.
+        low, high: its interval, of the same meaning as that of the difference.
+    """
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Comparison:
     """One arm against another.
 
@@ -166,6 +185,11 @@ class Comparison:
             of the claim, over all looks, and leaves out 0.  Of any other it is corrected for the number of comparisons
             and not for looks, with which it would be too wide to tell anything of an arm that was given up early; so it
             can leave out 0 without a claim.
+        relative: the same as a share of the other's mean; None where that mean is not above 0 beyond doubt, or the
+            difference is larger than it.
+        error: standard error of the difference; infinite where nothing varies.
+        freedom: its degrees of freedom.
+        level: at which it is tested, its share of the error probability.
         p_value: corrected for the number of comparisons and of looks.
         claimed: whether the difference is claimed to be real.
         better: whether the arm's mean is the better one.
@@ -181,6 +205,10 @@ class Comparison:
     difference: float
     low: float
     high: float
+    relative: Relative | None
+    error: float
+    freedom: float
+    level: float
     p_value: float
     claimed: bool
     better: bool
@@ -190,6 +218,11 @@ class Comparison:
     against_diverged: int
     chance: float
     chance_either: float
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation over seeds, of both arms together: that with which the error would be the same."""
+        return self.error * math.sqrt(self.num_seeds / (1 + self.num_seeds / self.against_seeds))
 
 
 def compare(plan: Plan, results: Results) -> dict[Contrast, Comparison]:
@@ -258,7 +291,10 @@ class _Looks:
         (mean_a, var_a), (mean_b, var_b) = Moments(a).at(n), Moments(b).at(n * factor)
         var_a, var_b = np.where(var_a > 0, var_a, var_b), np.where(var_b > 0, var_b, var_a)
         self.differences = mean_a - mean_b
-        self.errors, freedoms = welch(np.maximum(var_a, least[n]), n, np.maximum(var_b, least[n]), n * factor)
+        var_a_least, var_b_least = np.maximum(var_a, least[n]), np.maximum(var_b, least[n])
+        self.errors, freedoms = welch(var_a_least, n, var_b_least, n * factor)
+        self.means, self.against_means = mean_a, mean_b
+        self.mean_variances, self.against_mean_variances = var_a_least / n, var_b_least / (n * factor)
         self.freedoms = np.minimum(freedoms, welch(var_a, n, var_b, n * factor)[1])
         self.errors = np.where(self.errors > 0, self.errors, np.inf)
         self.num_seeds, self.against_seeds = last, last * factor
@@ -283,14 +319,19 @@ class _Looks:
         share, score = float(self.shares[-1]), float(self.scores[-1])
         claimed = self.peak >= bound
         difference = self._difference
-        low, high = self._interval_of_claim(bound) if claimed else self._interval(plain_level)
+        factors = self._factors_of_claim(bound) if claimed else self._factors(plain_level)
+        low, high = self._shared(self.differences - factors * self.errors, self.differences + factors * self.errors)
         gain = self.scores[np.argmax(np.abs(self.scores))] if claimed else self.sign * difference
-        sized = math.isfinite(difference)
+        low, high = self._bounded(low, high)
         return Comparison(
             num_seeds=self.num_seeds,
             difference=difference,
-            low=low if sized and self.unsafe * self.sign <= 0 else -math.inf,
-            high=high if sized and self.unsafe * self.sign >= 0 else math.inf,
+            low=low,
+            high=high,
+            relative=self._relative(factors, claimed=claimed),
+            error=float(self.errors[-1]),
+            freedom=float(self.freedoms[-1]),
+            level=level,
             p_value=p_value,
             claimed=claimed,
             better=bool(gain > 0),
@@ -309,15 +350,39 @@ class _Looks:
             return math.nan if ours and theirs else self.sign * math.inf * (1 if theirs else -1)
         return float(self.differences[-1])
 
-    def _interval_of_claim(self, bound: float) -> tuple[float, float]:
-        """The part that the intervals of all looks share (repeated confidence intervals, Jennison & Turnbull 1989)."""
-        widths = -stdtrit(self.freedoms, np.maximum(ndtr(-bound / np.sqrt(self.shares)), 1e-300)) * self.errors
-        lows, highs = self.differences - widths, self.differences + widths
+    def _factors_of_claim(self, bound: float) -> Array:
+        """Standard errors from the mean to the bounds at each look, whose intervals hold all at once (repeated
+        confidence intervals, Jennison & Turnbull 1989)."""
+        factors: Array = -stdtrit(self.freedoms, np.maximum(ndtr(-bound / np.sqrt(self.shares)), 1e-300))
+        return factors
+
+    def _factors(self, level: float) -> Array:
+        """The same of the last look alone: those before it bound nothing."""
+        factors = np.full(len(self.shares), np.inf)
+        factors[-1] = stdtrit(self.freedoms[-1], 1 - level / 2)
+        return factors
+
+    def _shared(self, lows: Array, highs: Array) -> tuple[float, float]:
+        """The part that the intervals of all looks share."""
         if lows.max() > highs.min():  # Looks that contradict each other: the latest speaks.
             return float(lows[-1]), float(highs[-1])
         return float(lows.max()), float(highs.min())
 
-    def _interval(self, level: float) -> tuple[float, float]:
-        difference = float(self.differences[-1])
-        width = float(stdtrit(self.freedoms[-1], 1 - level / 2) * self.errors[-1])
-        return difference - width, difference + width
+    def _bounded(self, low: float, high: float) -> tuple[float, float]:
+        """An interval without the bounds that runs which diverged do not allow."""
+        sized = math.isfinite(self._difference)
+        return (
+            low if sized and self.unsafe * self.sign <= 0 else -math.inf,
+            high if sized and self.unsafe * self.sign >= 0 else math.inf,
+        )
+
+    def _relative(self, factors: Array, *, claimed: bool) -> Relative | None:
+        difference, mean = self._difference, self.against_mean
+        if not (math.isfinite(difference) and mean > 0 and abs(difference) <= mean and math.isfinite(self.errors[-1])):
+            return None
+        ours, theirs = (self.means, self.mean_variances), (self.against_means, self.against_mean_variances)
+        low, high = self._shared(*fieller(*ours, *theirs, factors))
+        low, high = self._bounded(low - 1, high - 1)
+        if (math.isinf(low) and math.isinf(high)) or (claimed and low <= 0 <= high):
+            return None
+        return Relative(value=difference / mean, low=low, high=high)

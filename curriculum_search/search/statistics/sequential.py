@@ -41,6 +41,27 @@ def welch(var_a: Array, n_a: NDArray[np.int64], var_b: Array, n_b: NDArray[np.in
     return np.sqrt(a + b), freedoms
 
 
+def fieller(mean_a: Array, var_a: Array, mean_b: Array, var_b: Array, factors: Array) -> tuple[Array, Array]:
+    """Bounds of mean_a / mean_b (Fieller 1954): the ratios r at which |a - r b| is at most `factors` standard errors.
+
+    Args:
+        mean_a, mean_b: independent means.
+        var_a, var_b: their variances, the squared standard errors.
+        factors: standard errors from a difference to its bounds.
+
+    Returns:
+        Lower and upper bounds, infinite where b itself is within `factors` standard errors of 0: then any ratio may be.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        ratio, doubt = mean_a / mean_b, factors**2 * var_b / mean_b**2
+        inner = np.maximum(var_a * (1 - doubt) + ratio**2 * var_b, 0.0)
+        width = factors / np.abs(mean_b) * np.sqrt(inner)
+        known = (doubt < 1) & np.isfinite(factors)
+        low = np.where(known, (ratio - width) / (1 - doubt), -np.inf)
+        high = np.where(known, (ratio + width) / (1 - doubt), np.inf)
+    return low, high
+
+
 def normal_score(differences: Array, errors: Array, freedoms: Array) -> Array:
     """The z with the tail that t = difference / error has, with the sign of the difference; |z| is at most 37."""
     ratio = np.divide(np.abs(differences), errors, out=np.where(differences == 0, 0.0, np.inf), where=errors > 0)

@@ -153,12 +153,11 @@ def _means(plan: Plan, runs: Mapping[int, tuple[Sequence[int], Sequence[float]]]
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What the confirmation says.
+    """What the confirmation says, in numbers; `results.words` puts it into words.
 
     Attributes:
         metric: that decided.
-        reference: the arm without a curriculum.
-        confidence: of the plan.
+        plan: what was compared.
         arm: what the verdict is about: the best of the arms found better than the reference, else the leader that did
             best; None before any leader has its seeds.
         main: that arm against the reference.
@@ -170,8 +169,7 @@ class Verdict:
     """
 
     metric: str
-    reference: str
-    confidence: float
+    plan: Plan
     arm: str | None
     main: Comparison | None
     order: Comparison | None
@@ -181,62 +179,16 @@ class Verdict:
     sooner: Sooner | None
 
     @property
-    def sentence(self) -> str:
-        """The verdict in words."""
-        if self.main is None:
-            return f"No verdict: no leader has its seeds beside {self.reference}."
-        parts = [self._headline(self.main)]
-        if self.main.diverged or self.main.against_diverged:
-            parts.append(self._diverged(self.main))
-        if self.leaders:
-            leaders = [f"{leader} {_standing(comparison)}" for leader, comparison in self.leaders.items()]
-            parts.append(f"beside {self.reference}, {', '.join(leaders)}")
-        if self.order is not None and self.exposure is not None:
-            parts.append(f"exposure alone is {_effect(self.exposure)}, the order on top of it {_effect(self.order)}")
-        parts += [f"{metric} {_opinion(self.main, other)}" for metric, other in self.others.items()]
-        if any("[" in part for part in parts):
-            sure = f"{100 * self.confidence:.4g} %"
-            parts[-1] += f" (brackets: {sure} intervals over all arms, of claims over all looks too)"
-        if self.sooner is not None:
-            parts.append(self._speed(self.sooner))
-        return "; ".join(parts) + "."
-
-    def _headline(self, main: Comparison) -> str:
-        after = f"after {main.num_seeds} seeds"
-        sized = math.isfinite(main.difference)
-        if not main.claimed:
-            size = f": {_span(main, signed=True)} in {self.metric}" if sized else f" in {self.metric}"
-            return f"{self.arm} is not separable from {self.reference}{size} {after}"
-        size = f" by {_span(main)}" if sized else ""
-        share = f" ({abs(main.difference / main.against_mean):.0%})".replace("%", " %") if _has_share(main) else ""
-        sure = "p < 0.001" if main.p_value < 0.001 else f"p = {main.p_value:.3f}"
-        side = "better" if main.better else "worse"
-        claim = f"{self.arm} is {side} than {self.reference}{size} in {self.metric}{share}"
-        return f"{claim}, {sure} over all arms and looks, {after}"
-
-    def _diverged(self, main: Comparison) -> str:
-        """Whose runs diverged, and what that means."""
-        counts = (
-            (main.diverged, main.num_seeds, "its runs"),
-            (main.against_diverged, main.against_seeds, f"{self.reference}'s runs"),
-        )
-        named = [f"{'all' if k == n else f'{k} of {n} of'} {whose}" for k, n, whose in counts if k]
-        words = " and ".join(named) + " diverged"
-        if math.isfinite(main.difference):
-            words += f" and count{'s' * (main.diverged + main.against_diverged == 1)} as the worst value of the two"
-        if math.isinf(main.low) != math.isinf(main.high):
-            ours = main.diverged * main.against_seeds > main.against_diverged * main.num_seeds
-            words += f", {self.arm if ours else self.reference} so much more often that it is not called better"
-        return words
-
-    def _speed(self, speed: Sooner) -> str:
-        if not speed.ratio:
-            return f"it does not reach the final value of {self.reference}"
-        low, high = (f"1/{ratio:.2f}" if ratio else "never" for ratio in (speed.low, speed.high))
-        return (
-            f"it reaches the final value of {self.reference} after 1/{speed.ratio:.2f} of the images that "
-            f"{self.reference} needs for it (95 %: {low} to {high})"
-        )
+    def control(self) -> str | None:
+        """The exposure-matched control of the leader that the verdict is about, where it does at least as well: no
+        worse in the mean, or found better than the reference while the leader is not found better than it."""
+        control = self.plan.controls.get(self.arm or "")
+        if control is None or self.order is None or self.exposure is None:
+            return None
+        if not math.isfinite(self.order.difference) or (self.order.claimed and self.order.better):
+            return None
+        found = self.exposure.claimed and self.exposure.better
+        return control if found or not self.order.better else None
 
 
 def judge(
@@ -270,8 +222,7 @@ def judge(
             opinions[name] = other
     return Verdict(
         metric=metric,
-        reference=plan.reference,
-        confidence=plan.confidence,
+        plan=plan,
         arm=arm,
         main=by_arm[arm] if arm is not None else None,
         order=comparisons.get(Contrast(arm=pair[0], against=pair[1])) if pair else None,
@@ -280,46 +231,3 @@ def judge(
         others=opinions,
         sooner=sooner(plan, curves or {}, arm) if arm is not None else None,
     )
-
-
-def _has_share(main: Comparison) -> bool:
-    """Whether the difference is a share of the reference's mean that tells something."""
-    return math.isfinite(main.difference) and 0 < abs(main.difference) <= abs(main.against_mean)
-
-
-def _opinion(main: Comparison, other: Comparison) -> str:
-    """What another metric says of the main comparison, in a test of its own."""
-    if not main.claimed:
-        if other.claimed:
-            return f"alone finds it {_effect(other)} (a test of its own)"
-        return f"does not separate them either: {_span(other, signed=True)}"
-    same = main.better == other.better
-    if other.claimed:
-        return f"{'agrees' if same else 'contradicts'}: {_effect(other)}"
-    return f"does not confirm it: leans the {'same' if same else 'other'} way, {_span(other)}"
-
-
-def _standing(leader: Comparison | None) -> str:
-    if leader is None:
-        return "has too few seeds"
-    return f"is {_effect(leader)}" if leader.claimed else f"is not separable ({_span(leader, signed=True)})"
-
-
-def _effect(comparison: Comparison) -> str:
-    size = abs(comparison.difference)
-    side = ("better" if comparison.better else "worse") if size > 0 else "neither better nor worse"
-    by = " by" if 0 < size < math.inf else ","
-    return f"{side}{by} {_span(comparison)}" + ("" if comparison.claimed else " (not separable)")
-
-
-def _span(comparison: Comparison, *, signed: bool = False) -> str:
-    """The size of a difference with its interval, positive in the direction that it has, or as it is if `signed`."""
-    difference, low, high = comparison.difference, comparison.low, comparison.high
-    if not math.isfinite(difference):
-        return f"without a size, as all runs of {'both' if math.isnan(difference) else 'one of the two'} diverged"
-    flip = -1 if difference < 0 and not signed else 1
-    form = "+.3g" if signed else ".3g"
-    if math.isinf(low) and math.isinf(high):
-        return f"{flip * difference:{form}} (no interval, as the seeds change nothing)"
-    bounds = (f"{x + 0.0:{form}}" if math.isfinite(x) else "no bound" for x in sorted((flip * low, flip * high)))
-    return f"{flip * difference:{form}} [{', '.join(bounds)}]"

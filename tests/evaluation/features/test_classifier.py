@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from curriculum_search.data import Digits, MemoryImages
 from curriculum_search.evaluation import Classifier, Sources
+from curriculum_search.evaluation.features.classifier import ClassifierNetwork
 
 
 def test_the_classifier_tells_classes_that_it_was_not_shown(
@@ -66,6 +68,23 @@ def test_the_classifier_needs_labels(sources: Sources) -> None:
     unlabelled = Digits(use_labels=False).load()
     with pytest.raises(ValueError, match="extractor classifier learns from labels, and digits 8x8 has none"):
         Classifier().check(unlabelled, unlabelled)
+
+
+def test_features_are_computed_without_the_short_products_of_a_gpu(
+    sources: Sources, images: Tensor, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, short = classifier.load(sources), []
+
+    def forward(network: ClassifierNetwork, images: Tensor) -> tuple[Tensor, Tensor]:
+        short.append(torch.backends.cudnn.allow_tf32)
+        return images, images
+
+    monkeypatch.setattr(ClassifierNetwork, "forward", forward)
+    before = torch.backends.cudnn.allow_tf32
+    features(images)
+    features.with_probabilities(images)
+    assert short == [False, False]
+    assert torch.backends.cudnn.allow_tf32 == before
 
 
 def test_settings_out_of_range_are_named() -> None:

@@ -59,7 +59,13 @@ def groups(report: str) -> list[str]:
 def test_a_plain_study_has_its_arms_its_verdict_and_what_it_cannot_say(published: Publish) -> None:
     result, printed, report, tags = published("study.trials=4")
     assert groups(report) == ["baselines, fresh seeds", "leaders, fresh seeds", "search, one seed each"]
-    assert re.search(r"^Verdict: trial \d is ", printed, re.M)
+    assert re.search(r"^Verdict: Trial \d (beats|is not separable from) ordinary training: ", printed, re.M)
+    for label, line in result.layers.lines.items():
+        assert f"- **{label}:** " in report
+        assert f"- **{label}:** " in tags["mlflow.note.content"]
+        assert re.search(f"^{label} +{re.escape(line[:20])}", printed, re.M)
+        assert f"# {label}: {line[:20]}" in result.best_path.read_text()
+    assert tags["verdict"] == result.layers.headline
     for text in (printed, report):
         assert "too few complete trials (4, stopped ones not counted) to tell; 16 would do (6 for each " in text
         assert "Pareto" not in text
@@ -77,8 +83,23 @@ def test_the_verdict_says_what_the_budget_was_not_enough_for(published: Publish)
         "study.trials=7", "study.confirmation.max_seeds=9", f"study.max_images={(2 + 4 + 12) * 320}"
     )
     remark = "The study's budget was enough for 4 of 7 trials. The study's budget was enough for 2 of 9 seeds."
-    assert result.sentence.endswith(f". {remark}")
-    assert all(remark in text for text in (printed, report, tags["verdict"], result.best_path.read_text()))
+    assert " ".join(result.layers.fine_print).endswith(f". {remark}")
+    texts = (printed, report, tags["mlflow.note.content"], re.sub(r"\n# +", " ", result.best_path.read_text()))
+    assert all(remark in " ".join(text.split()) for text in texts)
+
+
+def test_a_study_of_named_arms_alone_has_their_table_and_exports_the_winner(published: Publish) -> None:
+    arms = "study.arms={slow: {curriculum.num_clusters: 10}, mine: {density: {kind: beta, b: 2.0}}}"
+    result, printed, report, tags = published("study.trials=0", "space=null", arms)
+    assert groups(report) == ["baselines, fresh seeds", "named arms, fresh seeds"]
+    table = report[report.index("## Arms") :]
+    names = ["slow: easy to hard, 10 clusters, linear", "slow, exposure only", "mine: density beta"]
+    assert [line.split("|")[2].strip(" *") for line in table.splitlines() if "named arms" in line] == names
+    assert printed.count("Verdict: Slow ") == 1
+    assert result.arm == "slow"  # better by a tenth, as it is played
+    assert yaml.safe_load(result.best_path.read_text())["curriculum"]["num_clusters"] == 10
+    assert tags["best"] == "easy to hard, 10 clusters, linear"
+    assert "search" not in report
 
 
 def test_only_confirmed_arms_can_be_the_best_of_the_table(published: Publish) -> None:

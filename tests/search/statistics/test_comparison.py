@@ -9,7 +9,7 @@ import pytest
 from support.confirmations import A_NONE, FLAT, NOISE, PLAN, confirm, full
 
 from curriculum_search.direction import Direction
-from curriculum_search.search.statistics.comparison import Contrast, Plan, compare
+from curriculum_search.search.statistics.comparison import Contrast, Plan, Relative, compare
 from curriculum_search.search.statistics.verdict import allocate
 
 
@@ -141,3 +141,31 @@ def test_an_arm_that_diverges_more_often_is_not_called_better_however_good_its_o
 def test_a_plan_that_cannot_be_followed_is_refused(make: Callable[[], Plan], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize("ratio", [0.25, 1.5])
+def test_the_interval_of_the_share_holds_the_truth_as_often_as_it_says(ratio: float) -> None:
+    """Dividing the difference's bounds by an uncertain mean would hold it too often of a gain, too seldom of a loss."""
+    plan = Plan(reference="none", leaders=("A",), min_seeds=6, max_seeds=6, confidence=0.9)
+    right = scaled = told = 0
+    for seed in range(800):
+        results = full(plan, {"none": 4.0, "A": 4.0 * ratio}, noise=1.5, seed=seed)
+        comparison = compare(plan, results)[A_NONE]
+        if (share := comparison.relative) is not None:
+            told += 1
+            right += share.low <= ratio - 1 <= share.high
+            scaled += comparison.low <= (ratio - 1) * comparison.against_mean <= comparison.high
+    assert 0.9 <= right / told < 0.96
+    assert scaled / told < right / told - 0.03 if ratio > 1 else scaled / told > right / told + 0.03
+
+
+def test_there_is_no_share_of_a_mean_that_may_be_zero_or_is_below_it() -> None:
+    plan = Plan(reference="none", leaders=("A",), max_seeds=8)
+
+    def share(none: float, ours: float) -> Relative | None:
+        return compare(plan, full(plan, {"none": none, "A": ours}))[A_NONE].relative
+
+    assert share(9.0, 4.0) is not None
+    assert share(0.3, 0.0) is None
+    assert share(-9.0, -4.0) is None
+    assert share(9.0, 40.0) is None  # more than the mean itself: a size says more
