@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from curriculum_search.config import Config, later
-from curriculum_search.curriculum import Curriculum, MeasuredOrder, MeasuredPartition
+from curriculum_search.curriculum import Curriculum, MeasuredOrder, MeasuredPartition, Moving
 from curriculum_search.data import DataSource, Digits, ImageSet
 from curriculum_search.diffusion import DDPM, Density, NoWeighting, Process, Uniform, Weighting
 from curriculum_search.direction import Direction
@@ -165,6 +165,14 @@ class Experiment(Config):
     def data_fingerprint(self) -> str:
         """What the runs are trained on: the images that are there, or the code that finds its own."""
         return self.trainer.code() if isinstance(self.trainer, OwnTrainer) else self.data.load().fingerprint
+
+    def describe(self) -> str:
+        """What is done to the noise levels, in a few words: "hard to easy, 5 clusters, root", or "no curriculum"."""
+        words, density = self.curriculum.describe(), self.density.canonical()
+        if not isinstance(density, Moving):
+            return words
+        has_order = not self.curriculum.canonical().order.all_at_once
+        return f"{words}; {density.describe()}" if has_order else density.describe()
 
     def summary(self) -> str:
         """What is trained on, in words."""

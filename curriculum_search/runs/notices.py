@@ -24,7 +24,7 @@ _NAMESPACE = "curriculum-search"  # of what the cluster remembers for us
 _LOOK_SECONDS = 0.25
 _LOOKS_AT_NODE = 8  # one look in so many
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-_LEAVE_SECONDS = 5.0  # after which a process that was sent a signal ends, if Ray has not ended it
+_LEAVE_SECONDS = 5.0  # after which a process that was sent SIGTERM ends, if Ray has not ended it
 
 
 class Stopped(Exception):  # noqa: N818  (what happened, as in KeyboardInterrupt)
@@ -63,6 +63,7 @@ class Notices:
 
     def __init__(self, driver: ProcessId | None, heard: Callable[[], None]) -> None:
         self.reason = ""  #: why the worker is to leave, once it is
+        self.ends_process = False  #: whether its process is to end then
         self._driver = driver
         self._heard = heard
         self._ended = threading.Event()
@@ -116,6 +117,7 @@ class _Signals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         notices, before = self.notices, self._before[number]
         if notices is not None and not notices.reason:
+            notices.ends_process = number == signal.SIGTERM
             notices.hear(f"its process was sent {signal.Signals(number).name}")
         elif callable(before):
             before(number, frame)
@@ -129,7 +131,7 @@ def listening(driver: ProcessId | None, heard: Callable[[], None]) -> Iterator[N
     """Listen, within the block, for what asks the worker in this process to save its run and leave.
 
     A signal that comes after the first one does what it did before, as does one outside the block.  A process that was
-    sent a signal ends some seconds after the block.
+    sent SIGTERM ends some seconds after the block.
 
     Args:
         driver: who has handed the run out.
@@ -144,7 +146,7 @@ def listening(driver: ProcessId | None, heard: Callable[[], None]) -> Iterator[N
     finally:
         _signals.notices = None
         notices.end()
-        if "sent SIGTERM" in notices.reason:
+        if notices.ends_process:
             leave = threading.Timer(_LEAVE_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
             leave.daemon = True
             leave.start()

@@ -9,19 +9,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from curriculum_search.loading import PluginRunner, UserError
+from curriculum_search.experiment import Experiment
+from curriculum_search.loading import PluginRunner, UserError, validated
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.store import RunStore
-from curriculum_search.search.driver import open_searcher
+from curriculum_search.search.driver import open_searcher, trained_baselines
 from curriculum_search.search.ledger import Ledger
 from curriculum_search.search.load import read_study
 from curriculum_search.search.phases.ablation import AblationPhase
 from curriculum_search.search.phases.base import Phase
-from curriculum_search.search.phases.confirmation import ConfirmationPhase
+from curriculum_search.search.phases.confirmation import RECORD, ConfirmationPhase
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.results.page import PAGE, write_page
 from curriculum_search.search.results.publish import find
@@ -95,6 +96,8 @@ def read_folder(folder: Path, runner: PluginRunner | None = None) -> Iterator[Re
 
 def _phases(copy: Path, runner: PluginRunner | None) -> tuple[SearchPhase, ConfirmationPhase, AblationPhase]:
     file = read_study(copy / RESOLVED, {}, runner)
+    _rename_runs(copy)
+    file = replace(file, study=replace(file.study, baselines=trained_baselines(copy, file)))
     store = _Store(
         copy,
         cache_dir=copy,
@@ -152,6 +155,21 @@ def _copy(folder: Path, copy: Path) -> float:
                 shutil.copyfile(home / name, copy / name)
     signs = [folder / JOURNAL, *(RunFolder(run).log for run in runs)]
     return max((sign.stat().st_mtime for sign in signs if sign.exists()), default=0.0)
+
+
+def _rename_runs(copy: Path) -> None:
+    """Give each run the name that this version of the project has for what it trained: an earlier one may have had
+    another."""
+    record = copy / RECORD
+    confirmed = record.read_text() if record.exists() else ""
+    for path in sorted((copy / "runs").iterdir()) if (copy / "runs").exists() else ():
+        with suppress(ValueError):  # A config that is damaged, or that no longer can be: nobody asks for its run.
+            key = validated(Experiment, RunFolder(path).read_experiment(), str(path)).identity()
+            if key != path.name and not path.with_name(key).exists():
+                path.rename(path.with_name(key))
+                confirmed = confirmed.replace(path.name, key)
+    if confirmed:
+        record.write_text(confirmed)
 
 
 class _Store(RunStore):

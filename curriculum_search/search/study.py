@@ -266,7 +266,7 @@ class StudyFile:
         """Whether an arm trains noise levels in some order: by a curriculum, or a density that does not stay."""
         experiment = self.run(arm, self.search_seeds.stop).experiment
         density = experiment.density.canonical()
-        return not is_ordinary(experiment) or (arm.role == "named" and (density.moves or density.adaptive))
+        return not is_ordinary(experiment) or (arm.role == "named" and density.adaptive)
 
     def run(self, arm: Arm, seed: int, *, small: bool = False, trial: int | None = None) -> Run:
         """One run of an arm; its experiment is checked and its identity computed once.

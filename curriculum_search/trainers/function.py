@@ -69,9 +69,6 @@ class _Home:
     def report(self, report: Report) -> None:
         self._tell(self._session.report, report)
 
-    def remark(self, words: str) -> None:
-        self._session.remark(words)
-
     def status(self, status: StatusReport) -> None:
         self._tell(self._session.status, status)
 

@@ -23,8 +23,13 @@ def trainer(tmp_path: Path) -> FunctionTrainer:
 
 
 def test_runs_of_our_own_loop_are_called_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashed = []
-    monkeypatch.setattr("json.dumps", lambda fields, **_: hashed.append(fields) or "")
+    hashed: list[dict[str, Any]] = []
+
+    def dumps(fields: dict[str, Any], **_: Any) -> str:
+        hashed.append(fields)
+        return ""
+
+    monkeypatch.setattr("json.dumps", dumps)
     Experiment().identity()
     Experiment(trainer=NativeTrainer()).identity()
     assert hashed[0] == hashed[1]

@@ -20,6 +20,7 @@ from curriculum_search.curriculum import DifficultyCurve, DifficultyFile
 from curriculum_search.diffusion import DDPM
 from curriculum_search.loading import PluginRunner, UserError
 from curriculum_search.runs.job import Job, Outcome, Status
+from curriculum_search.search.phases.confirmation import RECORD
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.reading import read_folder, report_folder
 from curriculum_search.search.results.publish import find, publish
@@ -171,18 +172,37 @@ def test_the_page_of_publishing_and_the_page_on_demand_say_the_same(play: Play) 
 
 
 def test_a_study_of_an_earlier_version_is_read(play: Play) -> None:
-    """Fields that were not there yet have their defaults."""
+    """Fields that were not there yet have their defaults, and runs that had other names are found by their configs."""
     folder = play("study.trials=3")
-    resolved = (folder / RESOLVED).read_text()
+    with read_folder(folder) as study:
+        now = find(study.search, study.confirmation, study.ablation)
+    resolved, record = (folder / RESOLVED).read_text(), (folder / RECORD).read_text()
     for field in ("ablation_seeds: 0", "warm_start: []", "equal_tries: true"):
         assert f"  {field}\n" in resolved
         resolved = resolved.replace(f"  {field}\n", "")
     (folder / RESOLVED).write_text(resolved)
-    for log in folder.glob("runs/*/log.jsonl"):  # statuses and stages came later
+    for number, run in enumerate(sorted((folder / "runs").iterdir())):
+        record = record.replace(run.name, f"{number:012x}")
+        run.rename(run.with_name(f"{number:012x}"))
+    (folder / RECORD).write_text(record)
+    for log in folder.glob("runs/*/log.jsonl"):  # stages came later
         lines = [json.loads(line) for line in log.read_text().splitlines()]
         kept = [{k: v for k, v in line.items() if k not in ("exposure", "switches")} for line in lines]
         log.write_text("".join(json.dumps(line) + "\n" for line in kept))
+    with read_folder(folder) as study:
+        assert study.unfinished is None
+        assert find(study.search, study.confirmation, study.ablation) == now
     assert "<h2>Verdict</h2>" in report_folder(folder).read_text()
+
+
+def test_the_published_baselines_of_an_earlier_version_have_the_names_that_they_have_now(play: Play) -> None:
+    folder = play("study.trials=2", "study.baselines=[no_curriculum, published_stretched]")
+    resolved = (folder / RESOLVED).read_text()
+    assert "published_stretched" in resolved
+    (folder / RESOLVED).write_text(resolved.replace("published_stretched", "published"))
+    with read_folder(folder) as study:
+        assert study.unfinished is None
+        assert "published_stretched" in study.confirmation.arms
 
 
 def test_a_folder_that_is_no_studys_is_refused(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def _view(metric: str, arms: Sequence[Arm], looks: Mapping[str, Look], total_ima
         xaxis=images_axis(total_images),
         yaxis=value_axis(text(metric), values),
         shapes=shapes,
-        legend={"entrywidthmode": "pixels", "entrywidth": 390, "traceorder": "normal"},
+        legend={"entrywidthmode": "pixels", "entrywidth": 460, "traceorder": "normal"},
         margin={"t": 14, "b": 60},
     )
 

@@ -107,7 +107,7 @@ def _view(
             fixedrange=True,
         ),
         showlegend=False,
-        margin={"t": 34, "r": 172, "b": 8},
+        margin={"t": 34, "r": 196, "b": 8},
     )
 
 

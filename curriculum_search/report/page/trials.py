@@ -53,7 +53,7 @@ def parallel(
                 "unselected": {"line": {"color": "$grid", "opacity": 0.4}},
             }
         ],
-        margin={"l": 70, "r": 60, "t": 84, "b": 22},
+        margin={"l": 70, "r": 96, "t": 84, "b": 22},
     )
     return Plot(
         name="parallel",

@@ -32,7 +32,7 @@ from curriculum_search.search.statistics.standing import standing
 from curriculum_search.search.statistics.verdict import allocate
 from curriculum_search.search.study import StudyFile
 
-_RECORD = "confirmation.json"
+RECORD = "confirmation.json"
 
 
 @dataclass(kw_only=True)
@@ -52,7 +52,7 @@ class _Record:
 
     @classmethod
     def load(cls, folder: Path) -> "_Record":
-        path = folder / _RECORD
+        path = folder / RECORD
         try:
             record = cls(**json.loads(path.read_text()))
             if isinstance(record.leaders, list) and isinstance(record.max_seeds, dict):
@@ -71,7 +71,7 @@ class _Record:
         return 1 + (self.leaders.index(leaders) if leaders in self.leaders else len(self.leaders))
 
     def save(self, folder: Path) -> None:
-        write_whole(folder / _RECORD, json.dumps(asdict(self)))
+        write_whole(folder / RECORD, json.dumps(asdict(self)))
 
 
 def check_record(folder: Path) -> None:

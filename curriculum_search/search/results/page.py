@@ -320,8 +320,8 @@ def _pareto(search: SearchPhase) -> str:
         return ""
     count = len(search.pareto())
     return (
-        f"Large: the {count} configs that no other beats in one objective without losing in another. The verdict, on "
-        f"fresh seeds, is about {search.file.study.objective}."
+        f"Large: the {count} config{'s' * (count != 1)} that no other beats in one objective without losing in "
+        f"another. The verdict, on fresh seeds, is about {search.file.study.objective}."
     )
 
 
