@@ -51,7 +51,7 @@ class ImageSet(ABC):
     """
 
     encoded: ClassVar[bool] = False
-    in_memory: ClassVar[bool] = False
+    in_memory: bool = False
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ from curriculum_search.data.array import Array
 from curriculum_search.data.folder import Folder
 from curriculum_search.data.images import DataSource, ImageSet, Indices, existing, file_stamp
 from curriculum_search.data.latent_files import LatentFiles, Layout, find_latents, read_labels
+from curriculum_search.data.latent_rows import NpyRows
 from curriculum_search.data.zip_archive import Zip
 
 _LOOKED_AT = 64  # latents, by a check
@@ -29,12 +30,12 @@ class LatentSet(ImageSet):
     """
 
     encoded = True
-    in_memory = True
 
     def __init__(self, name: str, files: LatentFiles, layout: Layout, scale: float, fingerprint: str) -> None:
         self._rows, self._twins = files.rows, files.twins
         self._layout, self._scale = layout, scale
         self.provenance: Mapping[str, Any] = files.provenance
+        self.in_memory = not isinstance(files.rows, NpyRows)
         copies = 1 if files.twins is None else 2
         channels, height, _ = files.rows.shape
         super().__init__(
@@ -123,16 +124,12 @@ class Latents(DataSource):
 
     def check(self) -> None:
         """Look at the form, the labels and some of the latents, and find the reference."""
-        latents = self._set()
+        latents = self.load()
         chosen = np.unique(np.linspace(0, len(latents) - 1, _LOOKED_AT).astype(np.int64))
         values = latents.read(chosen)[0].numpy()
         if not np.isfinite(values).all():
             raise ValueError(f"{self.path}: there are latents that are not finite")
         self.reference()
-
-    def load_images(self) -> ImageSet:
-        """The latents."""
-        return self._set()
 
     def reference_images(self) -> ImageSet:
         """The images that samples are compared with, and where there are none the latents."""
@@ -149,7 +146,8 @@ class Latents(DataSource):
                 f"{self.path} was encoded from images that cannot be read ({error}); data.reference_path names others"
             ) from error
 
-    def _set(self) -> LatentSet:
+    def load_images(self) -> LatentSet:
+        """The latents."""
         path = existing(self.path)
         files = find_latents(path)
         layout = self.layout or files.layout

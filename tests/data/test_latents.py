@@ -41,6 +41,7 @@ def test_every_form_gives_the_same_latents_and_labels(tmp_path: Path, name: str,
     values, condition = found.read(ALL)
     np.testing.assert_allclose(values if write is fast_dit else values[:, 0], MEANS, rtol=1e-6)
     assert labels_in(condition) == LABELS.tolist()
+    assert found.in_memory == (write is edm2_zip)
     if write is not fast_dit:
         assert values.shape == (COUNT, 2, 2, 4, 4)
         np.testing.assert_array_equal(values[:, 1], DEVIATIONS)
