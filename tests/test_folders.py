@@ -9,7 +9,7 @@ import pytest
 
 from curriculum_search.cli import cache_root, results_root
 from curriculum_search.loading import UserError
-from curriculum_search.search.measure import _temporary
+from curriculum_search.search.measure import temporary_folder
 
 REPOSITORY = Path(__file__).parents[1]
 QUICKSTART = "search_spaces/quickstart.yaml"
@@ -77,7 +77,7 @@ def test_every_command_ends_with_one_message(command: tuple[str, ...]) -> None:
 def test_a_plan_that_can_make_no_folder_says_so() -> None:
     with (
         pytest.raises(UserError, match=r"^/proc/nowhere/a: no folder can be made there \(No such file or directory\)$"),
-        _temporary(Path("/proc/nowhere/a")),
+        temporary_folder(Path("/proc/nowhere/a")),
     ):
         pass
 

@@ -12,7 +12,7 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "curriculum_search"
 CORE = (
     *("conditions", "curriculum", "diffusion", "models", "data", "experiment", "training", "evaluation", "difficulty"),
-    *("adapters", "testing"),
+    *("adapters", "testing", "trainers"),
 )
 CORE_FILES = ("atomic.py", "config.py", "direction.py", "distributed.py")
 ORCHESTRATION = {"ray", "optuna", "mlflow", "pydantic", "yaml", "rich", "matplotlib", "plotly"}
@@ -44,6 +44,7 @@ SEARCH = (
     "phases",
     "results",
     "measure",
+    "rehearsal",
     "warm_start",
     "driver",
     "reading",

@@ -7,17 +7,30 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from torch import Tensor
 
 from curriculum_search import distributed
 from curriculum_search.curriculum import CurriculumFile, Switch
-from curriculum_search.diffusion import Density
+from curriculum_search.diffusion import Density, Histogram
 
 TotalImages = int | Literal["as searched"]
 """A training budget in images, at least 1, or in so many words that of the runs that the curriculum was made for."""
+
+
+class Follower(Protocol):
+    """A run of a study, which gives an adapter its random numbers and follows its clock."""
+
+    def uniforms(self, images_seen: int, batch_size: int, device: torch.device) -> Tensor:
+        """Uniform numbers in [0, 1) for the draw that begins at `images_seen`, float32 [batch_size], on `device`."""
+
+    def drew(self, images_before: int) -> None:
+        """Take that noise levels have been drawn for the images from `images_before` on."""
+
+    def observed(self, losses: Tensor) -> None:
+        """Take the losses of the last draw, without any weight, [batch_size], detached."""
 
 
 class CurriculumAdapter:
@@ -77,6 +90,8 @@ class CurriculumAdapter:
         self._bank_losses = bank_losses
         self._q: Tensor | None = None
         self._validating = False
+        self._follower: Follower | None = None
+        self._step_ended = True
         self.images_seen = 0
         self.importance = torch.ones(0)
 
@@ -89,6 +104,27 @@ class CurriculumAdapter:
     def history(self) -> list[Switch]:
         """The beginning of every stage so far: images seen, stage, reason."""
         return self._sampler.history
+
+    @property
+    def unlocked_share(self) -> float:
+        """The share of the clusters that is unlocked."""
+        return self._sampler.unlocked_share
+
+    def exposure(self) -> dict[str, list[float]]:
+        """How often each noise level has been trained up to the end of the last step, exactly and not counted from
+        draws: share of the draws by interval of q, ``{"edges": [K + 1], "mass": [K]}``."""
+        histogram = Histogram.of(self._sampler.exposure())
+        return {"edges": list(histogram.edges), "mass": list(histogram.mass)}
+
+    def end_step(self) -> None:
+        """End the step of the last draw, whose losses have been observed; the next draw does so by itself."""
+        if not self._step_ended:
+            self._sampler.update(self.images_seen, self._bank_losses)
+            self._step_ended = True
+
+    def follow(self, follower: Follower) -> None:
+        """Take random numbers from a run, and tell it of each draw that trains something."""
+        self._follower = follower
 
     @property
     def needs_losses(self) -> bool:
@@ -126,16 +162,21 @@ class CurriculumAdapter:
 
     def state_dict(self) -> dict[str, Any]:
         """What to save with a checkpoint (plain numbers and lists, the same on all workers)."""
-        return {"images_seen": self.images_seen, "sampler": self._sampler.state_dict()}
+        return {
+            "images_seen": self.images_seen,
+            "sampler": self._sampler.state_dict(),
+            "step_ended": self._step_ended,
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken.
+        """Go on where `state_dict` was taken; states of earlier versions were taken within a step.
 
         Raises:
             ValueError: the state belongs to another curriculum.
         """
         self._sampler.load_state_dict(state["sampler"])
         self.images_seen = state["images_seen"]
+        self._step_ended = state.get("step_ended", self.images_seen == 0)
 
     def to(self, device: torch.device | str) -> Self:
         """Draw on `device` from now on; draws move there by themselves, too."""
@@ -149,7 +190,8 @@ class CurriculumAdapter:
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         twin = object.__new__(type(self))
         memo[id(self)] = twin
-        twin.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        own = {name: value for name, value in self.__dict__.items() if name != "_follower"}
+        twin.__dict__.update(copy.deepcopy(own, memo), _follower=None)  # A run follows one adapter.
         return twin
 
     def _read(self, curriculum: CurriculumFile | str | Path) -> CurriculumFile:
@@ -166,17 +208,23 @@ class CurriculumAdapter:
         """Noise quantiles [batch_size] on `device` for the next images."""
         if torch.device(device) != self._device:
             self.to(device)
-        u = torch.rand(batch_size, device=self._device)
         if self._validating:
+            u = torch.rand(batch_size, device=self._device)
             self._q = self._sampler.density.table(self._device).draw(u)
             self.importance = torch.ones_like(self._q)
             return self._q
-        if self.images_seen:  # Ends the step of the draw before, whose losses have been observed by now.
-            self._sampler.update(self.images_seen, self._bank_losses)
-        self._q, self.importance = self._sampler.draw(u)
+        self.end_step()
         before = self.images_seen
+        if self._follower is None:
+            u = torch.rand(batch_size, device=self._device)
+        else:
+            u = self._follower.uniforms(before, batch_size, self._device)
+        self._q, self.importance = self._sampler.draw(u)
         self.images_seen += int(batch_size) * distributed.world_size()
-        if before <= self.total_images < self.images_seen and distributed.rank() == 0:
+        self._step_ended = False
+        if self._follower is not None:
+            self._follower.drew(before)
+        elif before <= self.total_images < self.images_seen and distributed.rank() == 0:
             warnings.warn(
                 f"{type(self).__name__}: the {self.total_images:,} images of total_images have been drawn, and "
                 "training goes on; if it was to see more from the start, the curriculum was over too early",
@@ -187,6 +235,8 @@ class CurriculumAdapter:
     def _report(self, q: Tensor, losses: Tensor, *, shared: bool = False) -> None:
         if not self._validating:
             self._sampler.observe(q, losses.detach(), shared=shared)
+            if self._follower is not None and not shared:
+                self._follower.observed(losses.detach())
 
 
 def _budget(total_images: TotalImages, curriculum: CurriculumFile) -> int:

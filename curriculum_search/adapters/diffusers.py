@@ -129,6 +129,38 @@ class DiffusersFlowMatching(CurriculumAdapter):
         return len(self._borders) - torch.searchsorted(self._borders, q.double(), right=True)
 
 
+class DiffusersSigmas(CurriculumAdapter):
+    """Draws indices into ``FlowMatchEulerDiscreteScheduler`` where the density of noise levels is the curriculum's.
+
+    A study has the base density in its own file, so that it can replace it, as by an arm's exposure; here nothing of a
+    script's weighting scheme is added.  The index is that of the sigma next to the share of noise that was drawn.
+
+    Args:
+        curriculum, total_images, bank_losses: as in `CurriculumAdapter`.
+        scheduler: the scheduler that the script trains with, as it was made.
+    """
+
+    process_kinds = ("flow",)
+
+    def __init__(
+        self,
+        curriculum: CurriculumFile | str | Path,
+        scheduler: FlowMatchScheduler,
+        *,
+        total_images: TotalImages,
+        bank_losses: Callable[[], Tensor] | None = None,
+    ) -> None:
+        super().__init__(curriculum, total_images=total_images, bank_losses=bank_losses)
+        rising = scheduler.sigmas.double().cpu()[: len(scheduler.timesteps)].flip(0)
+        self._middles = (rising[1:] + rising[:-1]) / 2
+
+    def indices(self, batch_size: int, device: torch.device | str = "cpu") -> Tensor:
+        """Indices into the scheduler's ``timesteps`` and ``sigmas``, int64 [batch_size], on `device`."""
+        q = self._draw(batch_size, device)
+        self._middles = self._middles.to(self._device)
+        return len(self._middles) - torch.searchsorted(self._middles, self.process.level(q).double())
+
+
 def _over_timesteps(density: Density, process: Process, sigmas: np.ndarray) -> Density:
     """A density over q as one over the scheduler's timesteps, each of which has what lies next to its sigma.
 

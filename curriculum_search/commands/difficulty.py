@@ -77,6 +77,11 @@ def measure_difficulty(
     Raises:
         UserError: what has to be changed before anything can start, or a model diverged.
     """
+    if not base.is_native:
+        raise UserError(
+            f"{where}: trainer: difficulty is measured with our own network and loop; write down data and model, and "
+            "set trainer.kind=native"
+        )
     try:
         base.data.check()
         experiments = convergence.experiments(base)
@@ -105,8 +110,8 @@ def measure_difficulty(
         if runs.pending():
             concurrency = min(cluster.capacity(base.resources).trials, len(experiments))
             print(f"difficulty: {base.data.summary()}", flush=True)
-            runs.progress.begin(concurrency)
-            run_jobs(runs, resources=base.resources, limit=None, scratch=folder / "tune")
+            with runs.progress.under_way(concurrency):
+                run_jobs(runs, resources=base.resources, limit=None, scratch=folder / "tune")
         runs.check()
         points = [runs.points(i, metric) for i, metric in enumerate(convergence.metrics(base))]
         converged = convergence.measure(base, points, axes)

@@ -104,6 +104,8 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
     """
     experiment, device = run.experiment, default_device()
     torch.set_num_threads(experiment.resources.cpus_per_worker)
+    if not experiment.is_native:
+        raise UserError(f"{run.checkpoint}: is of training code of your own, which has metrics of its own too")
     try:
         experiment.check()
         for name in experiment.evaluation.metric_names(final=True):
@@ -123,7 +125,7 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
             raise UserError(f"{run.checkpoint}: {error}") from error
         save_grid(table.grid, folder / _GRID)
         (folder / _TABLE).write_text(table.text() + "\n")
-        name = f"{experiment.curriculum.describe()}, seed {experiment.seed}"
+        name = f"{experiment.describe()}, seed {experiment.seed}"
         tags = {"role": "evaluation", "protocol": table.protocol}
         space.begin(name=f"evaluate: {name}", params={"checkpoint": run.identity}, tags=tags)
         space.tracker.log_metrics(STUDY, state["images"], table.metrics())

@@ -1,5 +1,6 @@
 """One experiment on its own: what jobs/train.py runs."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from curriculum_search.runs.signals import stop_signals
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
 from curriculum_search.tracking import Tracker, check_metric_name
-from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device, train
+from curriculum_search.trainers import train
+from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device
 
 _FOLDER = "train"
 
@@ -40,7 +42,7 @@ def train_single(
     """
     try:
         experiment.check()
-        for name in experiment.evaluation.metric_names(final=True):
+        for name in experiment.metric_names(final=True):
             check_metric_name(name)
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
@@ -49,6 +51,8 @@ def train_single(
     folder = RunFolder(run_dir)
     if problem := folder.check_data(experiment):
         raise UserError(f"{where}: data: {problem}")
+    if (sibling := _with_other_code(root / _FOLDER, experiment, key)) is not None:
+        print(f"{experiment.summary()}: this is another run than {sibling}, whose code was another", flush=True)
     result = folder.read_result()
     if result is None or result.status.is_failure:
         result, tracker = _run(experiment, key, plugins, root=root, cache_dir=cache_dir)
@@ -59,6 +63,17 @@ def train_single(
         print(f"  {metric} = {value!r}")
     print(f"Run:    {run_dir}\nMLflow: {tracker.page()}", flush=True)
     return result
+
+
+def _with_other_code(folder: Path, experiment: Experiment, key: str) -> Path | None:
+    """A run that differs from a new one in nothing but the user's own training code, if there is one."""
+    if experiment.is_native or RunFolder(folder / "runs" / key).experiment.exists():
+        return None
+    plain = experiment.to_dict() | {"plugins": []}
+    for path in sorted((folder / "runs").glob("*/experiment.json")):
+        if RunFolder(path.parent).read_experiment() | {"plugins": []} == json.loads(json.dumps(plain)):
+            return path.parent
+    return None
 
 
 def _catch_up(experiment: Experiment, key: str, plugins: Mapping[str, str], *, root: Path, cache_dir: Path) -> Tracker:
@@ -95,7 +110,7 @@ def _run(
         store.folder(key).write_data(experiment)
         source = _OneRun(store, experiment, key)
         space.begin(name=f"train: {source.name}")
-        print(f"data: {experiment.data.summary()}", flush=True)
+        print(f"data: {experiment.summary()}", flush=True)
         try:
             if several:
                 run_jobs(source, resources=resources, limit=1, scratch=space.folder / "tune")
@@ -112,14 +127,14 @@ def _run(
 def _open_store(
     experiment: Experiment, plugins: Mapping[str, str], *, folder: Path, cache_dir: Path, tracker: Tracker
 ) -> RunStore:
-    metric = experiment.evaluation.metric_names(final=False)[0]
+    metric = experiment.metric_names(final=False)[0]
     return RunStore(
         folder,
         cache_dir=cache_dir,
         plugins=plugins,
         tracker=tracker,
         objective=metric,
-        direction=experiment.evaluation.direction(metric),
+        direction=experiment.direction(metric),
     )
 
 
@@ -128,7 +143,7 @@ class _OneRun(JobSource):
 
     def __init__(self, store: RunStore, experiment: Experiment, key: str) -> None:
         self.store, self.experiment, self.key = store, experiment, key
-        self.name = f"{experiment.curriculum.describe()}, seed {experiment.seed}"
+        self.name = f"{experiment.describe()}, seed {experiment.seed}"
         self._given = False
 
     def next(self) -> Job | Exhausted:
@@ -139,7 +154,7 @@ class _OneRun(JobSource):
 
     def start(self) -> Job:
         """The job."""
-        tags = {"role": "single", "curriculum": self.experiment.curriculum.describe()}
+        tags = {"role": "single", "curriculum": self.experiment.describe()}
         return self.store.start(self.key, self.experiment, name=self.name, tags=tags)
 
     def reported(self, job: Job, report: Report) -> bool:

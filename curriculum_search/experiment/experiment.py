@@ -3,22 +3,36 @@
 import dataclasses
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from curriculum_search.config import Config
-from curriculum_search.curriculum import Curriculum, MeasuredOrder, MeasuredPartition
+from curriculum_search.config import Config, later
+from curriculum_search.curriculum import Curriculum, MeasuredOrder, MeasuredPartition, Moving
 from curriculum_search.data import DataSource, Digits, ImageSet
 from curriculum_search.diffusion import DDPM, Density, NoWeighting, Process, Uniform, Weighting
+from curriculum_search.direction import Direction
 from curriculum_search.evaluation import Evaluation
+from curriculum_search.evaluation.evaluator import FeatureEvaluator
 from curriculum_search.experiment.cadence import Cadence
 from curriculum_search.experiment.resources import Resources
+from curriculum_search.experiment.trainer import CommandTrainer, NativeTrainer, OwnTrainer, Trainer
 from curriculum_search.experiment.training import Training
 from curriculum_search.models import DiT, Model
 from curriculum_search.models.encoders import PIXELS, Encoder
+
+#: What training code of the user's own has of an experiment, by dotted path; the rest is of our own loop.
+OF_OWN_TRAINERS = (
+    *("trainer", "process", "density", "curriculum", "resources", "cadence", "seed", "plugins"),
+    *("training.total_images", "training.batch_size", "training.num_evaluations"),
+)
+
+
+_NATIVE = NativeTrainer()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,12 +51,13 @@ class Experiment(Config):
         evaluation: the metrics and how images are generated for them.
         resources: workers and processors; like the cadence, no part of the run's identity.
         cadence: how often the run says how it is doing and is saved; neither changes what is trained.
+        trainer: who trains: our loop, or code of the user's own, for which `OF_OWN_TRAINERS` is all that counts.
         seed: of the weights, the data's order and the noise.  Runs with one seed share all three.
         plugins: Python files that define kinds of one's own, read before anything else in this file.
     """
 
     data: DataSource = field(default_factory=Digits)
-    encoder: Encoder = PIXELS
+    encoder: Encoder = later(PIXELS)  # noqa: RUF009
     process: Process = field(default_factory=DDPM)
     density: Density = field(default_factory=Uniform)
     weighting: Weighting = field(default_factory=NoWeighting)
@@ -52,6 +67,7 @@ class Experiment(Config):
     evaluation: Evaluation = field(default_factory=Evaluation)
     resources: Resources = field(default_factory=Resources)
     cadence: Cadence = field(default_factory=Cadence)
+    trainer: Trainer = later(_NATIVE)  # noqa: RUF009
     seed: int = 0
     plugins: tuple[str, ...] = ()
 
@@ -66,27 +82,103 @@ class Experiment(Config):
         Raises:
             ValueError: they cannot.
         """
-        if self.training.noise_shards % workers:
+        if isinstance(self.trainer, OwnTrainer):
+            self._check_own_workers(self.trainer, workers)
+        elif self.training.noise_shards % workers:
             raise ValueError(
                 f"training.noise_shards must be a multiple of the number of workers ({workers}), "
                 f"not {self.training.noise_shards}"
+            )
+
+    def _check_own_workers(self, trainer: OwnTrainer, workers: int) -> None:
+        if workers > 1 and isinstance(trainer, CommandTrainer):
+            raise ValueError(
+                f"resources.workers must be 1 where trainer is a command, not {workers}: the program starts its own "
+                "processes, as with torchrun; give it cpus_per_worker and gpus_per_worker for all of them"
+            )
+        if self.training.batch_size % workers:
+            raise ValueError(
+                f"training.batch_size must be a multiple of the number of workers ({workers}), "
+                f"not {self.training.batch_size}"
             )
 
     def identity(self) -> str:
         """A name for what is trained: 12 hexadecimal digits, equal for runs that cannot differ.
 
         Resources, cadence and the paths of plug-ins are left out, and so are settings without effect, such as the
-        pacing of a run that has no curriculum, and an encoder that is none.
+        pacing of a run that has no curriculum, or the network of our own loop where another code trains.
+
+        Raises:
+            ValueError: a file that belongs to it, with measured difficulties or training code, cannot be read.
         """
         curriculum = self.curriculum.canonical()
         fields = dataclasses.replace(self, curriculum=curriculum, density=self.density.canonical()).identifying()
         del fields["resources"], fields["cadence"], fields["plugins"]
-        if self.encoder == PIXELS:
-            del fields["encoder"]
+        if isinstance(self.trainer, OwnTrainer):
+            fields = self._own_fields(fields, self.trainer)
         for name, part in (("partition", curriculum.partition), ("order", curriculum.order)):
             if isinstance(part, MeasuredPartition | MeasuredOrder):  # what the file says, not where it lies
                 fields["curriculum"][name]["path"] = hashlib.sha256(Path(part.path).read_bytes()).hexdigest()
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
+
+    @staticmethod
+    def _own_fields(fields: dict[str, Any], trainer: OwnTrainer) -> dict[str, Any]:
+        training = {name: value for name, value in fields["training"].items() if counts(f"training.{name}")}
+        kept = {name: value for name, value in fields.items() if counts(name)}
+        return kept | {"training": training, "trainer": trainer.identity()}
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it is our own loop that trains."""
+        return not isinstance(self.trainer, OwnTrainer)
+
+    def metric_names(self, *, final: bool) -> tuple[str, ...]:
+        """The names of all values of an ordinary or of the final evaluation, without running anything."""
+        if isinstance(self.trainer, OwnTrainer):
+            return tuple(self.trainer.metrics)
+        return self.evaluation.metric_names(final=final)
+
+    def direction(self, metric: str) -> Direction:
+        """Whether less or more of a metric is better.
+
+        Raises:
+            ValueError: there is no metric of that name.
+        """
+        if not isinstance(self.trainer, OwnTrainer):
+            return self.evaluation.direction(metric)
+        if metric not in self.trainer.metrics:
+            raise ValueError(f"trainer.metrics has no {metric!r}; there are {', '.join(self.trainer.metrics)}")
+        return Direction(self.trainer.metrics[metric])
+
+    def second_opinions(self, objective: str) -> tuple[str, ...]:
+        """Other metrics at the end of a run that say the same thing otherwise, in the direction of `objective`:
+        distances by other extractors, or whatever else code of the user's own reports."""
+        if isinstance(self.trainer, OwnTrainer):
+            others = [name for name in self.trainer.metrics if name != objective]
+        else:
+            active = self.evaluation.active(final=True)
+            by_features = [evaluator for evaluator in active if isinstance(evaluator, FeatureEvaluator)]
+            own = [evaluator.extractor for evaluator in by_features if objective in evaluator.names]
+            others = [evaluator.names[0] for evaluator in by_features if evaluator.extractor not in own]
+        return tuple(name for name in others if self.direction(name) == self.direction(objective))
+
+    def data_fingerprint(self) -> str:
+        """What the runs are trained on: the images that are there, or the code that finds its own."""
+        return self.trainer.code() if isinstance(self.trainer, OwnTrainer) else self.data.load().fingerprint
+
+    def describe(self) -> str:
+        """What is done to the noise levels, in a few words: "hard to easy, 5 clusters, root", or "no curriculum"."""
+        words, density = self.curriculum.describe(), self.density.canonical()
+        if not isinstance(density, Moving):
+            return words
+        has_order = not self.curriculum.canonical().order.all_at_once
+        return f"{words}; {density.describe()}" if has_order else density.describe()
+
+    def summary(self) -> str:
+        """What is trained on, in words."""
+        if isinstance(self.trainer, OwnTrainer):
+            return f"images of {self.trainer.title}'s own (code {self.trainer.code()}, in {self.trainer.home})"
+        return self.data.summary()
 
     def build_network(self, images: ImageSet) -> nn.Module:
         """The untrained network for `images`, with weights from torch's global random state."""
@@ -105,21 +197,38 @@ class Experiment(Config):
         Raises:
             ValueError: what is wrong, and what would be right.
         """
-        for part, check in (
+        checks: list[tuple[str, Callable[[], None]]] = [
             ("data", self.data.check),
             ("encoder", lambda: self.encoder.check(self.data.load())),
+            ("training", self._check_mirroring),
             ("model", self._check_model),
             ("evaluation", lambda: self.evaluation.check(self.process, self.data, self.encoder)),
-            ("curriculum", self._check_curriculum),
-        ):
+        ]
+        if isinstance(self.trainer, OwnTrainer):
+            checks = [("trainer", self.trainer.check)]
+        for part, check in (*checks, ("curriculum", self._check_curriculum)):
             try:
                 check()
             except (ValueError, FileNotFoundError) as error:
                 raise ValueError(f"{part}: {error}") from error
+
+    def _check_mirroring(self) -> None:
+        if self.training.horizontal_flip and self.data.load().encoded:
+            raise ValueError(
+                "horizontal_flip must be false with latents, which cannot be mirrored once they are encoded: those of "
+                "mirrored images are used where they are stored beside them (jobs/encode.py --flip)"
+            )
 
     def _check_model(self) -> None:
         with torch.device("meta"):
             self.build_network(self.data.load())
 
     def _check_curriculum(self) -> None:
+        if self.curriculum.reset_ema and isinstance(self.trainer, OwnTrainer):
+            raise ValueError("reset_ema must be false where code of your own trains: the averaged weights are its own")
         self.curriculum.resolve(self.process, self.density, self.training.total_images, self.training.batch_size)
+
+
+def counts(path: str) -> bool:
+    """Whether a dotted path of an experiment has an effect where code of the user's own trains."""
+    return any(path == known or path.startswith(f"{known}.") for known in OF_OWN_TRAINERS)

@@ -8,6 +8,7 @@ from curriculum_search.experiment import Experiment
 from curriculum_search.loading.errors import UserError, shown
 from curriculum_search.loading.overrides import with_values
 from curriculum_search.loading.plugins import PluginRunner
+from curriculum_search.loading.trainers import with_trainer
 from curriculum_search.loading.validation import validated
 from curriculum_search.loading.yaml_text import read_yaml
 
@@ -54,5 +55,7 @@ def _experiment(
 ) -> tuple[Experiment, dict[str, str]]:
     raw = with_values(raw, overrides, "command line")
     field = f"{section}.plugins".lstrip(".")
-    plugins = (runner or PluginRunner()).run(raw.get("plugins", ()), str(path), path.parent, field=field)
+    runner = runner or PluginRunner()
+    plugins = runner.run(raw.get("plugins", ()), str(path), path.parent, field=field)
+    raw = with_trainer(raw, runner, str(path), path.parent, f"{section}.trainer".lstrip("."))
     return validated(Experiment, raw, str(path), section), plugins

@@ -27,7 +27,8 @@ def with_values(raw: Mapping[str, Any], values: Mapping[str, Any], where: str) -
     """A copy of nested `raw` in which every dotted path of `values` has a copy of its value.
 
     A new ``kind`` takes the place of the part that was there, whose other fields belong to the old kind; fields of
-    the new kind that are also in `values` are set after it.
+    the new kind that are also in `values` are set after it.  Below ``params``, which hold names of the user's own,
+    ``kind`` is a name like any other.
 
     Raises:
         UserError: a path leads through something that is not a mapping.
@@ -44,7 +45,7 @@ def with_values(raw: Mapping[str, Any], values: Mapping[str, Any], where: str) -
                     f"{where}: {path}: {'.'.join(parents[: depth + 1])} is {shown(child)} and has no fields"
                 )
             node = child
-        if name == "kind" and node.get("kind") != values[path]:
+        if name == "kind" and "params" not in parents and node.get("kind") != values[path]:
             node.clear()
         node[name] = values[path]
     return result

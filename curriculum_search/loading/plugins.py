@@ -45,15 +45,36 @@ class PluginRunner:
         Raises:
             UserError: there are plug-ins and none is allowed, or see `read_plugins` and `define_plugins`.
         """
-        if paths and not self.allowed:
-            raise UserError(f"{where}: {field}: {shown(paths)} would be run, which --no-plugins forbids")
+        if paths:
+            self._check_allowed(f"{where}: {field}: {shown(paths)}")
         sources = read_plugins(paths, where, folder, field=field)
-        new = [file for name in sources if (file := os.path.realpath(folder / name)) not in self._told]
-        if new:
-            print(f"plug-ins that are run: {', '.join(new)}", flush=True)
-        self._told.update(new)
+        self._tell([os.path.realpath(folder / name) for name in sources], "plug-ins that are run")
         define_plugins(sources)
         return sources
+
+    def allow(self, path: str, named: str, what: str) -> None:
+        """Say that other code of the user's is run, or refuse it.
+
+        Args:
+            path: of the code.
+            named: the field that names it, for the message.
+            what: the code is.
+
+        Raises:
+            UserError: no code is allowed.
+        """
+        self._check_allowed(named)
+        self._tell([os.path.realpath(path)], what)
+
+    def _check_allowed(self, named: str) -> None:
+        if not self.allowed:
+            raise UserError(f"{named} would be run, which --no-plugins forbids")
+
+    def _tell(self, files: list[str], what: str) -> None:
+        new = [file for file in files if file not in self._told]
+        if new:
+            print(f"{what}: {', '.join(new)}", flush=True)
+        self._told.update(new)
 
 
 def read_plugins(paths: Any, where: str, folder: Path, *, field: str = "plugins") -> dict[str, str]:
@@ -107,6 +128,7 @@ def define_plugins(sources: Mapping[str, str]) -> None:
             continue
         module = types.ModuleType(module_name)
         module.__file__ = name
+        module.__dict__["source"] = source  # for a program that a run starts, which needs its kinds too
         sys.modules[module_name] = module
         before = _kinds()
         try:

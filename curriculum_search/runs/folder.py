@@ -106,6 +106,8 @@ class RunFolder:
     def check_data(self, experiment: Experiment) -> str:
         """What is wrong with the images of an experiment, if the run was trained on others; nothing is known of a run
         that says nothing of them."""
+        if not experiment.is_native:  # The code, which finds its own data, is part of the run's identity.
+            return ""
         images = experiment.data.load()
         try:
             known = json.loads(self.data.read_text())
@@ -120,7 +122,9 @@ class RunFolder:
         )
 
     def write_data(self, experiment: Experiment) -> None:
-        """Write down which images a run is trained on."""
+        """Write down which images a run is trained on, where it is our own loop that reads them."""
+        if not experiment.is_native:
+            return
         images = experiment.data.load()
         write_whole(self.data, json.dumps({"fingerprint": images.fingerprint, "summary": images.summary}))
 

@@ -31,6 +31,7 @@ class Job:
         plugins: name to source text of the files that define kinds of the user's own.
         working_dir: the command's current folder, which relative paths in the experiment start at.
         driver: the process that hands it out, whose death ends the run; None: nobody to be watched.
+        tried_again: whether it is started again where it broke off.
     """
 
     key: str
@@ -40,6 +41,7 @@ class Job:
     plugins: Mapping[str, str]
     working_dir: Path
     driver: ProcessId | None = None
+    tried_again: bool = True
 
     def __repr__(self) -> str:
         return f"Job({self.key})"

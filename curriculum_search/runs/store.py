@@ -162,7 +162,8 @@ class RunStore:
         if status.images > curve.status_images:
             curve.status_images = status.images
             self.folder(key).write_status(status)
-            metrics = {f"status/{name}": float(value) for name, value in asdict(status).items() if name != "images"}
+            values = {name: value for name, value in asdict(status).items() if name != "images" and value is not None}
+            metrics = {f"status/{name}": float(value) for name, value in values.items()}
             self.tracker.log_metrics(key, status.images, metrics)
 
     def restarted(self, key: str, reason: str) -> None:

@@ -24,7 +24,8 @@ from curriculum_search.runs.job import Job, RunError
 from curriculum_search.runs.lock import locked
 from curriculum_search.runs.notices import Stopped, listening
 from curriculum_search.runs.watch import Watch, watching
-from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device, train
+from curriculum_search.trainers import train
+from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device
 
 REPORT = "report"
 STATUS = "status"

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from curriculum_search.experiment import Experiment
-from curriculum_search.loading import UserError, validated, with_values
+from curriculum_search.diffusion import Density
+from curriculum_search.experiment import OF_OWN_TRAINERS, Experiment, counts
+from curriculum_search.loading import UserError, dotted, validated, with_values
 from curriculum_search.search.arms import NO_CURRICULUM, of_curriculum
 from curriculum_search.search.named_arms import levels_of, settings_of
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
@@ -30,8 +31,11 @@ def check_study(file: StudyFile) -> None:
             raise UserError(f"{where}: {section}{error}") from error
     if both := [path for path in file.study.proxy if path in file.space.parameters]:
         raise UserError(f"{where}: study.proxy: {both[0]} is searched; take it out of the proxy or of the space")
+    if not file.base.is_native:
+        _check_own_trainer(file)
     _check_metric_names(file)
     _check_objectives(file)
+    _check_density(file)
     _check_equal_tries(file)
     _check_algorithm(file)
     for path, value in ((p, v) for p, d in file.space.parameters.items() for v in _extremes(d)):
@@ -67,41 +71,81 @@ def _check_arms(file: StudyFile) -> None:
         known[trained] = arm.name
 
 
+def _check_own_trainer(file: StudyFile) -> None:
+    """Whether what is written and what is searched reaches training code of the user's own."""
+    places = [("base", path) for path in dotted(file.raw_base)]
+    places += [("study.proxy", path) for path in file.study.proxy]
+    places += [("space", path) for path in file.space.parameters]
+    for section, path in places:
+        if not counts(path):
+            raise UserError(
+                f"{file.path}: {section}.{path}: has no effect where code of your own trains; what it is to know is "
+                f"one of its parameters, as in base.trainer.params.{path.rpartition('.')[2]}; of an experiment it has: "
+                f"{', '.join(OF_OWN_TRAINERS)}"
+            )
+    params = dotted(file.base.to_dict()["trainer"]["params"], "trainer.params.")
+    for path, distribution in file.space.parameters.items():
+        known = any(name == path or name.startswith(f"{path}.") for name in params)
+        if path.startswith("trainer.params.") and not known and not distribution.when:
+            raise UserError(
+                f"{file.path}: space.{path}: base.{path} must be given too, for the baselines are trained with it"
+            )
+
+
 def _check_metric_names(file: StudyFile) -> None:
     for size, section in ((file.base, "base"), (file.small, "study.proxy")):
-        for name in size.evaluation.metric_names(final=True):
+        for name in size.metric_names(final=True):
             try:
                 check_metric_name(name)
             except ValueError as error:
-                raise UserError(f"{file.path}: {section}.evaluation: {error}") from error
+                part = "evaluation" if size.is_native else "trainer.metrics"
+                raise UserError(f"{file.path}: {section}.{part}: {error}") from error
 
 
 def _check_objectives(file: StudyFile) -> None:
     if file.study.objective == IMAGES_TO_BASELINE:
         raise UserError(f"{file.path}: study.objective: {IMAGES_TO_BASELINE} can only be one of secondary_objectives")
     for size, section in ((file.base, "base"), (file.small, "base with study.proxy")):
-        names = size.evaluation.metric_names(final=False)
+        names = size.metric_names(final=False)
         for name in file.objectives:
             if name not in names and name != IMAGES_TO_BASELINE:
                 decides = name == file.study.objective
-                at_end = name in size.evaluation.metric_names(final=True)
+                at_end = size.is_native and name in size.metric_names(final=True)
+                if size.is_native:
+                    problem = f"no evaluator of {section}.evaluation.evaluators yields {name!r}; they yield"
+                else:
+                    problem = f"{name!r} is none of {section}.trainer.metrics; there are"
                 raise UserError(
-                    f"{file.path}: study.{'objective' if decides else 'secondary_objectives'}: no evaluator of "
-                    f"{section}.evaluation.evaluators yields {name!r}; they yield: {', '.join(names)}"
+                    f"{file.path}: study.{'objective' if decides else 'secondary_objectives'}: {problem}: "
+                    + ", ".join(names)
                     + ("" if decides else f"; also allowed: {IMAGES_TO_BASELINE}")
                     + ("; it is measured at the end alone: move it from final_evaluators to evaluators" * at_end)
                 )
 
 
+def _check_density(file: StudyFile) -> None:
+    for size, section in ((file.base, "base"), (file.small, "study.proxy")):
+        if size.density.canonical().moves:
+            raise UserError(
+                f"{file.path}: {section}.density: ordinary training, which everything is compared with, needs a "
+                f"density that stays as it is, not {size.density.to_dict()['kind']}; one that moves is an arm: put it "
+                f"into study.arms or into the space"
+            )
+
+
 def _check_equal_tries(file: StudyFile) -> None:
     orders = file.space.parameters.get(ORDER)
     ordinary = orders.contains("none") if orders is not None else file.small.curriculum.order.all_at_once
+    densities = file.space.parameters.get("density.kind")
+    ordinary &= densities is None or any(
+        densities.contains(k) for k, member in Density.kinds().items() if not member.moves
+    )
     tuned = [path for path in file.space.parameters if not of_curriculum(path)]
     if file.study.equal_tries and tuned and not ordinary:
         raise UserError(
-            f"{file.path}: study.equal_tries: the space never has {ORDER} none, so that ordinary training would get no "
-            f"tries of {', '.join(tuned)} beside the curricula; add none to the choices of {ORDER}, or set "
-            f"study.equal_tries: false"
+            f"{file.path}: study.equal_tries: the space never has {ORDER} none with a density that stays, so that "
+            f"ordinary training would get no tries of {', '.join(tuned)} beside the curricula; add none to the choices "
+            f"of {ORDER}, or set study.equal_tries: false"
         )
 
 

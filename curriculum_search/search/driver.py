@@ -20,6 +20,7 @@ from curriculum_search.search.phases.ablation import AblationPhase
 from curriculum_search.search.phases.base import Phase
 from curriculum_search.search.phases.confirmation import ConfirmationPhase, check_record
 from curriculum_search.search.phases.search import SearchPhase
+from curriculum_search.search.rehearsal import rehearse
 from curriculum_search.search.results.publish import StudyResult, publish
 from curriculum_search.search.study import FINGERPRINT, JOURNAL, MEASURE, RESOLVED, StudyFile
 from curriculum_search.search.warm_start import check_warm_start, warm_start
@@ -52,6 +53,8 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
         search.resume()
         if search.pending() or not (file.study.searches or store.records):
             prepare(ledger, cluster, root=root, cache_dir=cache_dir)  # No run has been written so far.
+            if not (file.base.is_native or (folder / FINGERPRINT).exists()):
+                rehearse(file, root=root, cache_dir=cache_dir)
         write_fingerprint(folder, file)
         for line in warm_start(file, search.searcher, store):
             print(line, flush=True)
@@ -94,10 +97,15 @@ def check_same_study(folder: Path, file: StudyFile) -> None:
                 f"put one of them back from a copy; or, if {file.path} is as it was, remove {known.name}"
             ) from error
         print(f"{known}: cannot be read; {resolved.name} tells what the study was, and it is written anew", flush=True)
+    if changed == ["data"] and not file.base.is_native:
+        raise UserError(
+            f"{file.path}: base.trainer: the code is not that of the runs in {folder}, and changed code makes other "
+            f"runs ({file.base.summary()}); give the study another name, or change the code back"
+        )
     if changed == ["data"]:
         raise UserError(
             f"{file.path}: base.data: the images are not those that the runs in {folder} were trained on; there are "
-            f"now {file.base.data.summary()}; bring them back, or give the study another name"
+            f"now {file.base.summary()}; bring them back, or give the study another name"
         )
     if changed == [MEASURE]:
         raise UserError(
@@ -227,13 +235,13 @@ def run_phase(phase: Phase, cluster: Cluster) -> None:
             concurrency = find_capacity(cluster, phase.file, phase.size)[1]
             ledger.set_concurrency(phase.size, concurrency)
             phase.count()
-            print(f"{phase.name}: {ledger.design.experiment(phase.size).data.summary()}", flush=True)
-            phase.progress.begin(concurrency)
-            run_jobs(
-                phase,
-                resources=ledger.design.experiment(phase.size).resources,
-                limit=phase.file.study.max_concurrent_trials,
-                scratch=phase.store.root / "tune",
-            )
+            print(f"{phase.name}: {ledger.design.experiment(phase.size).summary()}", flush=True)
+            with phase.progress.under_way(concurrency):
+                run_jobs(
+                    phase,
+                    resources=ledger.design.experiment(phase.size).resources,
+                    limit=phase.file.study.max_concurrent_trials,
+                    scratch=phase.store.root / "tune",
+                )
     if not phase.progress.failures:  # which the next command tries again
         ledger.close(phase.name)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from curriculum_search.experiment import Experiment
-from curriculum_search.loading import PluginRunner, UserError, dotted, read_yaml, validated, with_values
+from curriculum_search.loading import PluginRunner, UserError, dotted, read_yaml, validated, with_trainer, with_values
 from curriculum_search.search.checks import check_study
 from curriculum_search.search.space import Distribution, Space
 from curriculum_search.search.study import Study, StudyFile
@@ -27,17 +27,20 @@ def load_study(
     Raises:
         UserError: one message that says what to change, and where.
     """
-    file = read_study(Path(path), overrides or {}, runner)
+    file = read_study(path, overrides, runner)
     check_study(file)
     return file
 
 
-def read_study(path: Path, overrides: Mapping[str, Any], runner: PluginRunner | None = None) -> StudyFile:
+def read_study(
+    path: Path | str, overrides: Mapping[str, Any] | None = None, runner: PluginRunner | None = None
+) -> StudyFile:
     """The same without the checks of what a study needs to be run, its data above all.
 
     Raises:
         UserError: one message that says what to change, and where.
     """
+    path, overrides = Path(path), overrides or {}
     where = str(path)
     # A parameter of the space is one key with dots in it.
     parameters = {p: v for p, v in overrides.items() if p.startswith("space.")}
@@ -58,7 +61,7 @@ def read_study(path: Path, overrides: Mapping[str, Any], runner: PluginRunner | 
         else:
             raw["space"][override.removeprefix("space.")] = value
     raw["space"] = {parameter: value for parameter, value in raw["space"].items() if value is not None}
-    return _study(raw, path, runner or PluginRunner())
+    return _joined(raw, path, runner or PluginRunner())
 
 
 def study_of(study: Study, base: Experiment, space: Space) -> StudyFile:
@@ -75,15 +78,16 @@ def study_of(study: Study, base: Experiment, space: Space) -> StudyFile:
             json.dumps(section)
         except TypeError as error:
             raise UserError(f"{path}: {name}: must hold numbers, words, lists and mappings alone ({error})") from error
-    file = _study(sections, path, PluginRunner())
+    file = _joined(sections, path, PluginRunner())
     check_study(file)
     return file
 
 
-def _study(raw: dict[str, Any], path: Path, runner: PluginRunner) -> StudyFile:
+def _joined(raw: dict[str, Any], path: Path, runner: PluginRunner) -> StudyFile:
     """The study of three sections of plain values."""
     where = str(path)
     plugins = runner.run(raw["base"].get("plugins", ()), where, path.parent, field="base.plugins")
+    raw["base"] = with_trainer(raw["base"], runner, where, path.parent, "base.trainer")
     if isinstance(raw["study"].get("proxy"), dict):
         raw["study"]["proxy"] = dotted(raw["study"]["proxy"])
     if isinstance(raw["study"].get("arms"), dict):

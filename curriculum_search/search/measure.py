@@ -64,7 +64,7 @@ def measure(file: StudyFile, size: Size, *, concurrency: int, root: Path, cache_
         UserError: the steps fail.
     """
     experiment = file.experiment(baseline(NO_CURRICULUM, file.base), file.study.seed, small=size == "small")
-    with _temporary(root) as folder:
+    with temporary_folder(root) as folder:
         steps = _FewSteps(file, experiment, folder, cache_dir, min(concurrency, _MOST_AT_ONCE))
         run_jobs(steps, resources=experiment.resources, limit=concurrency, scratch=folder / "tune")
     return steps.measured()
@@ -165,7 +165,7 @@ class _FewSteps(JobSource):
 
 
 @contextmanager
-def _temporary(root: Path) -> Iterator[Path]:
+def temporary_folder(root: Path) -> Iterator[Path]:
     """A folder under `root` that is gone afterwards, and `root` too if it was not there.
 
     Raises:

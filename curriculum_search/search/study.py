@@ -10,8 +10,7 @@ from typing import Any
 from curriculum_search.atomic import write_whole
 from curriculum_search.config import Config
 from curriculum_search.direction import Direction
-from curriculum_search.evaluation.evaluator import FeatureEvaluator
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, counts
 from curriculum_search.loading import PluginRunner, UserError, read_yaml, to_yaml, validated, with_values
 from curriculum_search.search.arms import NO_CURRICULUM, Arm, BaselineName, Run, baseline, is_ordinary
 from curriculum_search.search.named_arms import check_arm, named_arm
@@ -205,7 +204,7 @@ class StudyFile:
     @property
     def direction(self) -> Direction:
         """Whether less or more of the objective is better."""
-        return self.base.evaluation.direction(self.study.objective)
+        return self.base.direction(self.study.objective)
 
     @property
     def objectives(self) -> tuple[str, ...]:
@@ -216,8 +215,7 @@ class StudyFile:
     def directions(self) -> tuple[Direction, ...]:
         """Of each objective."""
         return tuple(
-            Direction.MINIMIZE if name == IMAGES_TO_BASELINE else self.base.evaluation.direction(name)
-            for name in self.objectives
+            Direction.MINIMIZE if name == IMAGES_TO_BASELINE else self.base.direction(name) for name in self.objectives
         )
 
     @property
@@ -226,17 +224,8 @@ class StudyFile:
         return range(self.study.seed, self.study.seed + self.study.seeds_per_trial)
 
     def second_opinions(self) -> tuple[str, ...]:
-        """Distances of the final evaluation by other extractors than the objective's, in the objective's direction."""
-        evaluation = self.base.evaluation
-        deciding = next(e for e in evaluation.active(final=True) if self.study.objective in e.names)
-        own = deciding.extractor if isinstance(deciding, FeatureEvaluator) else None
-        return tuple(
-            evaluator.names[0]
-            for evaluator in evaluation.active(final=True)
-            if isinstance(evaluator, FeatureEvaluator)
-            and evaluator.extractor != own
-            and evaluation.direction(evaluator.names[0]) == self.direction
-        )
+        """Metrics that may disagree with the objective at the end of a run; see `Experiment.second_opinions`."""
+        return self.base.second_opinions(self.study.objective)
 
     def experiment(self, arm: Arm, seed: int, *, small: bool = False) -> Experiment:
         """The experiment of one run, at the base's size or, `small`, at the proxy's.
@@ -274,8 +263,10 @@ class StudyFile:
         return [baseline(name, self.small if small else self.base) for name in self.study.baselines]
 
     def has_order(self, arm: Arm) -> bool:
-        """Whether an arm trains with a curriculum."""
-        return not is_ordinary(self.run(arm, self.search_seeds.stop).experiment)
+        """Whether an arm trains noise levels in some order: by a curriculum, or a density that does not stay."""
+        experiment = self.run(arm, self.search_seeds.stop).experiment
+        density = experiment.density.canonical()
+        return not is_ordinary(experiment) or (arm.role == "named" and density.adaptive)
 
     def run(self, arm: Arm, seed: int, *, small: bool = False, trial: int | None = None) -> Run:
         """One run of an arm; its experiment is checked and its identity computed once.
@@ -305,7 +296,7 @@ class StudyFile:
         return json.dumps(
             sizes
             | {
-                "data": [size.data.load().fingerprint for size in (self.base, self.small)],
+                "data": [size.data_fingerprint() for size in (self.base, self.small)],
                 "space": self.space.to_dict()["parameters"],
                 "study.objective": self.study.objective,
                 "study.secondary_objectives": self.study.secondary_objectives,
@@ -322,6 +313,10 @@ class StudyFile:
         the same settings, in another version of the project that measures otherwise, differs in `MEASURE`.
         """
         mine, other = json.loads(self.fingerprint()), json.loads(fingerprint)
+        for size, experiment in (("base", self.base), ("study.proxy", self.small)):  # from before a field was added
+            other[size] = experiment.with_added(other.get(size))
+            if isinstance(other[size], dict) and "trainer" not in mine[size]:
+                other[size].pop("trainer", None)
         parts = [part for part in mine if mine[part] != other.get(part) and (part != "data" or part in other)]
         parts = [part for part in parts if part != "study.proxy" or "base" not in parts]
         measure_alone = "base" in parts and _unversioned(mine["base"]) == _unversioned(other.get("base"))
@@ -363,8 +358,16 @@ class StudyFile:
 
 
 def _fixed(experiment: dict[str, Any]) -> dict[str, Any]:
-    """What of an experiment must stay as it is when a study goes on."""
-    return {part: value for part, value in experiment.items() if part not in ("resources", "cadence", "plugins")}
+    """What of an experiment must stay as it is when a study goes on.
+
+    Training code may lie elsewhere; what it says is told by the images' fingerprint.
+    """
+    fixed = {part: value for part, value in experiment.items() if part not in ("resources", "cadence", "plugins")}
+    trainer = fixed.pop("trainer", {"kind": "native"})
+    if trainer["kind"] == "native":
+        return fixed
+    kept = {name: trainer[name] for name in ("kind", "function", "command", "params", "metrics") if name in trainer}
+    return {part: value for part, value in fixed.items() if counts(part)} | {"trainer": kept}
 
 
 def _unversioned(plain: Any) -> Any:

@@ -67,14 +67,15 @@ class StatusReport:
 
     Attributes:
         images: images seen so far.
-        train_loss: mean unweighted loss since the status before, over all workers.
+        train_loss: mean unweighted loss since the status before, over all workers; None: training code of the user's
+            own has not told its losses.
         images_per_second: throughput since then, evaluations and checkpoints left out.
         stage: of the curriculum, from 1.
         unlocked_share: the share of the clusters that is unlocked.
     """
 
     images: int
-    train_loss: float
+    train_loss: float | None
     images_per_second: float
     stage: int
     unlocked_share: float

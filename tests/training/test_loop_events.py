@@ -42,7 +42,7 @@ class StopsAfter(PlainSession):
         self.should_stop = status.images == self.images
 
 
-def untimed(statuses: list[StatusReport]) -> list[tuple[int, float, int, float]]:
+def untimed(statuses: list[StatusReport]) -> list[tuple[int, float | None, int, float]]:
     return [(s.images, s.train_loss, s.stage, s.unlocked_share) for s in statuses]
 
 
@@ -103,7 +103,7 @@ def test_a_status_tells_the_mean_loss_since_the_one_before_and_the_stage(tiny: M
     reports, each = runner.session.reports, runner.session.statuses
     assert [status.images for status in each] == list(range(16, 336, 16))
     for report in reports:
-        inside = [s.train_loss for s in each if report.images - 80 < s.images <= report.images]
+        inside = [s.train_loss or 0.0 for s in each if report.images - 80 < s.images <= report.images]
         assert sum(inside) / 5 == pytest.approx(report.metrics["train_loss"], rel=1e-12)
     switches = [switch for report in reports for switch in report.switches]
     for status in each:
@@ -115,7 +115,7 @@ def test_a_status_tells_the_mean_loss_since_the_one_before_and_the_stage(tiny: M
     rare = runner.session.statuses
     assert [status.images for status in rare] == [48, 96, 144, 192, 240, 288]
     for i, status in enumerate(rare):
-        three = [s.train_loss for s in each[3 * i : 3 * i + 3]]
+        three = [s.train_loss or 0.0 for s in each[3 * i : 3 * i + 3]]
         assert status.train_loss == pytest.approx(sum(three) / 3, rel=1e-12)
 
 

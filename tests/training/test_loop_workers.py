@@ -143,7 +143,7 @@ def curve(told: Told) -> list[tuple[Any, ...]]:
     ]
 
 
-def losses(told: Told) -> list[tuple[int, float, int]]:
+def losses(told: Told) -> list[tuple[int, float | None, int]]:
     """All statuses, but for times."""
     statuses = [StatusReport.from_json(text) for text in told.statuses]
     return [(status.images, status.train_loss, status.stage) for status in statuses]

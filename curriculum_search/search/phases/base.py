@@ -95,8 +95,13 @@ class Phase(JobSource):
 
     def start(self, run: Run) -> Job:
         """The job that trains a run."""
-        arm, curriculum = run.arm, run.experiment.curriculum
-        tags = {"arm": arm.name, "role": arm.role, "phase": self.name, "curriculum": curriculum.describe()}
+        if not run.experiment.is_native and run.experiment.identity() != run.key:
+            raise UserError(
+                f"{self.file.path}: base.trainer: {run.experiment.summary()} has changed while the study was at work; "
+                "change it back, and the same command goes on, or give the study another name"
+            )
+        arm = run.arm
+        tags = {"arm": arm.name, "role": arm.role, "phase": self.name, "curriculum": run.experiment.describe()}
         name = f"{title(arm, run.experiment)}, seed {run.experiment.seed}"
         self._handed_out[run.key] = run
         return self.store.start(run.key, run.experiment, name=name, tags=tags)

@@ -118,6 +118,8 @@ def order_title(run: Run) -> str:
     """The order of a run's curriculum, as figures of the search show it."""
     if is_ordinary(run.experiment):
         return _ORDINARY
+    if run.experiment.curriculum.canonical().order.all_at_once:
+        return "moving density"
     return str(run.experiment.curriculum.order.to_dict()["kind"]).replace("_", " ")
 
 

@@ -127,7 +127,7 @@ def publish(
     tags = {
         "verdict": layers.headline,
         "mlflow.note.content": layers.markdown(),
-        "best": run.experiment.curriculum.describe(),
+        "best": run.experiment.describe(),
     }
     tags |= {section.tag: section.summary for section in further if section.summary}
     store.tracker.set_tags(STUDY, tags)
