@@ -7,7 +7,7 @@ from curriculum_search.direction import Direction
 from curriculum_search.report.page.data import Arm, Effect
 from curriculum_search.report.page.plot import Look, Plot, Spec, axis, number, percent, spec, text, wrapped
 
-_ROW = 46  # pixels
+_ROW, _NAME_WIDTH = 50, 34  # pixels, characters
 #: What lies so many times as far away as the leaders and their controls is off the scale, lest it flatten the others.
 _FAR = 4.0
 
@@ -62,8 +62,10 @@ def _view(
         look = looks[effect.arm]
         data += _row(y, effect, by_title[effect.arm].finals.get(metric, {}), look, is_reference=place == 0)
         notes.append(_numbers(y, effect, is_reference=place == 0))
-        if effect.difference is not None and not low <= effect.difference <= high:
-            notes.append(_off_scale(y, effect.difference > high, look))
+        (*_, drawn) = data  # the diamond, or where there is none the seeds
+        places = [x for x in drawn["x"] if x is not None]
+        if places and (max(places) < low or min(places) > high):
+            notes.append(_off_scale(y, min(places) > high, look))
     wins_low = direction.sign < 0
     better, worse = ("← better", "worse →") if wins_low else ("better →", "← worse")
     left, right = (better, worse) if wins_low else (worse, better)
@@ -182,8 +184,8 @@ def _range(rows: Sequence[Effect], arms: Mapping[str, Arm], metric: str) -> tupl
 
 def _name(effect: Effect, is_reference: bool) -> str:
     if is_reference:
-        return f"{wrapped(effect.name)}<br>{_small(f'{effect.seeds} seeds, around their mean')}"
-    return wrapped(effect.name)
+        return f"{wrapped(effect.name, _NAME_WIDTH)}<br>{_small(f'{effect.seeds} seeds, around their mean')}"
+    return wrapped(effect.name, _NAME_WIDTH)
 
 
 def _numbers(y: int, effect: Effect, *, is_reference: bool) -> Spec:

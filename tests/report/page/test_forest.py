@@ -65,6 +65,12 @@ def test_an_arm_far_away_is_at_the_edge_and_leaves_the_others_their_room() -> No
     assert view["layout"]["xaxis"]["range"][1] < 20
     assert "off scale ▸" in notes(view)
     assert "+500" in notes(view)
+    arm = replace(DATA.arms[4], finals={"fd": {1: 500.0}})
+    alone = replace(far, difference=None, low=None, high=None, seeds=1)
+    view = drawn(replace(DATA, arms=[*DATA.arms[:4], arm], effects={"fd": [*DATA.effects["fd"][:3], alone]})).views[
+        "fd"
+    ]
+    assert "off scale ▸" in notes(view)
 
 
 def test_without_an_interval_there_are_the_seeds_alone() -> None:
