@@ -3,14 +3,16 @@
 What is in the runs' folders is the truth: MLflow is a copy of it, and a run that has a result is never trained again.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypedDict
 
+from curriculum_search.data import DataSource
 from curriculum_search.direction import Direction
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
@@ -26,6 +28,28 @@ from curriculum_search.training import Report, StatusReport
 #: A silence is worth a line when it is so many times the longest before it, and so many seconds at least: a little more
 #: than the worker's own, which has left its stacks by then (`watch`).
 _SILENT_FACTOR, _SILENT_SECONDS = 12.0, 150.0
+_DIGEST = 16  # characters
+
+
+class TrackedDataset(TypedDict):
+    """What MLflow is told of the images that a run is trained on."""
+
+    name: str
+    digest: str
+    source: dict[str, Any]
+    summary: str
+
+
+def tracked_dataset(experiment: Experiment) -> TrackedDataset:
+    """The training images of an experiment."""
+    images = experiment.data.load()
+    return TrackedDataset(
+        name=images.name,
+        digest=hashlib.sha256(images.fingerprint.encode()).hexdigest()[:_DIGEST],
+        source=experiment.data.to_dict(),
+        summary=images.summary,
+    )
+
 
 _TAG_LENGTH = 5_000  # that MLflow takes
 
@@ -70,6 +94,7 @@ class RunStore:
         self.live: dict[str, LiveRun] = {}
         self.begun = 0
         self._curves: dict[str, Curve] = {}
+        self._datasets: dict[DataSource, TrackedDataset] = {}
         self._results: dict[str, RunResult] = {}
 
     def __enter__(self) -> Self:
@@ -132,6 +157,7 @@ class RunStore:
         )
         self.tracker.start_run(key, name=name, params=tracked_params(experiment), tags=tags)
         self.tracker.log_artifact(key, folder.experiment)
+        self._track_dataset(key, experiment)
         self._track_curve(key)  # A kill may have come between the run's log and the tracker's.
         return Job(
             key=key,
@@ -216,8 +242,7 @@ class RunStore:
             exposure=curve.exposure,
             reason=reason,
         )
-        if folder.grid.exists():
-            self.tracker.log_artifact(key, folder.grid)
+        self._track_grid(key)
         self._track_end(key, result)
         folder.write_result(result)  # last: what is interrupted before has not ended, and ends again
         if not status.is_failure:
@@ -254,21 +279,38 @@ class RunStore:
         folder.adopt(other)
         records[key] = read_record(folder, experiment.seed, gpus(experiment))
         self.tracker.start_run(key, name=name, params=tracked_params(experiment), tags=tags)
-        for path in (folder.experiment, folder.grid):
-            if path.exists():
-                self.tracker.log_artifact(key, path)
+        self.tracker.log_artifact(key, folder.experiment)
+        self._track_dataset(key, experiment)
+        self._track_grid(key)
         self._track_curve(key)
         self._track_end(key, result)
 
     def _track_again(self, key: str) -> None:
         """Say to MLflow what the folder of a run has; it leaves out what it has been told."""
         folder = self.folder(key)
-        for path in (folder.experiment, folder.grid, folder.error):
+        for path in (folder.experiment, folder.error):
             if path.exists():
                 self.tracker.log_artifact(key, path)
+        self._track_grid(key)
         self._track_curve(key)
         if (result := self.result(key)) is not None:
             self._track_end(key, result)
+
+    def _track_dataset(self, key: str, experiment: Experiment) -> None:
+        self.tracker.log_dataset(key, **self.dataset(experiment))
+
+    def dataset(self, experiment: Experiment) -> TrackedDataset:
+        """The training images of an experiment as MLflow is told of them; looked at once."""
+        if experiment.data not in self._datasets:
+            self._datasets[experiment.data] = tracked_dataset(experiment)
+        return self._datasets[experiment.data]
+
+    def _track_grid(self, key: str) -> None:
+        """The samples of a run, as a file and as an image at the step that they are of."""
+        grid = self.folder(key).grid
+        if grid.exists():
+            self.tracker.log_artifact(key, grid)
+            self.tracker.log_image(key, grid, "samples", self.curve(key).images_seen)
 
     def _track_curve(self, key: str) -> None:
         curve = self.curve(key)

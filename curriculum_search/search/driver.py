@@ -22,6 +22,7 @@ from curriculum_search.search.phases.confirmation import ConfirmationPhase, chec
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.rehearsal import rehearse
 from curriculum_search.search.results.publish import StudyResult, publish
+from curriculum_search.search.results.tracked import show_study
 from curriculum_search.search.study import FINGERPRINT, JOURNAL, MEASURE, RESOLVED, StudyFile
 from curriculum_search.search.warm_start import check_warm_start, warm_start
 from curriculum_search.tracking import STUDY, Tracker
@@ -60,6 +61,8 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
             print(line, flush=True)
         space.begin(name=file.study.name, params=file.tracked_params(), tags={"study": file.study.name})
         space.tracker.log_artifact(STUDY, file.write_resolved(folder))
+        space.tracker.log_dataset(STUDY, **store.dataset(file.base))
+        show_study(file, store)
         run_phase(search, cluster)
         confirmation = ConfirmationPhase(file, store, ledger, search.finished(), search.pareto())
         confirmation.resume()

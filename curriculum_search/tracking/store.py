@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from curriculum_search.tracking import database
+from curriculum_search.tracking import database, exhibits, views
 from curriculum_search.tracking.database import shown
+from curriculum_search.tracking.exhibits import STUDY_TAG
 from curriculum_search.tracking.run_log import Line
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from mlflow.entities import Experiment, Metric, Run
 
 STUDY = "study"  #: the key of the study's own run, the parent of all others
-STUDY_TAG, RUN_TAG = "curriculum_search.study", "curriculum_search.run"
+RUN_TAG = "curriculum_search.run"
 #: Up to which line of the journal MLflow has a run (`Line.mark`); on the study's own run, up to which it has them all.
 SENT_TAG = "curriculum_search.sent"
 _PARENT_TAG = "mlflow.parentRunId"
+_KIND_TAG, _KIND = "mlflow.experimentKind", "custom_model_development"
 
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS = 800, 100, 99  # in one call of log_batch, 1,000 in all; a tag is `SENT_TAG`
 _MAX_FOUND = 500  # runs in an answer
@@ -90,11 +92,9 @@ class MlflowStore:
         """Whether `uri` is a server, not a database that this process opens itself."""
         return urlsplit(self.uri).scheme in _SERVER
 
-    def page(self) -> str:
-        """What shows the study: the address of its page, or for a database the command that opens it."""
-        if self.is_server:
-            return f"{shown(self.uri).rstrip('/')}/#/experiments/{self.experiment_id}"
-        return f"mlflow ui --backend-store-uri {shlex.quote(shown(self.uri))}"
+    def page(self, view: str = "") -> str:
+        """What shows the study: see `views.page`."""
+        return views.page(self.uri, self.experiment_id, view, is_server=self.is_server)
 
     def load_client(self) -> "type[MlflowClient]":
         """Import MLflow, which takes seconds, with settings for a client that retries by itself."""
@@ -133,6 +133,8 @@ class MlflowStore:
             )
         else:
             self.experiment_id = found.experiment_id
+            if _KIND_TAG not in found.tags:
+                client.set_experiment_tag(found.experiment_id, _KIND_TAG, _KIND)
             database.follow_move(self.uri, found.experiment_id, found.artifact_location)
         self._client = client
 
@@ -248,9 +250,7 @@ class MlflowStore:
     def _create_experiment(self, client: "MlflowClient") -> str:
         # Without a server, a relative location would mean another folder wherever the page is opened.
         location = None if self.is_server else database.artifacts(self.uri).as_uri()
-        # The kind opens the page on runs and their charts.
-        tags = {"mlflow.experimentKind": "custom_model_development"}
-        created: str = client.create_experiment(self._experiment, artifact_location=location, tags=tags)
+        created: str = client.create_experiment(self._experiment, artifact_location=location, tags={_KIND_TAG: _KIND})
         return created
 
     def _search(self) -> "list[Run]":
@@ -281,13 +281,15 @@ class MlflowStore:
         records = [line.record for line in lines]
         is_known = key in self._runs
         run = self._run(key, next((r for r in records if r["kind"] == "start"), None))
-        problems = []
-        for record in records:
-            if record["kind"] == "artifact":
-                if path := self._artifact(record["path"]):
-                    self._client.log_artifact(run.id, str(path), record["folder"] or None)
-                else:
-                    problems.append(f"{record['path']}: no such file any more")
+        place = exhibits.Place(
+            client=self._client,
+            experiment_id=self.experiment_id,
+            study_id=self._study_id,
+            study_run=self._run(STUDY, None).id,
+            run=run.id,
+            base=self._base,
+        )
+        problems = [problem for record in records if (problem := exhibits.show(place, record))]
         last = next((r for r in reversed(records) if r["kind"] in ("start", "end")), None)
         if last is not None and last["kind"] == "end":
             self._client.set_terminated(run.id, last["status"], round(last["time"] * 1000))
@@ -383,14 +385,6 @@ class MlflowStore:
             return bool(points)
         # Of ends, the last counts.
         return bool(max(points, key=lambda point: point.timestamp).value == value)
-
-    def _artifact(self, path: str) -> Path | None:
-        """A file that the journal names, relative to the study's folder; older journals have absolute paths."""
-        given = self._base / path
-        parts = given.parts[1:]
-        # What an absolute path names may have moved together with the study.
-        moved = (self._base.joinpath(*parts[i:]) for i in range(len(parts)))
-        return next((p for p in (given, *(moved if Path(path).is_absolute() else ())) if p.is_file()), None)
 
 
 def reason(error: BaseException) -> str:

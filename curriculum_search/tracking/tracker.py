@@ -4,14 +4,6 @@ What is to be in MLflow is first a line in a journal (`RunLog`) on the driver's 
 after it has asked MLflow what is there already.  So nobody waits for MLflow, an outage loses nothing, and a study that
 is resumed, or pointed at another server, or whose store was emptied or restored from a backup, brings MLflow up to
 date.
-
-Every record has ``run`` (the run's key), ``kind`` and ``time`` (seconds since 1970):
-
-    start     name, params, tags        the run begins, or goes on
-    metrics   images, metrics           values at so many images seen
-    tags      tags
-    artifact  path, folder              a file to copy into the run's artifacts; relative to the study's folder
-    end       status, images, metrics   how it ended, and values that stand for the whole run
 """
 
 import json
@@ -27,20 +19,12 @@ from typing import Any, Literal
 
 from curriculum_search.atomic import DiskFullError, replacing
 from curriculum_search.tracking.database import shown
+from curriculum_search.tracking.origin import origin
+from curriculum_search.tracking.records import flaw
 from curriculum_search.tracking.run_log import Line, RunLog
 from curriculum_search.tracking.store import STUDY, ExperimentDeletedError, MlflowStore, reason
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
-
-#: What a record of each kind must have to be one.
-_FIELDS = {
-    "study": ("id",),
-    "start": ("name", "time"),
-    "metrics": ("images", "metrics", "time"),
-    "tags": ("tags",),
-    "artifact": ("path", "folder"),
-    "end": ("status", "time"),
-}
 
 _BATCH_BYTES = 2**18  # of the journal, carried over at once
 _PAUSE_SECONDS = 1.0  # gathers what comes at about the same time into one call
@@ -136,7 +120,8 @@ class Tracker:
 
         MLflow never changes a param: of a run that is opened again, those that it has stay as they are.
         """
-        self.send(key, [{"kind": "start", "name": name, "params": dict(params or {}), "tags": dict(tags or {})}])
+        given = origin() | dict(tags or {})
+        self.send(key, [{"kind": "start", "name": name, "params": dict(params or {}), "tags": given}])
 
     def log_metrics(self, key: str, images: int, metrics: Mapping[str, float]) -> None:
         """Add points to a run's curves; a point that a curve has already, and what is not finite, are left out."""
@@ -148,10 +133,51 @@ class Tracker:
 
     def log_artifact(self, key: str, path: Path, folder: str = "") -> None:
         """Copy a file, which must stay as it is, into a run's artifacts, under `folder`."""
-        absolute = Path(os.path.abspath(path))
-        inside = absolute.is_relative_to(self._base)  # then it moves with the study
-        stored = absolute.relative_to(self._base) if inside else absolute
-        self.send(key, [{"kind": "artifact", "path": str(stored), "folder": folder}])
+        self.send(key, [{"kind": "artifact", "path": self._stored(path), "folder": folder}])
+
+    def log_image(self, key: str, path: Path, name: str, images: int) -> None:
+        """Show an image file, which must stay as it is, among a run's images of a name, after so many images seen."""
+        self.send(key, [{"kind": "image", "path": self._stored(path), "name": name, "images": images}])
+
+    def log_dataset(self, key: str, *, name: str, digest: str, source: Mapping[str, Any], summary: str) -> None:
+        """Say what a run is trained on; `digest` tells other images of the same name apart."""
+        record = {"name": name, "digest": digest, "source": dict(source), "summary": summary}
+        self.send(key, [{"kind": "dataset", **record}])
+
+    def log_model(
+        self,
+        key: str,
+        *,
+        arm: str,
+        name: str,
+        params: Mapping[str, str],
+        values: Mapping[str, float],
+        dataset: tuple[str, str],
+    ) -> None:
+        """Show a confirmed arm among MLflow's models.
+
+        Args:
+            key: of the run that stands for it.
+            arm: its name.
+            name: as it is shown.
+            params: of it.
+            values: what its seeds say together; what is not finite is left out.
+            dataset: name and digest of what they are of.
+        """
+        record = {
+            "kind": "model",
+            "arm": arm,
+            "name": name,
+            "params": dict(params),
+            "values": {metric: value for metric, value in values.items() if math.isfinite(value)},
+            "images": self._last_images.get(key, 0),
+            "dataset": dict(zip(("name", "digest"), dataset, strict=True)),
+        }
+        self.send(key, [record])
+
+    def show_arms(self, view: Mapping[str, Any]) -> None:
+        """Have the study's page show its runs by arm; see `views.arms_view`."""
+        self.send(STUDY, [{"kind": "view", "name": self._names["study"], "view": dict(view)}])
 
     def end_run(self, key: str, *, status: RunStatus, best: Mapping[str, float] | None = None) -> None:
         """Close a run; `best` stands for all of it, under names of its own, for MLflow's table shows last values.
@@ -187,9 +213,13 @@ class Tracker:
             words += [f"MLflow refused part of run {key}: {'; '.join(why)}" for key, why in self._refused.items()]
             return "; ".join(words)
 
-    def page(self) -> str:
-        """What shows the study: the address of its page, or for a database the command that opens it."""
-        return self._opened().page()
+    def page(self, *, arms: bool = False) -> str:
+        """What shows the study: the address of its page, for a database after the command that opens it.
+
+        Args:
+            arms: whether the page is to open as `show_arms` has said.
+        """
+        return self._opened().page(self._names["study"] if arms else "")
 
     def close(self, timeout_seconds: float) -> str:
         """`flush`, then end the thread."""
@@ -200,6 +230,12 @@ class Tracker:
         if self._thread is not None:
             self._thread.join(timeout_seconds)
         return unsent
+
+    def _stored(self, path: Path) -> str:
+        """A path as the journal has it: one inside the study's folder moves with it."""
+        absolute = Path(os.path.abspath(path))
+        inside = absolute.is_relative_to(self._base)
+        return str(absolute.relative_to(self._base) if inside else absolute)
 
     def _start_thread(self) -> None:
         if self._thread is None:
@@ -238,7 +274,7 @@ class Tracker:
             bytes_before: that it had when something was last sent.
         """
         lines = self._journal.lines()
-        problems = {number: why for number, line in enumerate(lines, 1) if (why := _flaw(line))}
+        problems = {number: why for number, line in enumerate(lines, 1) if (why := flaw(line))}
         if problems:
             sound = [line for number, line in enumerate(lines, 1) if number not in problems]
             kept = self._journal.keep_only(sound)
@@ -347,16 +383,3 @@ class Tracker:
         }
         with suppress(DiskFullError), replacing(self._sent_path) as partial:  # What is sent twice is there once.
             partial.write_text(json.dumps(content))
-
-
-def _flaw(line: Line) -> str:
-    """Why a line of the journal is no record; nothing, if it is one."""
-    try:
-        record = line.record
-    except ValueError as error:
-        return str(error)
-    fields = _FIELDS.get(record.get("kind", ""))
-    if fields is None or "run" not in record:
-        return "no record of a run"
-    missing = [name for name in fields if name not in record]
-    return f"has no {missing[0]}" if missing else ""

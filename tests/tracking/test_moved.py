@@ -103,9 +103,10 @@ def test_the_line_that_opens_mlflow_works_in_a_shell(make_results: MakeResults) 
     tracker.start_run(STUDY, name="quick")
     assert tracker.close(60) == ""
     port = free_port()
-    program, *arguments = shlex.split(tracker.page())
-    assert program == "mlflow"
-    command = f"exec {shlex.quote(sys.executable)} -m {tracker.page()} --port {port} --workers 1"
+    line, _, address = tracker.page().partition("  # ")
+    program, *arguments = shlex.split(tracker.page(), comments=True)
+    assert (program, address[:22]) == ("mlflow", "http://127.0.0.1:5000/")
+    command = f"exec {shlex.quote(sys.executable)} -m {line} --port {port} --workers 1"
     assert arguments == ["ui", "--backend-store-uri", tracking_uri(results)]
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     folder = results.parent / "elsewhere"

@@ -30,7 +30,7 @@ def test_a_study_catches_up_when_the_server_comes_back(tmp_path: Path) -> None:
     with server(tmp_path, port):
         tracker.end_run("a1", status="FINISHED", best={"best_fd": 8.0})
         assert tracker.close(30) == ""
-        assert tracker.page() == f"{uri}/#/experiments/1"
+        assert tracker.page() == f"{uri}/#/experiments/1/runs?workflowType=machine_learning"
         client = MlflowClient(tracking_uri=uri)
         runs = {run.info.run_name: run for run in client.search_runs(["1"])}
         assert set(runs) == {"quick", "trial a", "trial b"}

@@ -7,8 +7,9 @@ import pytest
 from mlflow import MlflowClient
 from support.tracked import RunsOf, tracked_runs
 
+from curriculum_search.tracking.exhibits import STUDY_TAG
 from curriculum_search.tracking.run_log import Line, Record, RunLog
-from curriculum_search.tracking.store import RUN_TAG, SENT_TAG, STUDY_TAG, MlflowStore, reason
+from curriculum_search.tracking.store import RUN_TAG, SENT_TAG, MlflowStore, reason
 
 MakeStore = Callable[..., MlflowStore]
 Say = Callable[..., list[Line]]
@@ -180,11 +181,15 @@ def test_what_may_pass_is_raised_to_be_tried_again(
 def test_its_page_is_an_address_or_the_command_that_opens_it(make_store: MakeStore, uri: str, tmp_path: Path) -> None:
     store = make_store()
     assert not store.is_server
-    assert store.page() == f"mlflow ui --backend-store-uri {uri}"
+    query = "runs?workflowType=machine_learning"
+    where = f"http://127.0.0.1:5000/#/experiments/{store.experiment_id}/{query}"
+    assert store.page() == f"mlflow ui --backend-store-uri {uri}  # {where}"
     address = "http://me:secret@host:5000/"
     server = MlflowStore(address, experiment="e", experiment_id="7", study="s", study_id="i", base=tmp_path)
     assert server.is_server
-    assert server.page() == "http://me:***@host:5000/#/experiments/7"
+    assert server.page() == f"http://me:***@host:5000/#/experiments/7/{query}"
+    shared = "&viewStateShareKey=a%20b%2F1&compareRunsMode=CHART"
+    assert server.page("a b/1") == f"http://me:***@host:5000/#/experiments/7/{query}{shared}"
 
 
 def test_what_went_wrong_is_told_from_the_bottom_on_one_line() -> None:

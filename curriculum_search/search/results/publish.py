@@ -24,6 +24,7 @@ from curriculum_search.search.results.exports import Standing, density_beside, e
 from curriculum_search.search.results.figures import arm_title, proxy_size, write_figures
 from curriculum_search.search.results.page import PAGE, Findings, write_page
 from curriculum_search.search.results.sections import sections
+from curriculum_search.search.results.tracked import track_arms
 from curriculum_search.search.results.words import describe, unconfirmed
 from curriculum_search.search.statistics.verdict import Verdict, judge
 from curriculum_search.search.study import StudyFile
@@ -131,6 +132,7 @@ def publish(
     }
     tags |= {section.tag: section.summary for section in further if section.summary}
     store.tracker.set_tags(STUDY, tags)
+    track_arms(file, store, confirmation, verdict)
     heading = f"{file.study.name}: {objective} at the end, mean ± sd (seeds)"
     show(terminal_table(found.rows, metric=objective, direction=file.direction, title=heading))
     for section in further:
@@ -141,7 +143,7 @@ def publish(
     if beside:
         print(f"Exposure:     {beside[0]}, a constant density that does at least as well")
     print(f"Report:       {page} (open it in a browser; {report.name} is the short one)")
-    print(f"MLflow:       {store.tracker.page()}", flush=True)
+    print(f"MLflow:       {store.tracker.page(arms=True)}", flush=True)
     if found.failures:
         print(found.failures, flush=True)
     return StudyResult(
