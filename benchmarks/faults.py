@@ -219,10 +219,13 @@ def lock_database(bench: Bench, process: subprocess.Popen[str]) -> None:
 
 
 def second_command(bench: Bench, process: subprocess.Popen[str]) -> None:
-    """The same command beside it, which has to refuse."""
+    """The same command beside it, which has to refuse; the first one, of seconds, is halted meanwhile."""
+    process.send_signal(signal.SIGSTOP)
     second = bench.start()
     output = second.communicate()[0]
-    assert second.returncode == 2, output
+    process.send_signal(signal.SIGCONT)
+    if second.returncode != 2:
+        raise RuntimeError(f"the second command was not refused: {output}")
 
 
 KILL = sends(signal.SIGKILL)

@@ -195,7 +195,7 @@ class _JobSearcher(_DriverOnly, Searcher):
         if self.asked and not self._has_asked:
             self._has_asked = True
             ask_to_stop(self.driver, f"the command was sent {self.asked}")
-            words = f"asked to stop by {self.asked}: {at_work} runs are being saved; asked again, it ends at once"
+            words = f"asked to stop by {self.asked}: saving what is under way (runs: {at_work}); once more ends it now"
             self._guarded(lambda: self.source.noticed(words), otherwise=None)
 
     @property

@@ -257,9 +257,11 @@ class Run:
         if self.images_seen:
             raise self._error("calls run.restore() after it has drawn noise levels: call it before the first draw")
         path = self._session.run_dir / CHECKPOINT
-        if not path.exists():
+        state, damage = checkpoint.load_last(path, sets_aside=self.rank == 0)
+        if damage and self.rank == 0:
+            self._session.remark(damage)
+        if state is None:
             return None
-        state = checkpoint.load(path)
         if state["identity"] != self._assignment.identity:
             raise ValueError(f"{path} belongs to another run: move it away, and this one begins again")
         self._restored, self._saved_images, self._is_readable = state["clock"], state["images"], True

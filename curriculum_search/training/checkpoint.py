@@ -6,14 +6,14 @@ A checkpoint is what `torch.save` writes and, behind it, a seal of 16 bytes with
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import torch
 from torch import Tensor
 
-from curriculum_search.atomic import is_whole_zip, replacing
+from curriculum_search.atomic import is_whole_zip, replacing, set_aside
 from curriculum_search.models import what_it_is
 
 FORMAT = 1
@@ -103,6 +103,37 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise ValueError(f"{path} is not a checkpoint of this version (format {FORMAT})")
     return state
+
+
+def load_last(path: Path, *, sets_aside: bool) -> tuple[dict[str, Any] | None, str]:
+    """The checkpoint at `path`, or the one before it where that is damaged or gone.
+
+    Args:
+        path: of the last one.
+        sets_aside: whether damaged ones are renamed, which is one worker's business.
+
+    Returns:
+        It, or None if there is none, and what there is to say of damaged ones.
+
+    Raises:
+        ValueError: it cannot be read, or is not a checkpoint of this project.
+    """
+    damages = []
+    for candidate in (path, before(path)):
+        if candidate.exists():
+            try:
+                state = load(candidate)
+            except DamagedError as error:
+                damages.append(f"{error}; it is now {set_aside(candidate).name}" if sets_aside else str(error))
+            else:
+                return state, fallback(damages, state["images"])
+    return None, fallback(damages, 0)
+
+
+def fallback(damages: Sequence[str], images: int) -> str:
+    """What to say of a run that goes on at `images` images because of damaged checkpoints; nothing if none are."""
+    again = f"the run goes on from the one before, at {images:,} images" if images else "the run begins again"
+    return f"{'; '.join(damages)}, and {again}" if damages else ""
 
 
 class _Sealing:

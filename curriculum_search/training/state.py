@@ -165,7 +165,7 @@ class TrainingState:
         Raises:
             ValueError: a checkpoint is another experiment's, or of no version that is known.
         """
-        words = []
+        damages = []
         for candidate in (path, checkpoint.before(path)):
             state, damage = None, ""
             if candidate.exists():
@@ -176,15 +176,12 @@ class TrainingState:
             damaged = distributed.all_gather_cat(torch.tensor([bool(damage)], dtype=torch.float64, device=self.device))
             if damaged.any():
                 aside = set_aside(candidate) if distributed.rank() == 0 else None
-                words.append(f"{damage or f'{candidate} is damaged'}; it is now {aside and aside.name}")
+                damages.append(f"{damage or f'{candidate} is damaged'}; it is now {aside and aside.name}")
                 distributed.barrier()
             elif state is not None:
                 self._take(state, candidate)
                 break
-        if words:
-            again = f"the run goes on from the one before, at {self.images_seen:,} images"
-            words.append(again if self.images_seen else "the run begins again")
-        return ", and ".join(filter(None, ["; ".join(words[:-1]), *words[-1:]]))
+        return checkpoint.fallback(damages, self.images_seen)
 
     def _take(self, state: dict[str, Any], path: Path) -> None:
         if state["identity"] != self.identity:

@@ -168,7 +168,7 @@ def test_a_driver_that_is_asked_to_stop_has_its_run_saved_and_the_next_command_l
         run_jobs(first, resources=Resources(), limit=None, scratch=scratch)
     assert first.outcomes == {}
     assert first.restarts == {}
-    assert first.lines == ["asked to stop by SIGUSR1: 1 runs are being saved; asked again, it ends at once"]
+    assert first.lines == ["asked to stop by SIGUSR1: saving what is under way (runs: 1); once more ends it now"]
     (remark,) = first.remarks["asked"]
     assert remark.startswith("the command was sent SIGUSR1; it is saved at ")
 

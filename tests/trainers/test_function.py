@@ -16,7 +16,7 @@ from curriculum_search.diffusion import LossSecondMoment
 from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Cadence, Experiment
 from curriculum_search.trainers import TrainerError, train
-from curriculum_search.training import Interrupted, PlainSession, Report
+from curriculum_search.training import CHECKPOINT, Interrupted, PlainSession, Report
 
 METRICS = {"val_loss": "minimize", "fd_pca4_24": "minimize"}
 
@@ -85,7 +85,9 @@ def test_a_run_that_was_ended_goes_on_to_the_same_numbers(tmp_path: Path, own: M
         with pytest.raises(Interrupted) as caught:
             train(experiment, interrupted, tmp_path)
         assert at <= caught.value.images <= at + 16
-    train(experiment, parts, tmp_path)
+    (parts.run_dir / CHECKPOINT).write_bytes(b"")  # As one that is damaged: the one before it takes over.
+    with pytest.warns(UserWarning, match=r"checkpoint\.pt\.damaged-1, and the run goes on from the one before, at 1"):
+        train(experiment, parts, tmp_path)
     assert timeless(parts.reports) == timeless(whole.reports)
 
 

@@ -51,3 +51,26 @@ def test_the_last_two_are_kept(tmp_path: Path) -> None:
         checkpoint.save(path, {"images": images})
     assert sorted(each.name for each in tmp_path.iterdir()) == ["checkpoint.before.pt", "checkpoint.pt"]
     assert [checkpoint.load(each)["images"] for each in (checkpoint.before(path), path)] == [160, 240]
+
+
+def test_the_last_one_that_is_whole_is_loaded_and_damaged_ones_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    assert checkpoint.load_last(path, sets_aside=True) == (None, "")
+    for images in (80, 160):
+        checkpoint.save(path, {"images": images})
+    state, damage = checkpoint.load_last(path, sets_aside=True)
+    assert state is not None
+    assert (state["images"], damage) == (160, "")
+
+    path.write_bytes(b"")
+    words = f"{path} is not a readable checkpoint: it is empty"
+    again = "and the run goes on from the one before, at 80 images"
+    assert checkpoint.load_last(path, sets_aside=False)[1] == f"{words}, {again}"
+    state, damage = checkpoint.load_last(path, sets_aside=True)
+    assert state is not None
+    assert (state["images"], damage) == (80, f"{words}; it is now checkpoint.pt.damaged-1, {again}")
+
+    checkpoint.before(path).write_bytes(b"")
+    state, damage = checkpoint.load_last(path, sets_aside=True)
+    assert state is None
+    assert damage.endswith("it is now checkpoint.before.pt.damaged-1, and the run begins again")
