@@ -100,6 +100,13 @@ def test_a_study_of_named_arms_alone_has_their_table_and_exports_the_winner(publ
     assert yaml.safe_load(result.best_path.read_text())["curriculum"]["num_clusters"] == 10
     assert tags["best"] == "easy to hard, 10 clusters, linear"
     assert "search" not in report
+    assert result.verdict is not None
+    assert (main := result.verdict.main) is not None
+    rows = result.table.set_index("arm")
+    assert rows.loc["no curriculum", "mean"] == pytest.approx(main.against_mean)
+    assert rows.loc[names[0], ["group", "seeds"]].tolist() == ["named arms, fresh seeds", main.num_seeds]
+    assert result.figures
+    assert all(path.exists() for path in result.figures.values())
 
 
 def test_only_confirmed_arms_can_be_the_best_of_the_table(published: Publish) -> None:
