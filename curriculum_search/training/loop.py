@@ -20,7 +20,7 @@ from curriculum_search.evaluation import Diverged, FixedBank, save_grid
 from curriculum_search.experiment import Experiment
 from curriculum_search.training.ema import Ema
 from curriculum_search.training.events import Schedule
-from curriculum_search.training.randomness import StepRandom, derive_seed
+from curriculum_search.training.randomness import StepRandom, derive_seed, seed_device
 from curriculum_search.training.session import Interrupted, Report, Session
 from curriculum_search.training.state import TrainingState
 
@@ -85,12 +85,14 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
     torch.manual_seed(derive_seed(experiment.seed, "weights"))
     network = experiment.build_network(images).to(device)
     ema = Ema(network, halflife_images=settings.ema_halflife_images, rampup_share=settings.ema_rampup_share)
+    parameters = list(network.parameters())
     optimizer = torch.optim.AdamW(
-        network.parameters(),
+        parameters,
         lr=settings.learning_rate,
         betas=settings.betas,
         weight_decay=settings.weight_decay,
         fused=device.type == "cuda",
+        foreach=device.type == "cpu",  # bit for bit what one parameter after the other gives, with less between them
     )
     sampler = experiment.curriculum.build(
         process, experiment.density, settings.total_images, settings.batch_size, device
@@ -156,7 +158,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
 
             images_seen = state.images_seen
             x, labels = next(batches)
-            torch.manual_seed(derive_seed(experiment.seed, "dropout", rank, images_seen))
+            seed_device(derive_seed(experiment.seed, "dropout", rank, images_seen), device)
 
             # Draw the noise levels from what the curriculum has unlocked, and the noise.
             q, importance = sampler.draw(random.uniforms("level", images_seen))
@@ -183,7 +185,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
                     loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(part_losses.detach())
             if settings.max_grad_norm is not None:
-                nn.utils.clip_grad_norm_(network.parameters(), settings.max_grad_norm)
+                nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             state.images_seen += settings.batch_size
