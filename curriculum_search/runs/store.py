@@ -9,10 +9,10 @@ from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from curriculum_search.direction import Direction
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, OwnTrainer
 from curriculum_search.loading import UserError
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Job, Outcome, Status
@@ -28,6 +28,9 @@ from curriculum_search.training import Report, StatusReport
 _SILENT_FACTOR, _SILENT_SECONDS = 12.0, 150.0
 
 _TAG_LENGTH = 5_000  # that MLflow takes
+
+#: Of the parameters of the user's own training code, how many are shown in a table, and so many characters of each.
+_OWN_PARAMS, _OWN_CHARACTERS = 4, 36
 
 
 class RunStore:
@@ -291,6 +294,10 @@ class RunStore:
         return best | ({f"end_{self.objective}": values[-1]} if status is Status.FINISHED else {})
 
 
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)[:_OWN_CHARACTERS]
+
+
 def tracked_params(experiment: Experiment) -> dict[str, str]:
     """The few settings that tell runs apart in a table; the whole config is an artifact of the run."""
     plain = experiment.to_dict()
@@ -303,6 +310,9 @@ def tracked_params(experiment: Experiment) -> dict[str, str]:
         "density": plain["density"]["kind"],
         "weighting": plain["weighting"]["kind"],
     }
+    if isinstance(experiment.trainer, OwnTrainer):
+        del params["learning_rate"], params["weighting"]
+        params = {name: _short(value) for name, value in list(experiment.trainer.params.items())[:_OWN_PARAMS]} | params
     if curriculum["order"]["kind"] != "none":
         params |= {
             "clusters": str(curriculum["num_clusters"]),

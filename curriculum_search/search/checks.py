@@ -74,11 +74,12 @@ def _check_own_trainer(file: StudyFile) -> None:
     places = [("base", path) for path in dotted(file.raw_base)]
     places += [("study.proxy", path) for path in file.study.proxy]
     places += [("space", path) for path in file.space.parameters]
+    places += [(f"study.arms.{arm.name}", path) for arm in file.arms for path in arm.values]
     for section, path in places:
         if not counts(path):
             raise UserError(
                 f"{file.path}: {section}.{path}: has no effect where code of your own trains; what it is to know is "
-                f"one of its parameters, as in base.trainer.params.{path.rpartition('.')[2]}; of an experiment it has: "
+                f"one of its parameters, as in base.trainer.params.{path.removesuffix('.kind').rpartition('.')[2]}; of an experiment it has: "
                 f"{', '.join(OF_OWN_TRAINERS)}"
             )
     params = dotted(file.base.to_dict()["trainer"]["params"], "trainer.params.")

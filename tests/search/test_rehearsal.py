@@ -43,6 +43,10 @@ def test_what_can_be_known_without_running_it_is_known_without_a_cluster(
     [
         ("base.model={kind: dit}", "base.model.kind"),
         ("space.training.learning_rate={kind: float, low: 0.1, high: 0.2}", "space.training.learning_rate"),
+        (
+            "study.arms={mine: {weighting: {kind: min_snr}}}",
+            "study.arms.mine.weighting.kind",
+        ),
         ("study.proxy={training.ema_halflife_images: 5}", "study.proxy.training.ema_halflife_images"),
     ],
 )
