@@ -77,9 +77,10 @@ def _check_own_trainer(file: StudyFile) -> None:
     places += [(f"study.arms.{arm.name}", path) for arm in file.arms for path in arm.values]
     for section, path in places:
         if not counts(path):
+            name = path.removesuffix(".kind").rpartition(".")[2]
             raise UserError(
                 f"{file.path}: {section}.{path}: has no effect where code of your own trains; what it is to know is "
-                f"one of its parameters, as in base.trainer.params.{path.removesuffix('.kind').rpartition('.')[2]}; of an experiment it has: "
+                f"one of its parameters, as in base.trainer.params.{name}; of an experiment it has: "
                 f"{', '.join(OF_OWN_TRAINERS)}"
             )
     params = dotted(file.base.to_dict()["trainer"]["params"], "trainer.params.")
