@@ -1,5 +1,6 @@
 """What can be wrong with a study file as a whole, said before anything starts."""
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -71,7 +72,9 @@ def _check_arms(file: StudyFile) -> None:
 
 def _check_own_trainer(file: StudyFile) -> None:
     """Whether what is written and what is searched reaches training code of the user's own."""
-    places = [("base", path) for path in dotted(file.raw_base)]
+    defaults = dotted(json.loads(json.dumps(Experiment().to_dict())))
+    given = dotted(json.loads(json.dumps(file.raw_base)))  # from Python all of it is, defaults included
+    places = [("base", path) for path, value in given.items() if path not in defaults or defaults[path] != value]
     places += [("study.proxy", path) for path in file.study.proxy]
     places += [("space", path) for path in file.space.parameters]
     places += [(f"study.arms.{arm.name}", path) for arm in file.arms for path in arm.values]
