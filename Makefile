@@ -2,19 +2,33 @@
 PYTHON ?= python3
 BIN := .venv/bin
 EXTRAS := search,relief,features,unet,test,docs
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: search test lint docs reference clean
+.PHONY: search test lint browser docs reference clean
 
 search: .venv/ready
 	$(BIN)/python jobs/search.py search_spaces/quickstart.yaml
 
-test: .venv/ready lint
+test: .venv/ready lint browser
 	$(BIN)/python -m pytest
 
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The tests open a report in a real browser: the system's, else apt's, else where there is no apt Playwright's own.
+browser: .venv/ready
+	@for name in $(BROWSERS); do command -v $$name > /dev/null && exit 0; done; \
+	if command -v apt-get > /dev/null; then \
+		echo "no browser for the tests of report.html: apt-get installs chromium"; \
+		$(SUDO) apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends chromium > /dev/null; \
+	else \
+		echo "no browser for the tests of report.html: Playwright downloads chromium"; \
+		$(BIN)/python -m playwright install chromium; \
+	fi
 
 docs: .venv/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

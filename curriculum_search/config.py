@@ -32,6 +32,20 @@ class Config:
         """The same without fields that were added `later` and have their default: what an identity is made of."""
         return _plain(_identifying(self))  # type: ignore[no-any-return]
 
+    def with_added(self, plain: Any) -> Any:
+        """Plain fields of a config like this one, and where they lack one that was added `later`, its default."""
+        if not isinstance(plain, Mapping):
+            return plain
+        found, kind = dict(plain), getattr(self, "kind", None)
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if _LATER in field.metadata and plain.get("kind", kind) == kind:
+                default = field.default
+                found.setdefault(field.name, default.to_dict() if isinstance(default, Config) else default)
+            if isinstance(value, Config) and field.name in found:
+                found[field.name] = value.with_added(found[field.name])
+        return found
+
     @classmethod
     def added_later(cls) -> dict[str, Any]:
         """The fields that were added `later`, with their defaults, which files from before do not have."""

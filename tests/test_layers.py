@@ -15,7 +15,7 @@ CORE = (
     *("adapters", "testing", "trainers"),
 )
 CORE_FILES = ("atomic.py", "config.py", "direction.py", "distributed.py")
-ORCHESTRATION = {"ray", "optuna", "mlflow", "pydantic", "yaml", "rich", "matplotlib"}
+ORCHESTRATION = {"ray", "optuna", "mlflow", "pydantic", "yaml", "rich", "matplotlib", "plotly"}
 UPPER = {"api", "commands", "runs", "search", "tracking", "report", "cli", "entry", "loading", "export"}
 #: What stands on the core, and what of the package above it each room may import.
 ROOMS = {
@@ -47,6 +47,7 @@ SEARCH = (
     "rehearsal",
     "warm_start",
     "driver",
+    "reading",
     "plan",
 )
 MOST_LINES = 400

@@ -110,8 +110,8 @@ def measure_difficulty(
         if runs.pending():
             concurrency = min(cluster.capacity(base.resources).trials, len(experiments))
             print(f"difficulty: {base.data.summary()}", flush=True)
-            runs.progress.begin(concurrency)
-            run_jobs(runs, resources=base.resources, limit=None, scratch=folder / "tune")
+            with runs.progress.under_way(concurrency):
+                run_jobs(runs, resources=base.resources, limit=None, scratch=folder / "tune")
         runs.check()
         points = [runs.points(i, metric) for i, metric in enumerate(convergence.metrics(base))]
         converged = convergence.measure(base, points, axes)

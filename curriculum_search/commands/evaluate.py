@@ -125,7 +125,7 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
             raise UserError(f"{run.checkpoint}: {error}") from error
         save_grid(table.grid, folder / _GRID)
         (folder / _TABLE).write_text(table.text() + "\n")
-        name = f"{experiment.curriculum.describe()}, seed {experiment.seed}"
+        name = f"{experiment.describe()}, seed {experiment.seed}"
         tags = {"role": "evaluation", "protocol": table.protocol}
         space.begin(name=f"evaluate: {name}", params={"checkpoint": run.identity}, tags=tags)
         space.tracker.log_metrics(STUDY, state["images"], table.metrics())

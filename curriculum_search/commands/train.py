@@ -143,7 +143,7 @@ class _OneRun(JobSource):
 
     def __init__(self, store: RunStore, experiment: Experiment, key: str) -> None:
         self.store, self.experiment, self.key = store, experiment, key
-        self.name = f"{experiment.curriculum.describe()}, seed {experiment.seed}"
+        self.name = f"{experiment.describe()}, seed {experiment.seed}"
         self._given = False
 
     def next(self) -> Job | Exhausted:
@@ -154,7 +154,7 @@ class _OneRun(JobSource):
 
     def start(self) -> Job:
         """The job."""
-        tags = {"role": "single", "curriculum": self.experiment.curriculum.describe()}
+        tags = {"role": "single", "curriculum": self.experiment.describe()}
         return self.store.start(self.key, self.experiment, name=self.name, tags=tags)
 
     def reported(self, job: Job, report: Report) -> bool:

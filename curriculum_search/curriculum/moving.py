@@ -50,6 +50,11 @@ class Moving(Density):
     def canonical(self) -> Density:
         return self.end if self.start == self.end or self.way(0.0) == 1.0 else self
 
+    def describe(self) -> str:
+        """In a few words, as in "logit normal to uniform, step"."""
+        start, end, pacing = (part.to_dict()["kind"].replace("_", " ") for part in (self.start, self.end, self.pacing))
+        return f"{start} to {end}, {pacing}"
+
     def way(self, progress: float) -> float:
         """w, in whole 64ths, once the share `progress` in [0, 1] of the budget is spent."""
         return int(min(self.pacing.fraction(progress) + 1e-9, 1.0) * _STEPS) / _STEPS

@@ -208,6 +208,12 @@ class CurriculumSampler:
         """The share of its way that a moving base density has gone; 1 where it does not move."""
         return self._base.way
 
+    def density_in(self, stage: int, base: PiecewiseDensity) -> PiecewiseDensity:
+        """The density of q in a stage, 1 to `num_stages`, where the base density is `base`."""
+        if stage == self.num_stages:
+            return base
+        return stage_density(base, self.edges, self.permutation[:stage], self.accumulation, self.union_density)
+
     def exposure(self) -> PiecewiseDensity:
         """How often each noise level was trained: the stages' densities averaged over the images seen so far.
 
@@ -290,22 +296,16 @@ class CurriculumSampler:
         return float(values @ np.diff(self.stage_density.cdf_at(np.linspace(0.0, 1.0, len(values) + 1))))
 
     def _begin_stage(self) -> None:
-        self.stage_density = self._density_from(self._base.present)
+        self.stage_density = self.density_in(self.stage, self._base.present)
         self._table = self.stage_density.table(self._device)
         self._weights: tuple[Tensor, Tensor] | None = None
         if self._base.unbiased:
-            starts, weights = importance(self._density_from(self.density), self.stage_density)
+            starts, weights = importance(self.density_in(self.stage, self.density), self.stage_density)
             self._weights = torch.from_numpy(starts).to(self._device), torch.from_numpy(weights).to(self._device)
 
     def _end_stage(self) -> None:
         self._exposure += self._exposure_of_stage()
         self._density_start_images = self._images_seen
-
-    def _density_from(self, base: PiecewiseDensity) -> PiecewiseDensity:
-        if self.stage == self.num_stages:
-            return base
-        unlocked = self.permutation[: self.stage]
-        return stage_density(base, self.edges, unlocked, self.accumulation, self.union_density)
 
     def _exposure_of_stage(self) -> np.ndarray:
         masses = np.maximum(np.diff(self.stage_density.cdf_at(self._exposure_knots)), 0.0)

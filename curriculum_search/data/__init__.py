@@ -5,9 +5,12 @@ from curriculum_search.data.array_file import IMAGE_NAMES, array_file
 from curriculum_search.data.digits import Digits
 from curriculum_search.data.folder import Folder
 from curriculum_search.data.images import DataSource, ImageSet, MemoryImages, to_float, to_uint8
+from curriculum_search.data.latent_files import PROVENANCE
+from curriculum_search.data.latents import Latents, LatentSet
 from curriculum_search.data.order import DataOrder, rank_slice
 from curriculum_search.data.prefetch import Prefetcher
 from curriculum_search.data.relief import Relief
+from curriculum_search.data.tensor_file import open_tensors, write_tensors
 from curriculum_search.data.zip_archive import Zip
 
 __all__ = [
@@ -18,12 +21,17 @@ __all__ = [
     "Folder",
     "IMAGE_NAMES",
     "ImageSet",
+    "LatentSet",
+    "Latents",
     "MemoryImages",
+    "PROVENANCE",
     "Prefetcher",
     "Relief",
     "Zip",
     "array_file",
+    "open_tensors",
     "rank_slice",
     "to_float",
     "to_uint8",
+    "write_tensors",
 ]

@@ -46,7 +46,12 @@ class ImageSet(ABC):
         fingerprint: changes when the images do; the same on every machine that sees the same files.
         class_names: where classes have names.
         skipped: what lay beside the images and was not read: kinds of things to how many there are.
+        encoded: whether it has an autoencoder's latents of the images in their place.
+        in_memory: whether all of it lies in memory, or is mapped there.
     """
+
+    encoded: ClassVar[bool] = False
+    in_memory: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -94,15 +99,20 @@ class ImageSet(ABC):
         return self._length * self.channels * self.resolution**2
 
     def read(self, indices: Indices) -> tuple[Tensor, Condition]:
-        """The images at `indices` (int64 [B]): uint8 [B, C, H, W] on the CPU, and their condition there."""
+        """The images at `indices` (int64 [B]): uint8 [B, C, H, W] on the CPU, and their condition there.
+
+        What `encoded` sets give in place of images, the encoder understands (see `LatentSet`).
+        """
         return torch.from_numpy(self._read(indices)), self.conditions.of(indices)
 
     @abstractmethod
-    def _read(self, indices: Indices) -> Bytes: ...
+    def _read(self, indices: Indices) -> NDArray[Any]: ...
 
 
 class MemoryImages(ImageSet):
     """Images that lie in one array (in memory, or mapped from a file)."""
+
+    in_memory = True
 
     def __init__(
         self,

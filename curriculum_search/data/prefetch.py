@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from curriculum_search.conditions import Condition
-from curriculum_search.data.images import ImageSet, Indices, MemoryImages
+from curriculum_search.data.images import ImageSet, Indices
 from curriculum_search.data.order import DataOrder
 
 Batch = tuple[Tensor, Condition]
@@ -45,12 +45,11 @@ class Prefetcher:
             resident_bytes: sets that lie in memory and are not larger stay on the device.
         """
         indices = _own_indices(order, start, batch_size, own)
-        in_memory = isinstance(image_set, MemoryImages)
         self._reader: _Reader | None = None
         self._batches: Iterator[Batch]
-        if in_memory and device.type == "cpu":
+        if image_set.in_memory and device.type == "cpu":
             self._batches = (image_set.read(part) for part in indices)
-        elif in_memory and image_set.num_bytes <= resident_bytes:
+        elif image_set.in_memory and image_set.num_bytes <= resident_bytes:
             self._batches = _resident(image_set, indices, device)
         else:
             self._reader = _Reader(image_set, indices, device, depth)

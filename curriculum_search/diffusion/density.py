@@ -97,6 +97,14 @@ class Laplace(Density):
     2407.03297, table 1).
 
     On a discrete process each timestep gets the mass between the midpoints to its neighbours on the log-SNR axis.
+
+    Attributes:
+        mean: of the log-SNR.
+        scale: mean distance from it.
+
+    Attributes:
+        mean: of the log-SNR; below 0 there are more noisy levels.
+        scale: half-width on the log-SNR axis in which the density falls by a factor e.
     """
 
     kind: Literal["laplace"] = "laplace"

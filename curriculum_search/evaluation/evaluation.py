@@ -115,9 +115,13 @@ class Evaluation(Config):
             raise ValueError(
                 f"guidance_scale must be 1, not {self.guidance_scale}: {train.name} has {train.conditions.words}"
             )
-        shapes = [(s.channels, s.resolution, s.resolution) for s in (train, reference)]
+        if train.encoded or reference.encoded:
+            shapes = [encoder.shape_of(images) for images in (train, reference)]
+        else:
+            shapes = [(s.channels, s.resolution, s.resolution) for s in (train, reference)]
         if shapes[0] != shapes[1]:
-            raise ValueError(f"training images have shape {shapes[0]}, the reference's {shapes[1]}")
+            encoded = " are encoded to" if train.encoded != reference.encoded else ""
+            raise ValueError(f"training images have shape {shapes[0]}, the reference's{encoded} {shapes[1]}")
         try:
             train.conditions.check_reference(reference.conditions)
         except ValueError as error:

@@ -270,8 +270,15 @@ def compared_with(file: str | None, reference: ImageSet) -> ImageSet:
         ValueError, FileNotFoundError: the file has none, or of another shape than the data's.
     """
     if file is None:
+        if reference.encoded:
+            raise ValueError(
+                f"{reference.name} has latents and no images to compare samples with: give data.reference_path, "
+                "or in this evaluator's reference_file"
+            )
         return reference
     images = read_images(Path(file).expanduser())
+    if reference.encoded:
+        return images
     found, needed = ((s.channels, s.resolution, s.resolution) for s in (images, reference))
     if found != needed:
         raise ValueError(f"{images.name} has images of shape {found}, the data {needed}")

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from curriculum_search.config import Config
-from curriculum_search.curriculum import Curriculum, MeasuredOrder, MeasuredPartition
+from curriculum_search.config import Config, later
+from curriculum_search.curriculum import Curriculum, MeasuredOrder, MeasuredPartition, Moving
 from curriculum_search.data import DataSource, Digits, ImageSet
 from curriculum_search.diffusion import DDPM, Density, NoWeighting, Process, Uniform, Weighting
 from curriculum_search.direction import Direction
@@ -30,6 +30,9 @@ OF_OWN_TRAINERS = (
     *("trainer", "process", "density", "curriculum", "resources", "cadence", "seed", "plugins"),
     *("training.total_images", "training.batch_size", "training.num_evaluations"),
 )
+
+
+_NATIVE = NativeTrainer()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +57,7 @@ class Experiment(Config):
     """
 
     data: DataSource = field(default_factory=Digits)
-    encoder: Encoder = PIXELS
+    encoder: Encoder = later(PIXELS)  # noqa: RUF009
     process: Process = field(default_factory=DDPM)
     density: Density = field(default_factory=Uniform)
     weighting: Weighting = field(default_factory=NoWeighting)
@@ -64,7 +67,7 @@ class Experiment(Config):
     evaluation: Evaluation = field(default_factory=Evaluation)
     resources: Resources = field(default_factory=Resources)
     cadence: Cadence = field(default_factory=Cadence)
-    trainer: Trainer = field(default_factory=NativeTrainer)
+    trainer: Trainer = later(_NATIVE)  # noqa: RUF009
     seed: int = 0
     plugins: tuple[str, ...] = ()
 
@@ -103,17 +106,14 @@ class Experiment(Config):
         """A name for what is trained: 12 hexadecimal digits, equal for runs that cannot differ.
 
         Resources, cadence and the paths of plug-ins are left out, and so are settings without effect, such as the
-        pacing of a run that has no curriculum, an encoder that is none, or the network of our own loop where another
-        code trains.
+        pacing of a run that has no curriculum, or the network of our own loop where another code trains.
 
         Raises:
             ValueError: a file that belongs to it, with measured difficulties or training code, cannot be read.
         """
         curriculum = self.curriculum.canonical()
         fields = dataclasses.replace(self, curriculum=curriculum, density=self.density.canonical()).identifying()
-        del fields["resources"], fields["cadence"], fields["plugins"], fields["trainer"]
-        if self.encoder == PIXELS:
-            del fields["encoder"]
+        del fields["resources"], fields["cadence"], fields["plugins"]
         if isinstance(self.trainer, OwnTrainer):
             fields = self._own_fields(fields, self.trainer)
         for name, part in (("partition", curriculum.partition), ("order", curriculum.order)):
@@ -166,6 +166,14 @@ class Experiment(Config):
         """What the runs are trained on: the images that are there, or the code that finds its own."""
         return self.trainer.code() if isinstance(self.trainer, OwnTrainer) else self.data.load().fingerprint
 
+    def describe(self) -> str:
+        """What is done to the noise levels, in a few words: "hard to easy, 5 clusters, root", or "no curriculum"."""
+        words, density = self.curriculum.describe(), self.density.canonical()
+        if not isinstance(density, Moving):
+            return words
+        has_order = not self.curriculum.canonical().order.all_at_once
+        return f"{words}; {density.describe()}" if has_order else density.describe()
+
     def summary(self) -> str:
         """What is trained on, in words."""
         if isinstance(self.trainer, OwnTrainer):
@@ -192,6 +200,7 @@ class Experiment(Config):
         checks: list[tuple[str, Callable[[], None]]] = [
             ("data", self.data.check),
             ("encoder", lambda: self.encoder.check(self.data.load())),
+            ("training", self._check_mirroring),
             ("model", self._check_model),
             ("evaluation", lambda: self.evaluation.check(self.process, self.data, self.encoder)),
         ]
@@ -202,6 +211,13 @@ class Experiment(Config):
                 check()
             except (ValueError, FileNotFoundError) as error:
                 raise ValueError(f"{part}: {error}") from error
+
+    def _check_mirroring(self) -> None:
+        if self.training.horizontal_flip and self.data.load().encoded:
+            raise ValueError(
+                "horizontal_flip must be false with latents, which cannot be mirrored once they are encoded: those of "
+                "mirrored images are used where they are stored beside them (jobs/encode.py --flip)"
+            )
 
     def _check_model(self) -> None:
         with torch.device("meta"):

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FuncFormatter, LogLocator, NullLocator
 
 BASELINE_COLOUR = "#222222"
-# Okabe & Ito (2008), without their yellow and black.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#7F7F7F")
+#: Okabe & Ito (2008), without their yellow and black.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B", "#7F7F7F")
 #: An order of a curriculum looks the same in all figures of all studies.
-_OF_ORDER = dict(zip(("easy to hard", "hard to easy", "random", "measured"), _COLOURS, strict=False))
+_OF_ORDER = dict(zip(("easy to hard", "hard to easy", "random", "measured"), COLOURS, strict=False))
 _LINES = ("-", "--", ":", "-.")
 _STRIPE = 3  # line widths
 
@@ -30,7 +30,7 @@ def line_styles(names: Collection[str], baseline: str | None) -> dict[str, str]:
 
 def _looks(names: Collection[str], baseline: str | None) -> dict[str, tuple[str, str]]:
     looks = {name: (_OF_ORDER[name], "-") for name in names if name in _OF_ORDER}
-    left = [colour for colour in _COLOURS if (colour, "-") not in looks.values()]
+    left = [colour for colour in COLOURS if (colour, "-") not in looks.values()]
     others = [name for name in names if name not in looks and name != baseline]
     for i, name in enumerate(others):
         looks[name] = (left[i % len(left)], _LINES[(i // len(left)) % len(_LINES)])

@@ -70,9 +70,15 @@ def terminal_table(
 
 def markdown_table(rows: Sequence[Row], *, metric: str, direction: Direction = Direction.MINIMIZE) -> str:
     """The same table in Markdown, with the group as a column."""
+    columns, best = columns_of(rows, metric, direction)
+    return markdown_columns(columns, bold=best)
+
+
+def columns_of(rows: Sequence[Row], metric: str, direction: Direction) -> tuple[dict[str, list[str]], int | None]:
+    """The same as columns by their heads, all of one length, and the place of the best row."""
     columns = {"": [row.group for row in rows], "arm": [row.name for row in rows], **_columns(rows, metric)}
     columns |= {"note": [row.note for row in rows]} if any(row.note for row in rows) else {}
-    return markdown_columns(columns, bold=_best(rows, direction))
+    return columns, _best(rows, direction)
 
 
 def data_frame(rows: Sequence[Row], *, metric: str) -> "pandas.DataFrame":

@@ -14,8 +14,10 @@ from curriculum_search.runs.watch import STACKS
 def broken(failure: BaseException, job: Job) -> tuple[Break, Outcome]:
     """How a trial broke off, from what Tune has of it, and what to say of it if that was its end."""
     causes = list(_causes(failure))
-    if stops := sorted((cause for cause in causes if isinstance(cause, Stopped)), key=lambda stop: not stop.reason):
-        return Break.NOTICE, Outcome(status=Status.LOST, reason=str(stops[0]))
+    stops = [cause for cause in causes if type(cause) is Stopped]  # not what Ray makes of it, with a trace in its words
+    if stops:
+        told = next((stop for stop in stops if stop.reason), stops[0])
+        return Break.NOTICE, Outcome(status=Status.LOST, reason=str(told))
     error = next((cause for cause in causes if isinstance(cause, RunError)), None)
     if error is not None:
         return Break.ERROR, Outcome(status=Status.FAILED, reason=error.reason, trace=error.trace)

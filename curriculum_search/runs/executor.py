@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,7 +59,6 @@ _HEAD = "node:__internal_head__"
 _ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the study keeps its own logs
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",  # reports are judged by the study, not by Tune
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the command, which resumes when it is run again
     "TUNE_GLOBAL_CHECKPOINT_S": "86400",  # Tune's snapshots of itself are not used
     "TUNE_MAX_PENDING_TRIALS_PG": "1000",  # it is the searcher that holds back
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",  # a failed run is named by the study, with its log
@@ -108,7 +108,7 @@ def run_jobs(source: JobSource, *, resources: Resources, limit: int | None, scra
         ),
     )
     forget_to_ask(searcher.driver)  # what an earlier call was told
-    with _deaths_are_no_surprise(), stop_signals(searcher.stop):
+    with _deaths_are_no_surprise(), _no_signals_for_tune(), stop_signals(searcher.stop):
         tuner.fit()
     if searcher.error is not None:
         raise searcher.error
@@ -131,6 +131,13 @@ def _deaths_are_no_surprise() -> Iterator[None]:
         original(self, tracked_actor_task, exception)
 
     with patch.object(RayActorManager, "_actor_task_failed", failed):
+        yield
+
+
+@contextmanager
+def _no_signals_for_tune() -> Iterator[None]:
+    """Keep Tune from handlers of its own, with which it ends at once; of SIGUSR1 it has one whatever it is told."""
+    with patch("ray.tune.tune._setup_signal_catching", threading.Event):
         yield
 
 

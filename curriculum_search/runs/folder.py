@@ -207,6 +207,16 @@ class RunFolder:
         RunFolder(partial)._adopted.touch()
         partial.rename(self.path)
 
+    def copy_for_reading(self, path: Path) -> None:
+        """Make a folder at `path` that tells all that is known of the run: no checkpoint is copied, and its images are
+        linked to.  The run may be under way."""
+        path.mkdir(parents=True)
+        for file in (self.experiment, self.log, self._result, self._adopted):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                shutil.copyfile(file, path / file.name)
+        if self.grid.exists():
+            (path / self.grid.name).symlink_to(self.grid.resolve())
+
     def _append(self, record: Mapping[str, Any]) -> None:
         with room_for(self.log):
             self._log.append({"kind": record["kind"], "time": time.time(), **record})

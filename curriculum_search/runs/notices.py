@@ -1,10 +1,11 @@
 """What asks a worker to save its run and leave: its driver, a signal, or the notice that its node goes away.
 
 Ray Train tells its workers of a node that is drained, but neither of the others, and a trial of one worker of nothing;
-so a thread of each worker asks the cluster itself, twice a second.
+so a thread of each worker asks the cluster itself: of its driver four times a second, of its node every other second.
 """
 
 import ctypes
+import itertools
 import os
 import signal
 import threading
@@ -20,9 +21,10 @@ from ray.experimental.internal_kv import _internal_kv_del, _internal_kv_get, _in
 from curriculum_search.runs.watch import ProcessId
 
 _NAMESPACE = "curriculum-search"  # of what the cluster remembers for us
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS = 0.25
+_LOOKS_AT_NODE = 8  # one look in so many
 _SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
-_LEAVE_SECONDS = 5.0  # after which a process that was sent a signal ends, if Ray has not ended it
+_LEAVE_SECONDS = 5.0  # after which a process that was sent SIGTERM ends, if Ray has not ended it
 
 
 class Stopped(Exception):  # noqa: N818  (what happened, as in KeyboardInterrupt)
@@ -61,6 +63,7 @@ class Notices:
 
     def __init__(self, driver: ProcessId | None, heard: Callable[[], None]) -> None:
         self.reason = ""  #: why the worker is to leave, once it is
+        self.ends_process = False  #: whether its process is to end then
         self._driver = driver
         self._heard = heard
         self._ended = threading.Event()
@@ -81,11 +84,13 @@ class Notices:
         self._ended.set()
 
     def _look(self) -> None:
-        while not self._ended.wait(_LOOK_SECONDS):
+        for look in itertools.count():
+            if self._ended.wait(_LOOK_SECONDS):
+                return
             with suppress(Exception):  # Where the head does not answer, it is asked again.
                 if self._driver and (why := _internal_kv_get(_key(self._driver), namespace=_NAMESPACE)):
                     self.hear(why.decode())
-                if self._node in ray._private.state.state.get_draining_nodes():
+                if look % _LOOKS_AT_NODE == 0 and self._node in ray._private.state.state.get_draining_nodes():
                     self.hear("its node is being drained")
 
 
@@ -112,6 +117,7 @@ class _Signals:
     def _handle(self, number: int, frame: FrameType | None) -> None:
         notices, before = self.notices, self._before[number]
         if notices is not None and not notices.reason:
+            notices.ends_process = number == signal.SIGTERM
             notices.hear(f"its process was sent {signal.Signals(number).name}")
         elif callable(before):
             before(number, frame)
@@ -125,7 +131,7 @@ def listening(driver: ProcessId | None, heard: Callable[[], None]) -> Iterator[N
     """Listen, within the block, for what asks the worker in this process to save its run and leave.
 
     A signal that comes after the first one does what it did before, as does one outside the block.  A process that was
-    sent a signal ends some seconds after the block.
+    sent SIGTERM ends some seconds after the block.
 
     Args:
         driver: who has handed the run out.
@@ -140,7 +146,7 @@ def listening(driver: ProcessId | None, heard: Callable[[], None]) -> Iterator[N
     finally:
         _signals.notices = None
         notices.end()
-        if "sent SIGTERM" in notices.reason:
+        if notices.ends_process:
             leave = threading.Timer(_LEAVE_SECONDS, os.kill, (os.getpid(), signal.SIGTERM))
             leave.daemon = True
             leave.start()

@@ -1,28 +1,53 @@
-"""How the runs of a command go, on the terminal: a line when one ends, and every so often one with the counts, the best
-and the time left."""
+"""How the runs of a command go: a line for every event, and where they stand, on a terminal as a table that changes in
+place, in a log as a line a minute."""
 
 import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from curriculum_search.direction import Direction
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.record import LiveRun
 from curriculum_search.runs.result import RunResult
+from curriculum_search.runs.screen import screen
+
+_LISTED = 8  # runs under way that have a line of their own on the terminal
+_NAMED = 4  # and a name in a log
+_NARROW = 60  # characters, below which bars and what can be left out are
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """How what is compared stands by now, for the terminal.
+
+    Attributes:
+        columns: head to cells, all of one length; the first holds names, the last what a narrow terminal needs most.
+        meaning: what the numbers are.
+    """
+
+    columns: Mapping[str, Sequence[str]]
+    meaning: str
 
 
 class Progress:
-    """Counts the runs of one phase and says how it goes.  Plain lines, so that a job's log reads like the terminal.
+    """Counts the runs of one phase and says how it goes.
 
     Args:
         phase: its name, as in "search".
         live: the runs under way, by key, as their store has them.
         objective: the metric that is shown.
         direction: whether less or more of it is better, to show the best run so far; None: not to show it.
-        interval_seconds: between two lines of the counts.
+        interval_seconds: between two lines of the counts in a log.
     """
 
     def __init__(
@@ -32,7 +57,7 @@ class Progress:
         *,
         objective: str,
         direction: Direction | None,
-        interval_seconds: float = 15.0,
+        interval_seconds: float = 60.0,
     ) -> None:
         self.phase = phase
         self.live = live
@@ -44,13 +69,21 @@ class Progress:
         self.interval_seconds = interval_seconds
         self.best: tuple[float, str] | None = None
         self.counts: Counter[Status] = Counter()
+        self.standing: Standing | None = None  #: the phase keeps it up to date
         self._seconds: list[float] = []
         self._shown = time.monotonic()
+        self._draw: Callable[[], None] | None = None
 
-    def begin(self, concurrency: int) -> None:
-        """The phase begins, with so many runs at once."""
+    @contextmanager
+    def under_way(self, concurrency: int) -> Iterator[None]:
+        """The phase is under way, with so many runs at once."""
         self.concurrency = concurrency
         self.say(f"{self.total} runs, {concurrency} at a time")
+        with screen(self.panel) as self._draw:
+            try:
+                yield
+            finally:
+                self._draw = None
 
     def say(self, line: str) -> None:
         """Print a line under the phase's name."""
@@ -82,18 +115,45 @@ class Progress:
         return self.best is None or self.direction.sign * (value - self.best[0]) > 0
 
     def show(self) -> None:
-        """Print the counts, if the last time is long enough ago."""
+        """Bring the terminal up to date; in a log, print the counts if the last time is long enough ago."""
+        if self._draw is not None:
+            self._draw()
+            return
         now = time.monotonic()
         if now - self._shown < self.interval_seconds:
             return
         self._shown = now
+        self.say(", ".join(self._parts(named=_NAMED)))
+
+    def panel(self, width: int) -> RenderableType:
+        """Where the phase is, for a terminal: the counts, the runs under way, and how what is compared stands."""
+        head = Text.assemble((self.phase, "bold"), ": ", ", ".join(self._parts(named=0)))
+        parts: list[RenderableType] = [head]
+        if self.live:
+            parts.append(self._running(narrow=width < _NARROW))
+        if self.standing is not None:
+            parts += [_table(self.standing, narrow=width < _NARROW), Text(self.standing.meaning, style="dim")]
+        return Group(*parts)
+
+    def _running(self, *, narrow: bool) -> Table:
+        table = Table.grid(padding=(0, 1))
+        runs = list(self.live.values())
+        for run in runs[:_LISTED]:
+            cells: list[RenderableType] = [_name(f"  {run.name}"), f"{100 * run.share:3.0f} %"]
+            table.add_row(*cells, *([] if narrow else [ProgressBar(total=1.0, completed=run.share, width=20)]))
+        if len(runs) > _LISTED:
+            table.add_row(f"  and {len(runs) - _LISTED} more")
+        return table
+
+    def _parts(self, *, named: int) -> list[str]:
+        """The counts, the best and the time left; of the runs under way, the names of so many."""
         done = sum(self.counts.values())
         parts = [f"{done} of {self.total} runs done"]
         parts += [f"{self.counts[s]} {s.value}" for s in Status if s is not Status.FINISHED and self.counts[s]]
         running = [f"{run.name} {100 * run.share:.0f}%" for run in self.live.values()]
         waiting = max(len(running) - self.capacity.trials, 0) if self.capacity else 0
-        named = f" ({', '.join(running[:4])})" if running else ""
-        parts.append(f"{len(running) - waiting} running{named}")
+        names = f" ({', '.join(running[:named])})" if running[:named] else ""
+        parts.append(f"{len(running) - waiting} running{names}")
         if waiting and self.capacity:
             workers = f"{self.capacity.slots} of {self.capacity.workers * len(running)} workers"
             parts.append(f"{waiting} waiting: the cluster has room for {workers}")
@@ -101,7 +161,7 @@ class Progress:
             parts.append(f"best {self.best[0]:.4g} ({self.best[1]})")
         if (left := self.seconds_left()) is not None:
             parts.append(f"about {_duration(left)} left")
-        self.say(", ".join(parts))
+        return parts
 
     def seconds_left(self) -> float | None:
         """The expected time to the end of the phase, from the runs that have ended; None before the first."""
@@ -111,6 +171,23 @@ class Progress:
         waiting = max(self.total - sum(self.counts.values()) - len(self.live), 0)
         begun = sum(1 - run.share for run in self.live.values())
         return typical * (waiting + begun) / self.concurrency
+
+
+def _table(standing: Standing, *, narrow: bool) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 2, 0, 0))
+    heads = list(standing.columns)
+    heads = [heads[0], heads[-1]] if narrow else heads
+    for head in heads:
+        first = head == heads[0]
+        table.add_column(f"  {head}" if first else head, justify="left" if first else "right", no_wrap=not first)
+    for first, *rest in zip(*(standing.columns[head] for head in heads), strict=True):
+        table.add_row(_name(f"  {first}"), *rest)
+    return table
+
+
+def _name(text: str) -> Text:
+    """A name, which is cut where there is no room for it."""
+    return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _duration(seconds: float) -> str:

@@ -12,7 +12,7 @@ from types import FrameType
 _PATIENCE = {signal.SIGINT: 10.0, signal.SIGTERM: 8.0, signal.SIGUSR1: 300.0}
 
 #: ``ray job stop`` kills a job so many seconds after it asked, 3 unless Ray is told otherwise; in a job, Ray sets the
-#: second variable.
+#: second variable.  Half of that is for what a command does after it has waited.
 _JOB_WAIT, _IS_JOB = "RAY_JOB_STOP_WAIT_TIME_S", "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
@@ -57,5 +57,5 @@ def stop_signals(ask: Callable[[str], None]) -> Iterator[None]:
 def patience_seconds(number: int) -> float:
     """How long what is under way may take to be saved after a signal."""
     if number == signal.SIGTERM and _IS_JOB in os.environ:
-        return max(float(os.environ.get(_JOB_WAIT, 3.0)) - 1.0, 1.0)
+        return float(os.environ.get(_JOB_WAIT, 3.0)) / 2
     return _PATIENCE[signal.Signals(number)]

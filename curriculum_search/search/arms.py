@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from curriculum_search.diffusion import Density
 from curriculum_search.experiment import Experiment
 
 BaselineName = Literal[
@@ -176,10 +177,13 @@ def exposure_control(arm: Arm, exposure: Mapping[str, list[float]]) -> Arm:
 def ordinary_with_settings_of(arm: Arm) -> Arm:
     """Ordinary training with all of an arm's settings that are not of its curriculum.
 
-    Of an arm that the user names, density and weighting are what is compared, too; a search that has them in its space
-    gives them to ordinary training as well.
+    A density that moves is a curriculum.  Of an arm that the user names, any density and weighting are what is
+    compared, too; a search that has them in its space gives them to ordinary training as well.
     """
-    own = ("curriculum", *OF_LEVELS) if arm.role == "named" else ("curriculum",)
+    if arm.role == "named":
+        own: tuple[str, ...] = ("curriculum", *OF_LEVELS)
+    else:
+        own = ("curriculum", "density") if _moves(arm) else ("curriculum",)
     return Arm(
         name=f"{NO_CURRICULUM}, settings of {arm.name}",
         role="baseline",
@@ -187,13 +191,19 @@ def ordinary_with_settings_of(arm: Arm) -> Arm:
     )
 
 
+def _moves(arm: Arm) -> bool:
+    """Whether an arm's values have a density that moves."""
+    kind = arm.values.get("density.kind", dict(arm.values.get("density", {})).get("kind", ""))
+    return kind in Density.kinds() and Density.kinds()[kind].moves
+
+
 def _without(arm: Arm, *parts: str) -> dict[str, Any]:
     return {path: value for path, value in arm.values.items() if path.split(".")[0] not in parts}
 
 
 def is_ordinary(experiment: Experiment) -> bool:
-    """Whether it trains without a curriculum, however its config was written."""
-    return experiment.curriculum.canonical().order.all_at_once
+    """Whether it trains without a curriculum, an order or a density that moves, however its config was written."""
+    return experiment.curriculum.canonical().order.all_at_once and not experiment.density.canonical().moves
 
 
 def title(arm: Arm, experiment: Experiment) -> str:
@@ -204,11 +214,11 @@ def title(arm: Arm, experiment: Experiment) -> str:
     if arm.role == "control":
         return f"{arm.control_of}, exposure only"
     if arm.role == "named":
-        words = [] if is_ordinary(experiment) else [experiment.curriculum.describe()]
+        words = [] if is_ordinary(experiment) else [experiment.describe()]
         set_here = {path.split(".")[0] for path in arm.values}
         words += [f"{part} {getattr(experiment, part).to_dict()['kind']}" for part in OF_LEVELS if part in set_here]
         return f"{arm.name}: {', '.join(words) or 'no curriculum'}"
     name = arm.name.replace("_", " ")
     end_share = arm.values.get("curriculum.pacing.end_share") if arm.role == "baseline" else None
     length = "" if end_share is None else f" ({100 * end_share:.3g} % of the run)"
-    return f"{name}{length}: {experiment.curriculum.describe()}"
+    return f"{name}{length}: {experiment.describe()}"

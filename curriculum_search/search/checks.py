@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from curriculum_search.diffusion import Density
 from curriculum_search.experiment import OF_OWN_TRAINERS, Experiment, counts
 from curriculum_search.loading import UserError, dotted, validated, with_values
 from curriculum_search.search.arms import NO_CURRICULUM, of_curriculum
@@ -35,6 +36,7 @@ def check_study(file: StudyFile) -> None:
         _check_own_trainer(file)
     _check_metric_names(file)
     _check_objectives(file)
+    _check_density(file)
     _check_equal_tries(file)
     _check_algorithm(file)
     for path, value in ((p, v) for p, d in file.space.parameters.items() for v in _extremes(d)):
@@ -126,15 +128,29 @@ def _check_objectives(file: StudyFile) -> None:
                 )
 
 
+def _check_density(file: StudyFile) -> None:
+    for size, section in ((file.base, "base"), (file.small, "study.proxy")):
+        if size.density.canonical().moves:
+            raise UserError(
+                f"{file.path}: {section}.density: ordinary training, which everything is compared with, needs a "
+                f"density that stays as it is, not {size.density.to_dict()['kind']}; one that moves is an arm: put it "
+                f"into study.arms or into the space"
+            )
+
+
 def _check_equal_tries(file: StudyFile) -> None:
     orders = file.space.parameters.get(ORDER)
     ordinary = orders.contains("none") if orders is not None else file.small.curriculum.order.all_at_once
+    densities = file.space.parameters.get("density.kind")
+    ordinary &= densities is None or any(
+        densities.contains(k) for k, member in Density.kinds().items() if not member.moves
+    )
     tuned = [path for path in file.space.parameters if not of_curriculum(path)]
     if file.study.equal_tries and tuned and not ordinary:
         raise UserError(
-            f"{file.path}: study.equal_tries: the space never has {ORDER} none, so that ordinary training would get no "
-            f"tries of {', '.join(tuned)} beside the curricula; add none to the choices of {ORDER}, or set "
-            f"study.equal_tries: false"
+            f"{file.path}: study.equal_tries: the space never has {ORDER} none with a density that stays, so that "
+            f"ordinary training would get no tries of {', '.join(tuned)} beside the curricula; add none to the choices "
+            f"of {ORDER}, or set study.equal_tries: false"
         )
 
 

@@ -128,6 +128,18 @@ def _check_baselines(folder: Path, file: StudyFile) -> None:
     Raises:
         UserError: the study is of that time, and how to read it, or to have the new ones.
     """
+    trained = trained_baselines(folder, file)
+    if trained != file.study.baselines:
+        changed = [name for name in file.study.baselines if name not in trained]
+        raise UserError(
+            f"{file.path}: study.baselines: the runs of {', '.join(changed)} in {folder} last half of the run, as they "
+            f"once did; now they last as long as in the paper, 2 % of it.  For the study as it is, "
+            f"study.baselines=[{','.join(trained)}]; for the paper's share, give the study another name"
+        )
+
+
+def trained_baselines(folder: Path, file: StudyFile) -> tuple[BaselineName, ...]:
+    """The baselines of a study under the names that they have now."""
 
     def has_trained(name: BaselineName) -> bool:
         key = file.run(baseline(name, file.small), file.study.seed, small=True).key
@@ -136,12 +148,8 @@ def _check_baselines(folder: Path, file: StudyFile) -> None:
     names = file.study.baselines
     kin = {name: STRETCHED[name] for name in names if name in STRETCHED and STRETCHED[name] not in names}
     if any(has_trained(stretched) and not has_trained(name) for name, stretched in kin.items()):
-        raise UserError(
-            f"{file.path}: study.baselines: the runs of {', '.join(kin)} in {folder} last half of the run, as they "
-            f"once did; now they last as long as in the paper, 2 % of it.  For the study as it is, "
-            f"study.baselines=[{','.join(kin.get(name, name) for name in names)}]; for the paper's share, give the "
-            f"study another name"
-        )
+        return tuple(kin.get(name, name) for name in names)
+    return names
 
 
 def write_fingerprint(folder: Path, file: StudyFile) -> None:
@@ -228,12 +236,12 @@ def run_phase(phase: Phase, cluster: Cluster) -> None:
             ledger.set_concurrency(phase.size, concurrency)
             phase.count()
             print(f"{phase.name}: {ledger.design.experiment(phase.size).summary()}", flush=True)
-            phase.progress.begin(concurrency)
-            run_jobs(
-                phase,
-                resources=ledger.design.experiment(phase.size).resources,
-                limit=phase.file.study.max_concurrent_trials,
-                scratch=phase.store.root / "tune",
-            )
+            with phase.progress.under_way(concurrency):
+                run_jobs(
+                    phase,
+                    resources=ledger.design.experiment(phase.size).resources,
+                    limit=phase.file.study.max_concurrent_trials,
+                    scratch=phase.store.root / "tune",
+                )
     if not phase.progress.failures:  # which the next command tries again
         ledger.close(phase.name)

@@ -27,6 +27,19 @@ def load_study(
     Raises:
         UserError: one message that says what to change, and where.
     """
+    file = read_study(path, overrides, runner)
+    check_study(file)
+    return file
+
+
+def read_study(
+    path: Path | str, overrides: Mapping[str, Any] | None = None, runner: PluginRunner | None = None
+) -> StudyFile:
+    """The same without the checks of what a study needs to be run, its data above all.
+
+    Raises:
+        UserError: one message that says what to change, and where.
+    """
     path, overrides = Path(path), overrides or {}
     where = str(path)
     # A parameter of the space is one key with dots in it.
@@ -48,7 +61,7 @@ def load_study(
         else:
             raw["space"][override.removeprefix("space.")] = value
     raw["space"] = {parameter: value for parameter, value in raw["space"].items() if value is not None}
-    return _checked(raw, path, runner or PluginRunner())
+    return _joined(raw, path, runner or PluginRunner())
 
 
 def study_of(study: Study, base: Experiment, space: Space) -> StudyFile:
@@ -65,10 +78,12 @@ def study_of(study: Study, base: Experiment, space: Space) -> StudyFile:
             json.dumps(section)
         except TypeError as error:
             raise UserError(f"{path}: {name}: must hold numbers, words, lists and mappings alone ({error})") from error
-    return _checked(sections, path, PluginRunner())
+    file = _joined(sections, path, PluginRunner())
+    check_study(file)
+    return file
 
 
-def _checked(raw: dict[str, Any], path: Path, runner: PluginRunner) -> StudyFile:
+def _joined(raw: dict[str, Any], path: Path, runner: PluginRunner) -> StudyFile:
     """The study of three sections of plain values."""
     where = str(path)
     plugins = runner.run(raw["base"].get("plugins", ()), where, path.parent, field="base.plugins")
@@ -79,7 +94,7 @@ def _checked(raw: dict[str, Any], path: Path, runner: PluginRunner) -> StudyFile
         raw["study"]["arms"] = {name: arm for name, arm in raw["study"]["arms"].items() if arm is not None}
     study = validated(Study, raw["study"], where, "study")
     proxy = f"{where}: study.proxy"
-    file = StudyFile(
+    return StudyFile(
         path=path,
         study=study,
         base=validated(Experiment, raw["base"], where, "base"),
@@ -89,8 +104,6 @@ def _checked(raw: dict[str, Any], path: Path, runner: PluginRunner) -> StudyFile
         plugins=plugins,
         runner=runner,
     )
-    check_study(file)
-    return file
 
 
 def _space(raw: Mapping[str, Any], where: str) -> Space:

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import numpy as np
 
 from curriculum_search.curriculum import CurriculumFile, EasyToHard, GivenOrder, GivenPartition, HardToEasy, Order
-from curriculum_search.diffusion import Histogram, Process
+from curriculum_search.diffusion import Process
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import dotted
 from curriculum_search.search.arms import Arm, BaselineName, of_curriculum
@@ -119,6 +119,4 @@ def _same_levels(a: Process, b: Process) -> bool:
 
 
 def _same_density(file: CurriculumFile, base: Experiment) -> bool:
-    if file.density.adaptive or base.density.adaptive:
-        return file.density == base.density
-    return file.density == Histogram.of(base.density.piecewise(base.process))
+    return file.density == base.density.canonical().resolved(base.process)

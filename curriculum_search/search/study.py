@@ -263,8 +263,10 @@ class StudyFile:
         return [baseline(name, self.small if small else self.base) for name in self.study.baselines]
 
     def has_order(self, arm: Arm) -> bool:
-        """Whether an arm trains with a curriculum."""
-        return not is_ordinary(self.run(arm, self.search_seeds.stop).experiment)
+        """Whether an arm trains noise levels in some order: by a curriculum, or a density that does not stay."""
+        experiment = self.run(arm, self.search_seeds.stop).experiment
+        density = experiment.density.canonical()
+        return not is_ordinary(experiment) or (arm.role == "named" and density.adaptive)
 
     def run(self, arm: Arm, seed: int, *, small: bool = False, trial: int | None = None) -> Run:
         """One run of an arm; its experiment is checked and its identity computed once.
@@ -311,6 +313,10 @@ class StudyFile:
         the same settings, in another version of the project that measures otherwise, differs in `MEASURE`.
         """
         mine, other = json.loads(self.fingerprint()), json.loads(fingerprint)
+        for size, experiment in (("base", self.base), ("study.proxy", self.small)):  # from before a field was added
+            other[size] = experiment.with_added(other.get(size))
+            if isinstance(other[size], dict) and "trainer" not in mine[size]:
+                other[size].pop("trainer", None)
         parts = [part for part in mine if mine[part] != other.get(part) and (part != "data" or part in other)]
         parts = [part for part in parts if part != "study.proxy" or "base" not in parts]
         measure_alone = "base" in parts and _unversioned(mine["base"]) == _unversioned(other.get("base"))

@@ -245,7 +245,7 @@ def _adopt(file: StudyFile, store: RunStore, config: Config, params: Mapping[str
         first = file.trial(params)
         if first.key != config.experiment.identity():
             return
-        curriculum = first.experiment.curriculum.describe()
+        curriculum = first.experiment.describe()
         tags = {"arm": config.source, "role": "searched", "phase": "search", "curriculum": curriculum}
         for seed in file.search_seeds:
             run = file.run(first.arm, seed, small=True)

@@ -1,6 +1,7 @@
 """The exponential moving average of the weights, which is what gets evaluated."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,18 +20,34 @@ class Ema:
         self.halflife_images = halflife_images
         self.rampup_share = rampup_share
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
+        self._averages: list[torch.Tensor] = list(self.network.parameters())
+        self._follow(network)
 
     @torch.no_grad()
     def update(self, network: nn.Module, *, images_seen: int, batch_size: int) -> None:
         """Move towards `network` after a step that brought the images seen to `images_seen`."""
         halflife = min(float(self.halflife_images), max(images_seen * self.rampup_share, 1e-8))
         decay = 0.5 ** (batch_size / halflife)
-        averages: list[torch.Tensor] = list(self.network.parameters())
-        weights: list[torch.Tensor] = list(network.parameters())
-        torch._foreach_lerp_(averages, weights, 1 - decay)
-        for average, buffer in zip(self.network.buffers(), network.buffers(), strict=True):
-            average.copy_(buffer)
+        if network is not self._followed:
+            self._follow(network)
+        torch._foreach_lerp_(self._averages, self._weights, 1 - decay)
+        for averages, buffers, name in self._buffers:
+            averages[name].copy_(buffers[name])
 
     def reset(self, network: nn.Module) -> None:
         """Forget the average: start again from the weights of `network`."""
         self.network.load_state_dict(network.state_dict())
+
+    def _follow(self, network: nn.Module) -> None:
+        """Find the weights and buffers of `network`: once, for in a small one that takes as long as to average them.
+
+        A module may put another tensor in a buffer's place, so buffers are looked up by name.
+        """
+        self._followed = network
+        self._weights: list[torch.Tensor] = list(network.parameters())
+        self._buffers: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+            (average._buffers, module._buffers, name)
+            for average, module in zip(self.network.modules(), network.modules(), strict=True)
+            for name, buffer in module._buffers.items()
+            if buffer is not None
+        ]

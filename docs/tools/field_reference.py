@@ -43,28 +43,51 @@ class Section:
 
 
 def sections() -> list[Section]:
-    """Every class that a study or an experiment file can hold, once, in the order in which they are read."""
+    """Every class that a study or an experiment file can hold, once, in the order in which they are read.
+
+    A class that several fields can hold is described where its own package is: a pacing under ``curriculum``, though a
+    density may have one too.
+    """
     found: dict[type[Config], Section] = {}
 
-    def add(cls: type[Config], path: str, page: str, heading: str) -> None:
-        if cls in found:
+    def visit(section: Section, package: str | None, seen: set[type[Config]]) -> None:
+        cls, page = section.cls, section.page
+        if cls in seen or (package is not None and _package(cls) != package):
             return
-        found[cls] = Section(cls=cls, path=path, page=page, heading=heading)
+        seen.add(cls)
+        home = found.setdefault(cls, section)
+        if home.page != page:
+            return
         if is_family(cls):
             for kind, member in kinds(cls).items():
-                add(member, path, page, f"{path.rpartition('.')[2]}: {kind}")
+                heading = f"{section.path.rpartition('.')[2]}: {kind}"
+                visit(Section(cls=member, path=section.path, page=page, heading=heading), package, seen)
             return
         hints = get_type_hints(cls)
         for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+            below = f"{section.path}.{field.name}".lstrip(".")
             for part in configurable(hints[field.name]):
-                below = f"{path}.{field.name}".lstrip(".")
-                own = page == "experiment/README.md"
-                add(part, below, f"experiment/{field.name}.md" if own else page, "" if own else below)
+                if cls is Experiment:
+                    part_of = Section(cls=part, path=below, page=f"experiment/{field.name}.md", heading="")
+                    visit(part_of, _package(part) if package else None, seen)
+                else:
+                    visit(Section(cls=part, path=below, page=page, heading=below), package, seen)
 
-    add(Study, "study", "study/study.md", "")
-    add(Distribution, "space", "study/space.md", "")
-    add(Experiment, "", "experiment/README.md", "")
+    roots = (
+        Section(cls=Study, path="study", page="study/study.md", heading=""),
+        Section(cls=Distribution, path="space", page="study/space.md", heading=""),
+        Section(cls=Experiment, path="", page="experiment/README.md", heading=""),
+    )
+    for own_package in (True, False):  # the classes of a part's own package first
+        seen = set[type[Config]]()
+        for root in roots:
+            visit(root, _package(root.cls) if own_package else None, seen)
     return list(found.values())
+
+
+def _package(cls: type) -> str:
+    """The package that a class is in: ``curriculum`` for ``curriculum_search.curriculum.pacing``."""
+    return ".".join(cls.__module__.split(".")[1:2])
 
 
 def is_family(cls: type) -> bool:
@@ -72,17 +95,22 @@ def is_family(cls: type) -> bool:
     return issubclass(cls, Kinded) and not dataclasses.is_dataclass(cls)
 
 
+def family_of(cls: type[Config]) -> type[Config]:
+    """The family to which a class belongs that stands for some of its kinds."""
+    return next(base for base in cls.__mro__ if Kinded in base.__bases__)
+
+
 def kinds(family: type[Config]) -> dict[str, type[Config]]:
-    """The members of a family by their kind."""
+    """The members of a family, or of a part of one, by their kind."""
     assert issubclass(family, Kinded)
-    return dict(family.kinds())
+    return {kind: member for kind, member in family.kinds().items() if issubclass(member, family)}
 
 
 def configurable(annotation: Any) -> Iterator[type[Config]]:
     """The configuration classes within a type."""
     if isinstance(annotation, type) and not get_args(annotation):
         if issubclass(annotation, Config):
-            yield annotation
+            yield family_of(annotation) if is_family(annotation) else annotation
         return
     for argument in get_args(annotation):
         yield from configurable(argument)
@@ -285,5 +313,6 @@ def _kinds_table(section: Section, every: Mapping[type, Section]) -> list[str]:
     rows = ["| kind | |", "|---|---|"]
     for kind, member in kinds(section.cls).items():
         summary = described(member)[0].partition("\n\n")[0]
-        rows.append(f"| [`{kind}`](#{anchor(every[member].heading)}) | {summary.replace('|', chr(92) + '|')} |")
+        escaped = summary.replace("|", "\\|")
+        rows.append(f"| {link(every[member], section.page, f'`{kind}`')} | {escaped} |")
     return [*rows, ""]

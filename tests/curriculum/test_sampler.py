@@ -82,6 +82,19 @@ def test_each_stage_adds_the_next_noisiest_cluster() -> None:
     np.testing.assert_allclose(sampler.stage_density.cdf_at(np.array([0.625, 0.75, 1.0])), [0.25, 0.5, 1.0])
 
 
+@pytest.mark.parametrize("accumulation", [Cumulative(), Newest(), Replay()], ids=lambda a: a.kind)
+def test_the_density_of_any_stage_is_known_beforehand(accumulation: Accumulation) -> None:
+    sampler = build(replace(FOUR, accumulation=accumulation), density=Beta(a=2.0, b=3.0))
+    grid = GRID.numpy()
+    known = {
+        stage: sampler.density_in(stage, sampler.density).cdf_at(grid) for stage in range(1, sampler.num_stages + 1)
+    }
+    for images in range(10, TOTAL + 1, 10):
+        advance(sampler, images)
+        assert np.array_equal(known[sampler.stage], sampler.stage_density.cdf_at(grid))
+    assert sampler.stage == sampler.num_stages
+
+
 def test_every_switch_is_recorded_with_images_stage_and_reason() -> None:
     sampler = advance(build(), TOTAL)
     assert sampler.history == [

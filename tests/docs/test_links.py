@@ -67,14 +67,6 @@ def _goes_on(before: str) -> bool:
     return before.startswith((" ", "|"))
 
 
-@every_page
-def test_no_line_that_is_not_a_table_a_block_or_generated_is_too_wide(page: Path) -> None:
-    if "<!-- Generated " in page.read_text():
-        return
-    wide = [line for line in prose(page).splitlines() if len(line) > 130 and not line.startswith(("|", "!["))]
-    assert not wide
-
-
 def test_the_readme_is_read_in_five_minutes() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 

@@ -81,3 +81,9 @@ def test_every_variable_that_the_code_reads_is_on_the_page_of_the_environment() 
     source = "\n".join(path.read_text() for path in (ROOT / "curriculum_search").rglob("*.py"))
     ours = set(re.findall(r"\bCURRICULUM_SEARCH_[A-Z_]+\b", source)) | {"RAY_ADDRESS", "MLFLOW_TRACKING_URI"}
     assert not {name for name in ours if f"`{name}`" not in page}
+
+
+def test_every_benchmark_is_on_the_page_of_benchmarks() -> None:
+    page = (ROOT / "docs/benchmarks.md").read_text()
+    scripts = [path for path in (ROOT / "benchmarks").glob("*.py") if "__main__" in path.read_text()]
+    assert not {path.name for path in scripts if f"python benchmarks/{path.name}" not in page}

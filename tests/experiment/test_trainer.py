@@ -23,9 +23,9 @@ def trainer(tmp_path: Path) -> FunctionTrainer:
 
 
 def test_runs_of_our_own_loop_are_called_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    hashed: list[Any] = []
+    hashed: list[dict[str, Any]] = []
 
-    def dumps(fields: Any, **_: Any) -> str:
+    def dumps(fields: dict[str, Any], **_: Any) -> str:
         hashed.append(fields)
         return ""
 

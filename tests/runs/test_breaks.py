@@ -45,3 +45,8 @@ def test_of_several_workers_the_one_that_was_asked_to_leave_is_told_and_none_tha
     group = WorkerGroupError("all left", {0: Stopped("", 160), 1: RunError("OSError: gone", "..."), 2: asked, 3: lost})
     outcome = Outcome(status=Status.LOST, reason="its node is being drained; it is saved at 160 images")
     assert broken(sent(group), job) == (Break.NOTICE, outcome)
+
+
+def test_a_trial_of_one_worker_that_was_asked_to_leave_says_so_in_its_own_words(job: Job) -> None:
+    outcome = Outcome(status=Status.LOST, reason="its process was sent SIGTERM; it is saved at 1,600 images")
+    assert broken(sent(Stopped("its process was sent SIGTERM", 1_600)), job) == (Break.NOTICE, outcome)

@@ -109,3 +109,20 @@ def test_an_adopted_run_is_the_others_and_the_other_stays_its_own(tmp_path: Path
     assert ours.read_curve().images == [80]
     assert ours.read_experiment() == theirs.read_experiment()
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["key"]
+
+
+def test_a_copy_for_reading_tells_all_but_has_no_checkpoint(tmp_path: Path) -> None:
+    folder, copy = RunFolder(tmp_path / "run"), RunFolder(tmp_path / "copies" / "run")
+    folder.write_experiment(Experiment(), {})
+    folder.write_report(report(320))
+    folder.write_result(FINISHED)
+    folder.checkpoint.write_bytes(b"large")
+    folder.grid.write_bytes(b"images")
+    folder.copy_for_reading(copy.path)
+    assert copy.read_result() == FINISHED
+    assert copy.read_curve() == folder.read_curve()
+    assert copy.read_experiment() == folder.read_experiment()
+    assert copy.grid.read_bytes() == b"images"
+    assert not copy.checkpoint.exists()
+    RunFolder(tmp_path / "not there").copy_for_reading(tmp_path / "copies" / "empty")
+    assert RunFolder(tmp_path / "copies" / "empty").read_curve().images == []

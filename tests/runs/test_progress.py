@@ -38,11 +38,11 @@ def result(
 
 def test_a_line_for_every_run_that_ends(now: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     progress = make(4)
-    progress.begin(2)
-    progress.ended("trial a", result(Status.FINISHED, 1000, 3.25))
-    progress.ended("trial b", result(Status.FINISHED, 1000, 4.0))
-    progress.ended("trial c", result(Status.STOPPED, 500, 5.0))
-    progress.ended("trial d", result(Status.DIVERGED, 0, reason="the training loss is nan"))
+    with progress.under_way(2):
+        progress.ended("trial a", result(Status.FINISHED, 1000, 3.25))
+        progress.ended("trial b", result(Status.FINISHED, 1000, 4.0))
+        progress.ended("trial c", result(Status.STOPPED, 500, 5.0))
+        progress.ended("trial d", result(Status.DIVERGED, 0, reason="the training loss is nan"))
     assert capsys.readouterr().out.splitlines() == [
         "search: 4 runs, 2 at a time",
         "search: trial a finished at 1,000 images, 12 s, fd 3.25 (best so far)",
@@ -54,12 +54,13 @@ def test_a_line_for_every_run_that_ends(now: list[float], capsys: pytest.Capture
 
 def test_counts_best_and_time_left_every_so_often(now: list[float], capsys: pytest.CaptureFixture[str]) -> None:
     progress = make(6, {"b": running("trial b", 500), "c": running("trial c", 0)})
-    progress.begin(2)
-    now[0] = 100.0
-    progress.ended("trial a", result(Status.FINISHED, 1000, 3.25, seconds=100.0))
-    capsys.readouterr()
-    progress.show()
-    progress.show()  # too soon
+    with progress.under_way(2):
+        now[0] = 100.0
+        progress.ended("trial a", result(Status.FINISHED, 1000, 3.25, seconds=100.0))
+        capsys.readouterr()
+        progress.show()
+        now[0] = 159.0
+        progress.show()  # too soon
     # One run took 100 s; three are waiting and one and a half are to be done, two at a time.
     assert capsys.readouterr().out == (
         "search: 1 of 6 runs done, 2 running (trial b 50%, trial c 0%), best 3.25 (trial a), about 4 min left\n"

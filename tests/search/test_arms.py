@@ -18,10 +18,19 @@ from curriculum_search.curriculum import (
     RandomOrder,
     Step,
 )
-from curriculum_search.diffusion import Histogram
+from curriculum_search.diffusion import Beta, Histogram
 from curriculum_search.experiment import Experiment, Training
 from curriculum_search.loading import validated, with_values
-from curriculum_search.search.arms import STRETCHED, Arm, BaselineName, baseline, exposure_control, title
+from curriculum_search.search.arms import (
+    STRETCHED,
+    Arm,
+    BaselineName,
+    baseline,
+    exposure_control,
+    is_ordinary,
+    ordinary_with_settings_of,
+    title,
+)
 
 BASE = Experiment(
     curriculum=Curriculum(num_clusters=7, order=RandomOrder(), accumulation=Newest(), pacing=Step()),
@@ -152,3 +161,27 @@ def test_arms_have_names_for_people() -> None:
     assert title(arm, made(arm)) == "published stretched (50 % of the run): easy to hard, 20 clusters, plateau"
     assert BASE.curriculum.describe() == "random, 7 clusters, step, newest"
     assert Curriculum(num_clusters=1).describe() == "no curriculum"
+
+
+def test_a_density_that_moves_is_a_curriculum_whose_settings_ordinary_training_takes_without_it() -> None:
+    moving = {"density.kind": "moving", "density.pacing.kind": "step", "density.pacing.end_share": 0.25}
+    arm = Arm(
+        name="trial 2",
+        role="searched",
+        values={"training.learning_rate": 3e-3, "curriculum.order.kind": "none", **moving},
+    )
+    assert not is_ordinary(made(arm))
+    assert title(arm, made(arm)) == "trial 2: logit normal to uniform, step"
+    ordinary = made(ordinary_with_settings_of(arm))
+    assert is_ordinary(ordinary)
+    assert (ordinary.density, ordinary.training.learning_rate) == (BASE.density, 3e-3)
+    control = made(exposure_control(arm, {"edges": [0.0, 0.4, 1.0], "mass": [0.1, 0.9]}))
+    assert control.density == Histogram(edges=(0.0, 0.4, 1.0), mass=(0.1, 0.9))
+    both = replace(arm, values={**arm.values, "curriculum.order.kind": "hard_to_easy"})
+    assert title(both, made(both)).endswith("; logit normal to uniform, step")
+
+
+def test_a_constant_density_that_was_searched_is_kept_beside_its_settings() -> None:
+    values = {"density.kind": "beta", "density.a": 2.0, "curriculum.order.kind": "easy_to_hard"}
+    arm = Arm(name="trial 2", role="searched", values=values)
+    assert made(ordinary_with_settings_of(arm)).density == Beta(a=2.0)

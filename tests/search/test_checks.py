@@ -64,10 +64,19 @@ def starting(text: str) -> str:
             ),
         ),
         (
+            "base.density={kind: moving}",
+            starting("base.density: ordinary training, which everything is compared with, needs a density that stays"),
+        ),
+        (
+            "space.density.kind={kind: categorical, choices: [moving]}",
+            starting("study.equal_tries: the space never has curriculum.order.kind none with a density that stays"),
+        ),
+        (
             "space.curriculum.order.kind.choices=[easy_to_hard]",
             starting(
-                "study.equal_tries: the space never has curriculum.order.kind none, so that ordinary training would "
-                "get no tries of training.learning_rate beside the curricula; add none to the choices of "
+                "study.equal_tries: the space never has curriculum.order.kind none with a density that stays, so that "
+                "ordinary training would get no tries of training.learning_rate beside the curricula; add none to the "
+                "choices of "
             ),
         ),
         (

@@ -92,6 +92,13 @@ def test_density_and_weighting_stay_with_the_arm_and_other_settings_are_ordinary
     assert control.curriculum.order == NoOrder()
 
 
+def test_a_density_that_does_not_stay_has_a_control_for_what_its_order_brings(workplace: Workplace) -> None:
+    arms = "study.arms={a: {density.kind: moving}, b: {density.kind: beta}, c: {density.kind: loss_second_moment}}"
+    design = Design.of(workplace.load(arms))
+    assert design.plan is not None
+    assert set(design.plan.controls) == {"a", "c", "leader 1"}
+
+
 def test_an_arm_of_the_file_can_be_changed_and_left_out_on_the_command_line(workplace: Workplace) -> None:
     arms = "study.arms={a: {curriculum.num_clusters: 3}, b: {curriculum.num_clusters: 4}}"
     file = workplace.load(arms, "study.arms.a.curriculum.num_clusters=7", "study.arms.b=null")

@@ -7,9 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 _FENCE = re.compile(r"^(<!-- run -->\n)?```(\w*)\n(.*?)^```$", re.M | re.S)
-_FILE = r"([\w./-]+\.(?:py|ya?ml))"
-_NAMED = re.compile(rf"# {_FILE}\n")
-_NAMED_BEFORE = re.compile(rf"^`{_FILE}`.*:\n\n\Z", re.M)
+_NAMED = re.compile(r"# ([\w./-]+\.py)\n|# ([\w./-]+\.ya?ml)\b.*\n")  # a fragment may begin "# train.py, where ..."
+_NAMED_BEFORE = re.compile(r"^`([\w./-]+\.(?:py|ya?ml))`.*:\n\n\Z", re.M)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ class Block:
     def name(self) -> str | None:
         """The file that the block is, as its first line or the line before it says; None: no file."""
         match = _NAMED.match(self.text) or _NAMED_BEFORE.search(self.before)
-        return match[1] if match else None
+        return match[match.lastindex or 0] if match else None
 
     def __str__(self) -> str:
         return f"{self.page.relative_to(ROOT)}:{self.line}"

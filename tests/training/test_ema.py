@@ -51,3 +51,14 @@ def test_a_reset_starts_again_from_the_weights_and_the_trained_network_stays_its
     assert weight(ema) == 1.0
     assert not ema.network.training
     assert not any(p.requires_grad for p in ema.network.parameters())
+
+
+def test_buffers_that_a_module_replaces_and_another_network_are_followed() -> None:
+    trained = network(0.0)
+    ema = Ema(trained, halflife_images=640, rampup_share=1.0)
+    trained.running_mean = torch.full((1,), 3.0)
+    ema.update(trained, images_seen=16, batch_size=16)
+    assert float(ema.network.running_mean) == 3.0  # type: ignore[arg-type]
+    ema.update(network(7.0), images_seen=16, batch_size=1_600)
+    assert weight(ema) == pytest.approx(7.0)
+    assert float(ema.network.running_mean) == 7.0  # type: ignore[arg-type]

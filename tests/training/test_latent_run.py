@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from support.autoencoder import save_autoencoder
+from support.conditions import shown
 from support.runner import Make, Runner, Step
 
-from curriculum_search.data import Digits
+from curriculum_search.data import Digits, Latents
 from curriculum_search.difficulty import PrincipalAxes
 from curriculum_search.diffusion import DDPM, DDIMSampler
 from curriculum_search.evaluation import FixedBank, Frechet, Pixels, ValidationLoss, evaluate
@@ -18,8 +19,7 @@ from curriculum_search.evaluation.evaluation import EvaluationRun
 from curriculum_search.evaluation.frechet import frechet_distance
 from curriculum_search.experiment import Experiment
 from curriculum_search.models import DiT
-from curriculum_search.models.encoders import VAE, Decoded
-from curriculum_search.models.encoders import vae as vae_module
+from curriculum_search.models.encoders import VAE, Autoencoder, Decoded
 from curriculum_search.training import Interrupted, PlainSession
 
 CPU = torch.device("cpu")
@@ -41,13 +41,13 @@ def latent(tiny: Make, encoder: VAE) -> Experiment:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many images were decoded together, each time that some were."""
     counts: list[int] = []
-    decode = vae_module._Latents.decode
+    decode = Autoencoder.decode
 
     def counting(self: Any, values: torch.Tensor) -> Decoded:
         counts.append(len(values))
         return decode(self, values)
 
-    monkeypatch.setattr(vae_module._Latents, "decode", counting)
+    monkeypatch.setattr(Autoencoder, "decode", counting)
     return counts
 
 
@@ -168,6 +168,58 @@ def test_the_grid_of_a_network_that_was_not_evaluated_is_made_for_it(
     other = latent.build_network(DIGITS).eval().requires_grad_(False)
     assert run.grid(other).shape == (1, 16, 16)
     assert decoded == [4]
+
+
+@pytest.fixture
+def stored(tmp_path: Path, encoder: VAE) -> Latents:
+    """Digits that were encoded before, and the digits themselves to compare with."""
+    moments = encoder.load(CPU).posterior(DIGITS.read(np.arange(len(DIGITS)))[0])
+    np.save(tmp_path / "latents.npy", moments.flatten(1, 2).numpy())
+    np.save(tmp_path / "images.npy", DIGITS.read(np.arange(len(DIGITS)))[0].numpy())
+    assert DIGITS.labels is not None
+    np.save(tmp_path / "labels.npy", DIGITS.labels)
+    return Latents(
+        path=str(tmp_path / "latents.npy"),
+        layout="mean_std",
+        labels_path=str(tmp_path / "labels.npy"),
+        reference_path=str(tmp_path / "images.npy"),
+    )
+
+
+def test_training_on_stored_latents_is_training_on_the_images_that_they_are_of(
+    latent: Experiment, stored: Latents, runner: Runner, steps: list[Step]
+) -> None:
+    from_latents = dataclasses.replace(latent, data=stored)
+    from_latents.check()
+    runner(latent)
+    expected = runner.curve()
+    runner(from_latents)
+    for a, b in zip(steps[:20], steps[20:], strict=True):
+        torch.testing.assert_close(a.images, b.images, rtol=0, atol=1e-5)
+        assert shown(a.condition) == shown(b.condition)
+    for (_, ours), (_, theirs) in zip(runner.curve(), expected, strict=True):
+        assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=1e-3)
+        assert ours["fd_pca4_24"] == pytest.approx(theirs["fd_pca4_24"], rel=1e-2)
+
+
+def test_what_latents_cannot_do_is_said_before_the_run(latent: Experiment, stored: Latents, tmp_path: Path) -> None:
+    run = dataclasses.replace(latent, data=stored)
+    flipping = dataclasses.replace(run.training, horizontal_flip=True)
+    with pytest.raises(ValueError, match="training: horizontal_flip must be false with latents, which cannot"):
+        dataclasses.replace(run, training=flipping).check()
+    alone = dataclasses.replace(stored, reference_path=None)
+    for extractor, words in ((Pixels(num_components=4), "extractor pixels looks at the reference's images"),):
+        frechet = Frechet(extractor=extractor, num_samples=24)
+        evaluation = dataclasses.replace(run.evaluation, evaluators=(frechet,))
+        with pytest.raises(ValueError, match=f"evaluation: evaluators.0: {words}, and latents 4x4 has latents"):
+            dataclasses.replace(run, data=alone, evaluation=evaluation).check()
+    learned = dataclasses.replace(run.evaluation, evaluators=(Frechet(num_samples=24),))
+    with pytest.raises(ValueError, match="extractor classifier learns from images, and latents 4x4 has latents"):
+        dataclasses.replace(run, evaluation=learned).check()
+    np.save(tmp_path / "large.npy", np.zeros((20, 16, 16), np.uint8))
+    large = dataclasses.replace(stored, reference_path=str(tmp_path / "large.npy"))
+    with pytest.raises(ValueError, match=r"images have shape \(2, 4, 4\), the reference's are encoded to \(2, 8, 8\)"):
+        dataclasses.replace(run, data=large).check()
 
 
 def test_the_bank_and_the_difficulty_studies_are_of_latents(encoder: VAE) -> None:

@@ -1,9 +1,11 @@
 """Random numbers as a function of seed, purpose and images seen, whatever the number of workers."""
 
+import traceback
+
 import pytest
 import torch
 
-from curriculum_search.training.randomness import StepRandom, derive_seed
+from curriculum_search.training.randomness import StepRandom, derive_seed, seed_device
 
 
 def step_random(rank: int, world_size: int, seed: int = 3) -> StepRandom:
@@ -45,3 +47,11 @@ def test_a_draw_depends_on_the_images_seen_and_not_on_the_draws_before() -> None
     assert torch.equal(later, step_random(0, 1).noise((1, 4, 4), 16))
     assert not torch.equal(later, step_random(0, 1).noise((1, 4, 4), 32))
     assert not torch.equal(later, step_random(0, 1, seed=4).noise((1, 4, 4), 16))
+
+
+def test_a_device_is_seeded_as_pytorch_seeds_it_without_looking_up_the_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    monkeypatch.setattr(traceback, "format_stack", lambda: pytest.fail("the stack was looked up"))
+    seed_device(5, torch.device("cpu"))
+    assert torch.equal(torch.rand(3), expected)

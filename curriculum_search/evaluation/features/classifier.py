@@ -64,6 +64,10 @@ class Classifier(Extractor):
         return self.num_features
 
     def check(self, train: ImageSet, reference: ImageSet) -> None:
+        if train.encoded:
+            raise ValueError(
+                f"extractor classifier learns from images, and {train.name} has latents: use another extractor"
+            )
         num_classes = 0 if train.labels is None else len(np.unique(train.labels))
         if num_classes < 2:
             raise ValueError(

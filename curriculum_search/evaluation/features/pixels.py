@@ -48,6 +48,8 @@ class Pixels(Extractor):
         return self.num_components
 
     def check(self, train: ImageSet, reference: ImageSet) -> None:
+        if reference.encoded:
+            raise ValueError(f"extractor pixels looks at the reference's images, and {reference.name} has latents")
         values = reference.channels * min(reference.resolution, _MAX_SIDE) ** 2
         if self.num_components > values:
             raise ValueError(

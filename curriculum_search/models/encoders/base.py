@@ -40,7 +40,8 @@ class Codec(ABC):
         """What the network sees, float32 [B, *shape], of images as their set has them.
 
         Args:
-            stored: what `ImageSet.read` gives, [B, ...], on the codec's device.
+            stored: what `ImageSet.read` gives, on the codec's device: images uint8 [B, C, H, W], latents float
+                [B, C, H, W], or the mean and standard deviation of latents, float [B, 2, C, H, W].
             noise: standard normal [B, *shape] where the codec `draws`; None: what is expected instead of a draw.
         """
 

@@ -21,6 +21,10 @@ class PixelEncoder(Encoder):
         return True
 
     def shape_of(self, images: ImageSet) -> Shape:
+        if images.encoded:
+            raise ValueError(
+                f"{images.name} has latents, not pixels: name the autoencoder that they are of, as kind vae"
+            )
         return images.channels, images.resolution, images.resolution
 
     def load(self, device: torch.device) -> Codec:

@@ -1,5 +1,6 @@
 """Latents of an autoencoder of the diffusers library (an optional extra): AutoencoderKL, as Stable Diffusion's."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from curriculum_search.data import ImageSet, to_float, to_uint8
+from curriculum_search.data import ImageSet, LatentSet, to_float, to_uint8
 from curriculum_search.models.encoders.base import Codec, Decoded, Encoder, Shape
+from curriculum_search.models.encoders.latents import check_latents, drawn
 
 _CONFIG = "config.json"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")  # of what lies on the hub
@@ -28,6 +30,7 @@ class VAE(Encoder):
         scale: a factor, or one for each channel; None: the autoencoder's own (0.18215 for Stable Diffusion's).
         shift: what is taken off first, or that for each channel; None: the autoencoder's own, where it has one.
         sample: draw each latent from the autoencoder's posterior, as DiT, SiT and EDM2 do; false: take its mean.
+        lowest_pixel: what the autoencoder sees as black, white being 1: -1 as it was trained, or 0 as EDM2 has it.
         batch_size: images that go through the autoencoder together.
     """
 
@@ -36,6 +39,7 @@ class VAE(Encoder):
     scale: float | tuple[float, ...] | None = None
     shift: float | tuple[float, ...] | None = None
     sample: bool = True
+    lowest_pixel: Literal[-1, 0] = -1
     batch_size: int = 16
 
     def __post_init__(self) -> None:
@@ -50,6 +54,17 @@ class VAE(Encoder):
 
     def shape_of(self, images: ImageSet) -> Shape:
         config = self._config()
+        channels = int(config["latent_channels"])
+        for name in ("scale", "shift"):
+            if isinstance(values := getattr(self, name), tuple) and len(values) != channels:
+                raise ValueError(f"{name} must be one number or {channels}, one for each channel, not {len(values)}")
+        if images.encoded:
+            if images.channels != channels:
+                raise ValueError(
+                    f"{self.path} has latents of {channels} channels, and {images.name} has {images.channels}; "
+                    f"data.layout says what its channels are"
+                )
+            return channels, images.resolution, images.resolution
         if images.channels != config["in_channels"]:
             raise ValueError(
                 f"{self.path} takes images of {config['in_channels']} channels, and {images.name} has "
@@ -60,18 +75,30 @@ class VAE(Encoder):
             raise ValueError(
                 f"{self.path} needs a resolution that {factor} divides, and {images.name} has {images.resolution}"
             )
-        channels = int(config["latent_channels"])
-        for name in ("scale", "shift"):
-            if isinstance(values := getattr(self, name), tuple) and len(values) != channels:
-                raise ValueError(f"{name} must be one number or {channels}, one for each channel, not {len(values)}")
         return channels, images.resolution // factor, images.resolution // factor
 
     def check(self, images: ImageSet) -> None:
         """See `Encoder.check`; the weights are read, once in a process."""
         self.shape_of(images)
-        _check_weights(self.path)
+        checksum = self.checksum()
+        if isinstance(images, LatentSet):
+            check_latents(images, *self.normalisation(), draws=self.sample)
+            other = images.provenance.get("autoencoder")
+            if other not in (None, checksum):
+                raise ValueError(
+                    f"{images.name} was encoded by another autoencoder ({other[:12]}) than {self.path} "
+                    f"({checksum[:12]}): encode the images again, or give the path of that one"
+                )
 
-    def load(self, device: torch.device) -> Codec:
+    def checksum(self) -> str:
+        """SHA-256 of the autoencoder's weights.
+
+        Raises:
+            ValueError, FileNotFoundError: it is not there, or its weights do not fit.
+        """
+        return _checksum(self.path)
+
+    def load(self, device: torch.device) -> "Autoencoder":
         return _load(self, device)
 
     def _config(self) -> dict[str, Any]:
@@ -90,23 +117,33 @@ class VAE(Encoder):
         return first, second
 
 
-class _Latents(Codec):
+class Autoencoder(Codec):
+    """The codec that `VAE` configures."""
+
     def __init__(self, encoder: VAE, device: torch.device) -> None:
         self.draws = encoder.sample
         self._autoencoder = _read(encoder.path).to(device)
         self._shift, self._scale = (values.to(device) for values in encoder.normalisation())
         self._batch_size = encoder.batch_size
+        self._lowest = encoder.lowest_pixel
 
     @torch.no_grad()
     def encode(self, stored: Tensor, noise: Tensor | None) -> Tensor:
+        known = self.posterior(stored) if stored.dtype == torch.uint8 else stored
+        return (drawn(known, noise if self.draws else None) - self._shift) * self._scale
+
+    @torch.no_grad()
+    def posterior(self, images: Tensor) -> Tensor:
+        """Mean and standard deviation of the latents of images uint8 [B, C, H, W]: float32 [B, 2, C, H, W]."""
         parts = []
-        for start in range(0, len(stored), self._batch_size):
-            posterior = self._autoencoder.encode(to_float(stored[start : start + self._batch_size])).latent_dist
-            latents = posterior.mean
-            if self.draws and noise is not None:
-                latents = latents + posterior.std * noise[start : start + self._batch_size]
-            parts.append(latents)
-        return (torch.cat(parts) - self._shift) * self._scale
+        for part in torch.split(images, self._batch_size):
+            found = self._autoencoder.encode(self._pixels(part)).latent_dist
+            parts.append(torch.stack([found.mean, found.std], dim=1))
+        return torch.cat(parts)
+
+    def _pixels(self, images: Tensor) -> Tensor:
+        pixels = to_float(images)
+        return (pixels + 1) / 2 if self._lowest == 0 else pixels
 
     @torch.no_grad()
     def decode(self, values: Tensor) -> Decoded:
@@ -114,14 +151,16 @@ class _Latents(Codec):
         latents = values / self._scale + self._shift
         for part in torch.split(latents, self._batch_size):
             decoded = self._autoencoder.decode(part).sample
+            if self._lowest == 0:
+                decoded = decoded * 2 - 1
             finite = finite & torch.isfinite(decoded).all()
             images.append(to_uint8(decoded))
         return Decoded(images=torch.cat(images), finite=finite)
 
 
 @lru_cache(maxsize=1)  # a second one would only take memory
-def _load(encoder: VAE, device: torch.device) -> Codec:
-    return _Latents(encoder, device)
+def _load(encoder: VAE, device: torch.device) -> Autoencoder:
+    return Autoencoder(encoder, device)
 
 
 def _each(values: float | tuple[float, ...]) -> tuple[float, ...]:
@@ -146,8 +185,11 @@ def _read_config(path: str) -> dict[str, Any]:
 
 
 @lru_cache
-def _check_weights(path: str) -> None:
-    _read(path)
+def _checksum(path: str) -> str:
+    digest = hashlib.sha256()
+    for name, value in sorted(_read(path).state_dict().items()):
+        digest.update(name.encode() + value.contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _read(path: str) -> Any:

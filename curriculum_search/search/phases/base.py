@@ -100,8 +100,8 @@ class Phase(JobSource):
                 f"{self.file.path}: base.trainer: {run.experiment.summary()} has changed while the study was at work; "
                 "change it back, and the same command goes on, or give the study another name"
             )
-        arm, curriculum = run.arm, run.experiment.curriculum
-        tags = {"arm": arm.name, "role": arm.role, "phase": self.name, "curriculum": curriculum.describe()}
+        arm = run.arm
+        tags = {"arm": arm.name, "role": arm.role, "phase": self.name, "curriculum": run.experiment.describe()}
         name = f"{title(arm, run.experiment)}, seed {run.experiment.seed}"
         self._handed_out[run.key] = run
         return self.store.start(run.key, run.experiment, name=name, tags=tags)

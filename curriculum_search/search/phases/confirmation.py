@@ -23,14 +23,16 @@ from curriculum_search.search.arms import (
     exposure_control,
     is_ordinary,
     ordinary_with_settings_of,
+    title,
 )
 from curriculum_search.search.ledger import Ledger
 from curriculum_search.search.phases.base import Candidate, Phase
 from curriculum_search.search.statistics.comparison import Plan
+from curriculum_search.search.statistics.standing import standing
 from curriculum_search.search.statistics.verdict import allocate
 from curriculum_search.search.study import StudyFile
 
-_RECORD = "confirmation.json"
+RECORD = "confirmation.json"
 
 
 @dataclass(kw_only=True)
@@ -50,7 +52,7 @@ class _Record:
 
     @classmethod
     def load(cls, folder: Path) -> "_Record":
-        path = folder / _RECORD
+        path = folder / RECORD
         try:
             record = cls(**json.loads(path.read_text()))
             if isinstance(record.leaders, list) and isinstance(record.max_seeds, dict):
@@ -69,7 +71,7 @@ class _Record:
         return 1 + (self.leaders.index(leaders) if leaders in self.leaders else len(self.leaders))
 
     def save(self, folder: Path) -> None:
-        write_whole(folder / _RECORD, json.dumps(asdict(self)))
+        write_whole(folder / RECORD, json.dumps(asdict(self)))
 
 
 def check_record(folder: Path) -> None:
@@ -162,6 +164,7 @@ class ConfirmationPhase(Phase):
         self.plan = replace(self.plan, max_seeds=self._max_seeds())
         self._queue = self._round()
         self.progress.total = max(self.plan.least_runs - self._num_done(), len(self._queue))
+        self._show_standing()
 
     def run(self, arm: str, seed: int) -> Run:
         """The run of an arm on a seed."""
@@ -215,6 +218,13 @@ class ConfirmationPhase(Phase):
     def settle(self, run: Run, result: RunResult) -> None:
         """Count a run out."""
         self._running -= 1
+        self._show_standing()
+
+    def _show_standing(self) -> None:
+        first = self.plan.first_seed
+        titles = {name: title(arm, self.run(name, first).experiment) for name, arm in self.arms.items()}
+        objective = self.file.study.objective
+        self.progress.standing = standing(self.plan, self.values(objective), titles, metric=objective)
 
     def _first_key(self, arm: Arm) -> str:
         return self.file.run(arm, self.file.search_seeds.stop).key

@@ -84,7 +84,7 @@ def _comment(file: StudyFile, run: Run, value: float, layers: VerdictLayers, nam
     what = (
         f"Constant density of study {file.study.name} with the exposure of {run.arm.control_of}, in no order"
         if name == DENSITY
-        else f"Best config of study {file.study.name}: {experiment.curriculum.describe()} ({run.arm.name})"
+        else f"Best config of study {file.study.name}: {experiment.describe()} ({run.arm.name})"
     )
     return (
         f"{what}.\n\n{layers.plain()}\n\n"

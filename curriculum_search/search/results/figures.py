@@ -14,15 +14,17 @@ from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.study import StudyFile
 
 _ORDINARY = "no curriculum"
+#: What each figure is written as beside PNG: sharp at any size.
+_FOR_PAPERS = (".pdf", ".svg")
 
 
 def write_figures(
     file: StudyFile, store: RunStore, search: SearchPhase, confirmation: ConfirmationPhase
 ) -> dict[str, Path]:
-    """Draw them into the study's folder ``figures``.
+    """Draw them into the study's folder ``figures``, each as PNG, PDF and SVG.
 
     Returns:
-        Caption to file.
+        Caption to PNG file.
     """
     folder = store.root / "figures"
     folder.mkdir(exist_ok=True)
@@ -31,20 +33,22 @@ def write_figures(
     for caption, (name, figure) in figures.items():
         files[caption] = folder / f"{name}.png"
         figure.savefig(files[caption], dpi=130)
+        for suffix in _FOR_PAPERS:
+            figure.savefig(folder / f"{name}{suffix}")
     return files
 
 
 def _of_search(file: StudyFile, store: RunStore, search: SearchPhase) -> dict[str, tuple[str, Figure]]:
     # The same orders in each figure, so that they have the same colours.
     runs = search.runs()
-    orders = dict.fromkeys(map(_order, runs))
+    orders = dict.fromkeys(map(order_title, runs))
     curves: dict[str, list[list[tuple[int, float]]]] = {order: [] for order in orders}
     stages: dict[str, list[StageHistory]] = {order: [] for order in orders}
     for run in runs:
         curve = store.curve(run.key)
-        curves[_order(run)].append(curve.points(file.study.objective))
+        curves[order_title(run)].append(curve.points(file.study.objective))
         if curve.switches:
-            stages[_order(run)].append(_stages(run, curve))
+            stages[order_title(run)].append(_stages(run, curve))
     if not any(points for of_order in curves.values() for points in of_order):
         return {}
     size = proxy_size(file)
@@ -66,7 +70,7 @@ def _of_search(file: StudyFile, store: RunStore, search: SearchPhase) -> dict[st
         scored: dict[str, list[Scored]] = {order: [] for order in orders}
         for candidate in search.finished():
             name = candidate.arm.name
-            scored[_order(candidate.run)].append(
+            scored[order_title(candidate.run)].append(
                 Scored(name=name.replace("_", " "), values=candidate.values, best=name in front)
             )
         figure = pareto(scored, objectives=file.objectives, directions=file.directions, baseline=_ORDINARY)
@@ -110,9 +114,12 @@ def proxy_size(file: StudyFile) -> str:
     return " at the proxy's size" if file.study.proxy else ""
 
 
-def _order(run: Run) -> str:
+def order_title(run: Run) -> str:
+    """The order of a run's curriculum, as figures of the search show it."""
     if is_ordinary(run.experiment):
         return _ORDINARY
+    if run.experiment.curriculum.canonical().order.all_at_once:
+        return "moving density"
     return str(run.experiment.curriculum.order.to_dict()["kind"]).replace("_", " ")
 
 

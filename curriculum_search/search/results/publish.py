@@ -14,13 +14,15 @@ from curriculum_search.report import Row, VerdictLayers, data_frame, markdown_ta
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
-from curriculum_search.search.arms import title
+from curriculum_search.search.arms import Run, title
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
+from curriculum_search.search.optuna.importance import importances
 from curriculum_search.search.phases.ablation import AblationPhase
 from curriculum_search.search.phases.confirmation import ConfirmationPhase
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.results.exports import Standing, density_beside, export, first_finished
 from curriculum_search.search.results.figures import arm_title, proxy_size, write_figures
+from curriculum_search.search.results.page import PAGE, Findings, write_page
 from curriculum_search.search.results.sections import sections
 from curriculum_search.search.results.words import describe, unconfirmed
 from curriculum_search.search.statistics.verdict import Verdict, judge
@@ -103,39 +105,34 @@ def publish(
     run, result = best = _best(search, confirmation, verdict)
     value = result.metrics[objective]
     density = density_beside(confirmation, verdict, run)
-    layers = (
-        unconfirmed(run.arm.name, tries=_seeds_each(file))
-        if verdict is None
-        else describe(verdict, best=BEST, density=DENSITY if density else "")
-    )
-    remarks = (*layers.fine_print, *search.remarks(), *confirmation.remarks())
-    layers = replace(layers, fine_print=remarks)
+    layers = _layers(search, confirmation, verdict, run, density)
     values = confirmation.values(objective) if verdict is not None else {}
     exported = export(file, store, best, density, layers, values)
     best_path, curriculum_path, *beside = exported
-    rows = _rows(file, search, confirmation)
-    further = sections(file, search, ablation)
+    found = _findings(search, confirmation, ablation, verdict, layers)
+    further = sections(file, search, ablation, found.tables)
     figures = write_figures(file, store, search, confirmation)
     report = write_report(
         store.root / "report.md",
         title=f"Study {file.study.name}",
-        sections={"": layers.markdown(), "Arms": markdown_table(rows, metric=objective, direction=file.direction)}
+        sections={"": layers.markdown(), "Arms": markdown_table(found.rows, metric=objective, direction=file.direction)}
         | {section.heading: section.markdown() for section in further}
         | {"Best config": f"`python jobs/train.py {best_path}` trains it again and ends at {objective} = {value!r}."}
         | ({"Its exposure alone": f"`python jobs/train.py {beside[0]}` trains it."} if beside else {}),
         figures=figures,
     )
-    for path in (*exported, report, *figures.values()):
+    page = write_page(store.root / PAGE, store.root, found, search, confirmation, ablation)
+    for path in (*exported, page, report, *figures.values()):
         store.tracker.log_artifact(STUDY, path, folder="figures" if path in figures.values() else "")
     tags = {
         "verdict": layers.headline,
         "mlflow.note.content": layers.markdown(),
-        "best": run.experiment.curriculum.describe(),
+        "best": run.experiment.describe(),
     }
     tags |= {section.tag: section.summary for section in further if section.summary}
     store.tracker.set_tags(STUDY, tags)
     heading = f"{file.study.name}: {objective} at the end, mean ± sd (seeds)"
-    show(terminal_table(rows, metric=objective, direction=file.direction, title=heading))
+    show(terminal_table(found.rows, metric=objective, direction=file.direction, title=heading))
     for section in further:
         section.print()
     show(layers.terminal())
@@ -143,10 +140,10 @@ def publish(
     print(f"Curriculum:   {curriculum_path} (for other training code)")
     if beside:
         print(f"Exposure:     {beside[0]}, a constant density that does at least as well")
-    print(f"Figures:      {report}")
+    print(f"Report:       {page} (open it in a browser; {report.name} is the short one)")
     print(f"MLflow:       {store.tracker.page()}", flush=True)
-    if failures := _failures(search, confirmation, ablation):
-        print(failures, flush=True)
+    if found.failures:
+        print(found.failures, flush=True)
     return StudyResult(
         best=run.experiment,
         arm=run.arm.name,
@@ -156,11 +153,63 @@ def publish(
         best_path=best_path,
         curriculum_path=curriculum_path,
         density_path=beside[0] if beside else None,
-        failures=failures,
+        failures=found.failures,
         objective=objective,
-        rows=tuple(rows),
+        rows=tuple(found.rows),
         figures=figures,
     )
+
+
+def find(search: SearchPhase, confirmation: ConfirmationPhase, ablation: AblationPhase) -> Findings:
+    """What a study has come to so far, be it that nothing has come to its end."""
+    verdict = _verdict(search.file, confirmation)
+    try:
+        run, _ = _best(search, confirmation, verdict)
+        layers = _layers(search, confirmation, verdict, run, density_beside(confirmation, verdict, run))
+    except StudyFailedError as error:
+        headline, *reasons = str(error).splitlines()
+        layers = VerdictLayers(
+            headline=f"{headline[:1].upper()}{headline[1:]}",
+            order="",
+            metrics="",
+            sooner="",
+            next_step="",
+            fine_print=tuple(reasons),
+        )
+    return _findings(search, confirmation, ablation, verdict, layers)
+
+
+def _findings(
+    search: SearchPhase,
+    confirmation: ConfirmationPhase,
+    ablation: AblationPhase,
+    verdict: Verdict | None,
+    layers: VerdictLayers,
+) -> Findings:
+    file = search.file
+    return Findings(
+        layers=layers,
+        winner=verdict.arm if verdict is not None else None,
+        rows=_rows(file, search, confirmation),
+        tables=importances(search.searcher.study, file.space, file.objectives),
+        failures=_failures(search, confirmation, ablation),
+    )
+
+
+def _layers(
+    search: SearchPhase,
+    confirmation: ConfirmationPhase,
+    verdict: Verdict | None,
+    run: Run,
+    density: Standing | None,
+) -> VerdictLayers:
+    """The verdict in words, with what its reader has to know besides; `run` is exported, and `density` beside it."""
+    layers = (
+        unconfirmed(run.arm.name, tries=_seeds_each(search.file))
+        if verdict is None
+        else describe(verdict, best=BEST, density=DENSITY if density else "")
+    )
+    return replace(layers, fine_print=(*layers.fine_print, *search.remarks(), *confirmation.remarks()))
 
 
 def _failures(search: SearchPhase, confirmation: ConfirmationPhase, ablation: AblationPhase) -> str:

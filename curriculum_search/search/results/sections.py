@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from curriculum_search.cli import show
 from curriculum_search.report import markdown_columns, terminal_columns
 from curriculum_search.search.arms import title
-from curriculum_search.search.optuna.importance import IMPORTANCE_MEANING, Importances, importances
+from curriculum_search.search.optuna.importance import IMPORTANCE_MEANING, Importances
 from curriculum_search.search.phases.ablation import EXPOSURE, EXPOSURE_MEANING, PATH_MEANING, AblationPhase, StepResult
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.results.figures import proxy_size
@@ -46,14 +46,15 @@ class Section:
             print(f"{self.heading}: {self.sentence}" + ("\n" if self.columns else ""))
 
 
-def sections(file: StudyFile, search: SearchPhase, ablation: AblationPhase) -> list[Section]:
-    """Those that the study has anything to say in."""
+def sections(
+    file: StudyFile, search: SearchPhase, ablation: AblationPhase, tables: Sequence[Importances]
+) -> list[Section]:
+    """Those that the study has anything to say in; `tables` are its `importances`."""
     found = []
     if len(file.objectives) > 1:
         found.append(_pareto(file, search))
     if ablation.steps or ablation.remark:
         found.append(_path(file, ablation))
-    tables = importances(search.searcher.study, file.space, file.objectives)
     return found + [_importance(table) for table in tables]
 
 
@@ -108,8 +109,13 @@ def _change(step: StepResult) -> str:
     return f"{step.difference:+.3g}" + ("" if step.error is None else f" ± {step.error:.2g}")
 
 
+def importance_heading(table: Importances) -> str:
+    """Of a table of importances, as report and page show it."""
+    return f"Importance of each parameter over {table.trials}"
+
+
 def _importance(table: Importances) -> Section:
-    heading = f"Importance of each parameter over {table.trials}"
+    heading = importance_heading(table)
     if not table.shares:
         return Section(heading=heading, sentence=table.sentence)
     deciding = next(iter(table.shares.values()))

@@ -12,9 +12,7 @@ from support.autoencoder import save_autoencoder
 from torch import Tensor
 
 from curriculum_search.data import MemoryImages
-from curriculum_search.models.encoders import VAE
-from curriculum_search.models.encoders import vae as vae_module
-from curriculum_search.models.encoders.base import Codec
+from curriculum_search.models.encoders import VAE, Autoencoder
 
 torch.set_num_threads(1)
 
@@ -29,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     return save_autoencoder(tmp_path_factory.mktemp("vae") / "vae", channels=3)
 
 
-def loaded(path: str, **fields: Any) -> Codec:
+def loaded(path: str, **fields: Any) -> Autoencoder:
     return VAE(path=path, **fields).load(CPU)
 
 
@@ -114,6 +112,16 @@ def test_what_the_autoencoder_itself_says_is_used_where_nothing_is_given(
     torch.testing.assert_close(found, expected(posterior(path).mean), rtol=1e-5, atol=1e-6)
 
 
+@torch.no_grad()
+def test_black_may_be_zero_as_edm2_has_it(folder: str) -> None:
+    autoencoder, pixels = theirs(folder), torch.from_numpy(PIXELS).float() / 255
+    codec = loaded(folder, sample=False, lowest_pixel=0)
+    expected = autoencoder.encode(pixels).latent_dist.mean
+    torch.testing.assert_close(codec.encode(torch.from_numpy(PIXELS), None), expected * 0.5, rtol=0, atol=1e-6)
+    images = autoencoder.decode(expected).sample.clamp(0, 1).mul(255).round()
+    assert (codec.decode(expected * 0.5).images - images).abs().max() <= 1
+
+
 def test_parts_of_any_size_give_the_same(folder: str) -> None:
     whole, parts = loaded(folder, batch_size=5), loaded(folder, batch_size=2)
     noise = torch.randn(5, *SHAPE)
@@ -124,7 +132,6 @@ def test_parts_of_any_size_give_the_same(folder: str) -> None:
 
 def test_a_process_loads_an_autoencoder_once_and_trains_none_of_it(folder: str) -> None:
     codec = loaded(folder)
-    assert isinstance(codec, vae_module._Latents)
     assert loaded(folder) is codec
     assert not any(parameter.requires_grad for parameter in codec._autoencoder.parameters())
     assert not codec._autoencoder.training

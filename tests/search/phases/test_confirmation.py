@@ -38,6 +38,22 @@ def test_leaders_controls_and_baselines_are_confirmed_on_fresh_seeds(
     assert not confirmation_of(search).pending()
 
 
+def test_the_standing_of_the_arms_goes_with_every_run_that_ends(workplace: Workplace, make_search: MakeSearch) -> None:
+    search = make_search(workplace.load("study.trials=4", "study.confirmation.max_seeds=3"))
+    Theatre(search).play()
+    confirmation = confirmation_of(search)
+    before = confirmation.progress.standing
+    assert before is not None
+    assert set(before.columns["seeds"]) == {"0"}
+    Theatre(confirmation).play()
+    after = confirmation.progress.standing
+    assert after is not None
+    assert after.columns["arm"][0] == "no curriculum"
+    assert [int(seeds) for seeds in after.columns["seeds"]] == [
+        len(values) for values in confirmation.values("val_loss").values()
+    ]
+
+
 def _has_order(run: Run) -> bool:
     return not run.experiment.curriculum.canonical().order.all_at_once
 

@@ -61,7 +61,9 @@ def test_a_study_has_the_curves_and_the_stages_of_search_and_confirmation(played
         "Unlocked noise levels, fresh seeds": folder / "unlocked_noise_levels_fresh_seeds.png",
     }
     assert {path.read_bytes()[:4] for path in files.values()} == {b"\x89PNG"}
-    assert sorted(folder.iterdir()) == sorted(files.values())
+    for_papers = [path.with_suffix(suffix) for path in files.values() for suffix in (".pdf", ".svg")]
+    assert sorted(folder.iterdir()) == sorted([*files.values(), *for_papers])
+    assert {path.read_bytes()[:5] for path in for_papers} == {b"%PDF-", b"<?xml"}
 
 
 def test_several_objectives_have_a_figure_of_their_own(played: Callable[..., Played]) -> None:

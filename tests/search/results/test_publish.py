@@ -95,7 +95,7 @@ def test_a_study_of_named_arms_alone_has_their_table_and_exports_the_winner(publ
     table = report[report.index("## Arms") :]
     names = ["slow: easy to hard, 10 clusters, linear", "slow, exposure only", "mine: density beta"]
     assert [line.split("|")[2].strip(" *") for line in table.splitlines() if "named arms" in line] == names
-    assert printed.count("Verdict: slow is ") == 1
+    assert printed.count("Verdict: Slow ") == 1
     assert result.arm == "slow"  # better by a tenth, as it is played
     assert yaml.safe_load(result.best_path.read_text())["curriculum"]["num_clusters"] == 10
     assert tags["best"] == "easy to hard, 10 clusters, linear"

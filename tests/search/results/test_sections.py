@@ -7,6 +7,7 @@ from support.study import MakeSearch
 from support.theatre import Theatre, ablation_of, confirmation_of
 from support.workplace import Workplace
 
+from curriculum_search.search.optuna.importance import importances
 from curriculum_search.search.results.sections import Section, sections
 
 PLAIN = Section(heading="Nothing", sentence="There is nothing to say.")
@@ -52,7 +53,8 @@ def say(workplace: Workplace, make_search: MakeSearch) -> Say:
         Theatre(confirmation).play()
         ablation = ablation_of(confirmation)
         Theatre(ablation).play()
-        return {section.heading: section for section in sections(search.file, search, ablation)}
+        tables = importances(search.searcher.study, search.file.space, search.file.objectives)
+        return {section.heading: section for section in sections(search.file, search, ablation, tables)}
 
     return play
 

@@ -1,0 +1,207 @@
+"""Images that an autoencoder has encoded before: a set of latents, and the source that reads them."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curriculum_search.data.array import Array
+from curriculum_search.data.folder import Folder
+from curriculum_search.data.images import DataSource, ImageSet, Indices, existing, file_stamp
+from curriculum_search.data.latent_files import LatentFiles, Layout, find_latents, read_labels
+from curriculum_search.data.zip_archive import Zip
+
+_LOOKED_AT = 64  # latents, by a check
+_LOG_VARIANCES = (-30.0, 20.0)  # to which diffusers and Stable Diffusion clip them
+
+
+class LatentSet(ImageSet):
+    """Latents of images, without the factor that a network sees them with.
+
+    `read` gives them as float [B, C, H, W], or [B, 2, C, H, W] where the mean and standard deviation of each are known.
+    With twins, which are of the mirrored images, the set is twice as long.
+
+    Attributes:
+        provenance: how they came about, of those that jobs/encode.py wrote.
+    """
+
+    encoded = True
+    in_memory = True
+
+    def __init__(self, name: str, files: LatentFiles, layout: Layout, scale: float, fingerprint: str) -> None:
+        self._rows, self._twins = files.rows, files.twins
+        self._layout, self._scale = layout, scale
+        self.provenance: Mapping[str, Any] = files.provenance
+        copies = 1 if files.twins is None else 2
+        channels, height, _ = files.rows.shape
+        super().__init__(
+            name=name,
+            length=copies * len(files.rows),
+            channels=channels if layout == "sample" else channels // 2,
+            resolution=height,
+            labels=None if files.labels is None else np.tile(files.labels, copies),
+            fingerprint=fingerprint,
+        )
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of all latents as they are stored."""
+        return len(self) * int(np.prod(self._rows.shape)) * self._rows.dtype.itemsize
+
+    @property
+    def summary(self) -> str:
+        """See `ImageSet.summary`."""
+        shape = f"{self.channels}x{self.resolution}x{self.resolution}"
+        known = "" if self._layout == "sample" else ", mean and standard deviation"
+        halves = "" if self._twins is None else ", half of them of mirrored images"
+        return f"{self.name}: {len(self):,} latents of {shape}{known}{halves}; {self.conditions.words}"
+
+    def _read(self, indices: Indices) -> NDArray[Any]:
+        count = len(self._rows)
+        values = self._rows.read(indices % count)
+        if self._twins is not None and len(later := np.flatnonzero(indices >= count)):
+            values[later] = self._twins.read(indices[later] - count)
+        if self._layout != "sample":
+            values = values.reshape(len(values), 2, self.channels, self.resolution, self.resolution)
+        if self._layout == "mean_logvar":
+            values = values.astype(np.float32)
+            values[:, 1] = np.exp(0.5 * np.clip(values[:, 1], *_LOG_VARIANCES))
+        if self._scale != 1:
+            values = values.astype(np.float32) / np.float32(self._scale)
+        return values
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latents(DataSource):
+    """Latents that were encoded before, in any of the forms of `data.latent_files`; mapped where they lie.
+
+    Args:
+        path: of the file or folder.
+        layout: what the channels are: `sample` (latents, drawn or expected), `mean_std` or `mean_logvar` (mean, then
+            standard deviation or log-variance, of which a new latent is drawn each time); null: as the form says.
+        scale: what the stored latents have been multiplied by, which is taken off; null: as the form says.
+        labels_path: labels of an ``.npy``, int64 [N], in one of their own.
+        use_labels: false trains without.
+        use_twins: use what was encoded of the mirrored images too, where it is stored.
+        reference_path: the images that samples are compared with: a folder, zip, .npz or .npy; null: those that the
+            latents were made of, where jobs/encode.py wrote that down, else there is nothing but latents to compare.
+        reference_resolution: to which these are cropped and scaled; null: they have theirs.
+    """
+
+    kind: Literal["latents"] = "latents"
+    path: str
+    layout: Layout | None = None
+    scale: float | None = None
+    labels_path: str | None = None
+    use_labels: bool = True
+    use_twins: bool = True
+    reference_path: str | None = None
+    reference_resolution: int | None = None  # pixels
+
+    def __post_init__(self) -> None:
+        if self.layout is not None and self.layout not in get_args(Layout):
+            raise ValueError(f"layout must be {', '.join(get_args(Layout))} or null, not {self.layout}")
+        if self.scale is not None and not self.scale > 0:
+            raise ValueError(f"scale must be above 0 or null, not {self.scale}")
+        if self.reference_resolution is not None and self.reference_resolution < 1:
+            raise ValueError(f"reference_resolution must be at least 1, not {self.reference_resolution}")
+
+    @property
+    def where(self) -> str:
+        """The paths of the latents and of the reference."""
+        return ", ".join(filter(None, (self.path, self.reference_path)))
+
+    def stamp(self) -> str:
+        """Sizes and times of change of the files, or of the folder where each latent has one."""
+        path = existing(self.path)
+        files = sorted(path.glob("*.safetensors")) if path.is_dir() else []
+        paths = [path, *files, *(existing(other) for other in (self.labels_path, self.reference_path) if other)]
+        return " ".join(file_stamp(each) for each in paths)
+
+    def check(self) -> None:
+        """Look at the form, the labels and some of the latents, and find the reference."""
+        latents = self._set()
+        chosen = np.unique(np.linspace(0, len(latents) - 1, _LOOKED_AT).astype(np.int64))
+        values = latents.read(chosen)[0].numpy()
+        if not np.isfinite(values).all():
+            raise ValueError(f"{self.path}: there are latents that are not finite")
+        self.reference()
+
+    def load_images(self) -> ImageSet:
+        """The latents."""
+        return self._set()
+
+    def reference_images(self) -> ImageSet:
+        """The images that samples are compared with, and where there are none the latents."""
+        if self.reference_path is not None:
+            return _image_source(self.reference_path, self.reference_resolution).load_images()
+        latents = self.load()
+        assert isinstance(latents, LatentSet)
+        if (source := latents.provenance.get("source")) is None:
+            return latents
+        try:
+            return DataSource.from_dict(source).reference_images()
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(
+                f"{self.path} was encoded from images that cannot be read ({error}); data.reference_path names others"
+            ) from error
+
+    def _set(self) -> LatentSet:
+        path = existing(self.path)
+        files = find_latents(path)
+        layout = self.layout or files.layout
+        shape = list(files.rows.shape)
+        if len(shape) != 3 or shape[1] != shape[2] or not np.issubdtype(files.rows.dtype, np.floating):
+            raise ValueError(f"{self.path}: latents must be square floats [C, H, H], not {files.rows.dtype} {shape}")
+        if layout is None:
+            raise ValueError(
+                f"{self.path}: layout must say what the {shape[0]} channels are: sample, mean_std or mean_logvar"
+            )
+        if layout != "sample":
+            self._check_deviations(files, layout)
+        labels = files.labels if self.use_labels else None
+        if self.use_labels and self.labels_path is not None:
+            labels = read_labels(existing(self.labels_path), len(files.rows))
+        used = LatentFiles(
+            rows=files.rows,
+            twins=files.twins if self.use_twins else None,
+            labels=labels,
+            provenance=files.provenance,
+        )
+        scale = files.scale if self.scale is None else self.scale
+        digest = hashlib.sha256(f"{self.stamp()} {layout} {scale} {self.use_twins}".encode())
+        digest.update(b"" if labels is None else labels.tobytes())
+        name = f"{path.stem} {shape[1]}x{shape[2]}"
+        return LatentSet(name, used, layout, scale, digest.hexdigest()[:16])
+
+    def _check_deviations(self, files: LatentFiles, layout: Layout) -> None:
+        """Whether the second half of the channels can be what the layout says."""
+        channels = files.rows.shape[0]
+        if channels % 2:
+            raise ValueError(
+                f"{self.path}: layout {layout} takes an even number of channels, mean and deviation, not {channels}"
+            )
+        chosen = np.unique(np.linspace(0, len(files.rows) - 1, _LOOKED_AT).astype(np.int64))
+        second = files.rows.read(chosen)[:, channels // 2 :]
+        if layout == "mean_std" and bool((second < 0).any()):
+            raise ValueError(
+                f"{self.path}: the second half of the channels has negative values, so they are no standard "
+                "deviations; layout: mean_logvar, or sample, may be meant"
+            )
+        if layout == "mean_logvar" and bool((second > 0).all()):
+            raise ValueError(
+                f"{self.path}: the second half of the channels is all positive, as standard deviations are and "
+                "log-variances of an autoencoder are not; layout: mean_std, or sample, may be meant"
+            )
+
+
+def _image_source(path: str, resolution: int | None) -> DataSource:
+    found = existing(path)
+    if found.suffix in (".npz", ".npy"):
+        return Array(path=path, use_labels=False, resolution=resolution)
+    source: type[Zip] | type[Folder] = Zip if found.suffix == ".zip" else Folder
+    crop: Literal["none", "center"] = "none" if resolution is None else "center"
+    return source(path=path, use_labels=False, resolution=resolution, crop=crop)

@@ -1,0 +1,48 @@
+"""What holds for latents whatever they are of: drawing them, and whether their numbers can be right."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from curriculum_search.data import LatentSet
+
+_LOOKED_AT = 256  # latents, by a check
+_LEAST, _MOST = 0.25, 4.0  # standard deviations that a network can learn from as it is
+
+
+def drawn(stored: Tensor, noise: Tensor | None) -> Tensor:
+    """Latents float32 [B, C, H, W] of those that are stored.
+
+    Args:
+        stored: float [B, C, H, W], or mean and standard deviation, [B, 2, C, H, W].
+        noise: standard normal [B, C, H, W]; None: the mean is taken.
+    """
+    if stored.ndim == 4:
+        return stored.float()
+    mean, deviation = stored.float().unbind(1)
+    return mean if noise is None else mean + deviation * noise
+
+
+def check_latents(latents: LatentSet, shift: Tensor, scale: Tensor, *, draws: bool) -> None:
+    """Whether (latent - shift) * scale has a spread that a network can learn from.
+
+    Args:
+        latents: some of which are looked at.
+        shift, scale: float [1, channels or 1, 1, 1].
+        draws: whether latents whose mean and standard deviation are stored are drawn, and not their means taken.
+
+    Raises:
+        ValueError: it has not, so that scale, layout or the factor that the latents were stored with cannot be right.
+    """
+    chosen = np.unique(np.linspace(0, len(latents) - 1, _LOOKED_AT).astype(np.int64))
+    stored = latents.read(chosen)[0]
+    noise = torch.randn(stored.shape[:1] + stored.shape[-3:], generator=torch.Generator().manual_seed(0))
+    raw = drawn(stored, noise if draws else None)
+    spread = float(((raw - shift) * scale).std())
+    if not _LEAST <= spread <= _MOST:
+        each = ", ".join(f"{deviation:.3g}" for deviation in raw.std(dim=(0, 2, 3)).tolist())
+        raise ValueError(
+            f"{latents.name}: as the network would see them, latents have a standard deviation of {spread:.3g}, which "
+            f"cannot be right (it should be near 1, or 0.5 for EDM).  Stored they have {each} by channel: check "
+            "data.scale (what they have been multiplied by), data.layout, encoder.scale and encoder.shift"
+        )

@@ -1,0 +1,28 @@
+"""Write the report of a study on one page, as it stands: ``python jobs/report.py results/quickstart``.
+
+The study may be finished, under way, interrupted or failed; it is only read.  ``report.html`` in its folder needs no
+network and opens in any browser.
+"""
+
+import argparse
+from pathlib import Path
+
+from curriculum_search.entry import run_command
+
+
+def main() -> None:
+    """Read the command line and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path, help="the folder of a study, as in results/quickstart")
+    parser.add_argument("--output", type=Path, help="the page (default: report.html in that folder)")
+    parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse studies that name plug-ins")
+    arguments = parser.parse_args()
+
+    from curriculum_search.loading import PluginRunner
+    from curriculum_search.search.reading import report_folder
+
+    print(report_folder(arguments.study, arguments.output, PluginRunner(allowed=arguments.plugins)))
+
+
+if __name__ == "__main__":
+    run_command(main)
