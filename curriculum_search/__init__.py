@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from curriculum_search.api import run_study
     from curriculum_search.curriculum import Curriculum
-    from curriculum_search.experiment import Experiment, Training
+    from curriculum_search.experiment import CommandTrainer, Experiment, FunctionTrainer, Training
     from curriculum_search.loading import UserError
     from curriculum_search.search.load import load_study
     from curriculum_search.search.results.publish import StudyResult
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Categorical",
+    "CommandTrainer",
     "Confirmation",
     "Curriculum",
     "Experiment",
     "Float",
+    "FunctionTrainer",
     "Int",
     "Space",
     "Study",
@@ -36,7 +38,7 @@ __all__ = [
 _HOMES = {
     "api": ("run_study",),
     "curriculum": ("Curriculum",),
-    "experiment": ("Experiment", "Training"),
+    "experiment": ("CommandTrainer", "Experiment", "FunctionTrainer", "Training"),
     "loading": ("UserError",),
     "search.load": ("load_study",),
     "search.results.publish": ("StudyResult",),

@@ -14,7 +14,7 @@ from typing import Any, Self, TypedDict
 
 from curriculum_search.data import DataSource
 from curriculum_search.direction import Direction
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, OwnTrainer
 from curriculum_search.loading import UserError
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Job, Outcome, Status
@@ -52,6 +52,9 @@ def tracked_dataset(experiment: Experiment) -> TrackedDataset:
 
 
 _TAG_LENGTH = 5_000  # that MLflow takes
+
+#: Of the parameters of the user's own training code, how many are shown in a table, and so many characters of each.
+_OWN_PARAMS, _OWN_CHARACTERS = 4, 36
 
 
 class RunStore:
@@ -333,6 +336,10 @@ class RunStore:
         return best | ({f"end_{self.objective}": values[-1]} if status is Status.FINISHED else {})
 
 
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)[:_OWN_CHARACTERS]
+
+
 def tracked_params(experiment: Experiment) -> dict[str, str]:
     """The few settings that tell runs apart in a table; the whole config is an artifact of the run."""
     plain = experiment.to_dict()
@@ -345,6 +352,9 @@ def tracked_params(experiment: Experiment) -> dict[str, str]:
         "density": plain["density"]["kind"],
         "weighting": plain["weighting"]["kind"],
     }
+    if isinstance(experiment.trainer, OwnTrainer):
+        del params["learning_rate"], params["weighting"]
+        params = {name: _short(value) for name, value in list(experiment.trainer.params.items())[:_OWN_PARAMS]} | params
     if curriculum["order"]["kind"] != "none":
         params |= {
             "clusters": str(curriculum["num_clusters"]),

@@ -1,5 +1,6 @@
 """What can be wrong with a study file as a whole, said before anything starts."""
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -73,14 +74,18 @@ def _check_arms(file: StudyFile) -> None:
 
 def _check_own_trainer(file: StudyFile) -> None:
     """Whether what is written and what is searched reaches training code of the user's own."""
-    places = [("base", path) for path in dotted(file.raw_base)]
+    defaults = dotted(json.loads(json.dumps(Experiment().to_dict())))
+    given = dotted(json.loads(json.dumps(file.raw_base)))  # from Python all of it is, defaults included
+    places = [("base", path) for path, value in given.items() if path not in defaults or defaults[path] != value]
     places += [("study.proxy", path) for path in file.study.proxy]
     places += [("space", path) for path in file.space.parameters]
+    places += [(f"study.arms.{arm.name}", path) for arm in file.arms for path in arm.values]
     for section, path in places:
         if not counts(path):
+            name = path.removesuffix(".kind").rpartition(".")[2]
             raise UserError(
                 f"{file.path}: {section}.{path}: has no effect where code of your own trains; what it is to know is "
-                f"one of its parameters, as in base.trainer.params.{path.rpartition('.')[2]}; of an experiment it has: "
+                f"one of its parameters, as in base.trainer.params.{name}; of an experiment it has: "
                 f"{', '.join(OF_OWN_TRAINERS)}"
             )
     params = dotted(file.base.to_dict()["trainer"]["params"], "trainer.params.")

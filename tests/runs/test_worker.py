@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from ray import tune
 from ray.cluster_utils import Cluster
 from ray.util import placement_group_table
 from support.jobs import Jobs, base_job, free_cpus, unwatched
+from support.own_training import SAME_AS_NATIVE, write_own
 from support.workplace import Workplace, wait_for
 
-from curriculum_search.experiment import Experiment, Resources
+from curriculum_search.experiment import Experiment, FunctionTrainer, Resources
 from curriculum_search.loading import validated
 from curriculum_search.runs.capacity import Capacity, check_capacity
 from curriculum_search.runs.executor import run_jobs
@@ -81,7 +83,15 @@ def trained(make_workplace: Callable[[], Workplace], two_nodes: None) -> Pair:
     workplace = make_workplace()
     settings = ("base.resources.workers=2", "base.training.microbatch_size=4", "base.cadence.status_images=48")
     file = workplace.load(workplace.watched(), *settings)
-    source = Jobs([base_job(workplace, file, key) for key in ("stopped", "whole")], stop_at={"stopped": 0})
+    write_own(workplace.folder, SAME_AS_NATIVE)
+    trainer = FunctionTrainer(
+        path=str(workplace.folder / "my_training.py"),
+        metrics={"val_loss": "minimize"},
+        params={"learning_rate": file.base.training.learning_rate},
+    )
+    jobs = [base_job(workplace, file, key) for key in ("stopped", "whole", "own")]
+    jobs[-1] = replace(jobs[-1], experiment=replace(file.base, trainer=trainer))
+    source = Jobs(jobs, stop_at={"stopped": 0})
     run_jobs(source, resources=TWO, limit=None, scratch=workplace.folder / "tune")
     return source, workplace, file.base
 
@@ -111,6 +121,16 @@ def test_two_workers_reach_the_metrics_of_one(trained: Pair, tmp_path: Path) -> 
     assert source.reports["whole"][-1].exposure == session.reports[-1].exposure
     assert [status.images for status in source.statuses["whole"]] == list(range(48, 320, 48))
     assert (workplace.folder / "runs" / "whole" / "samples.png").exists()
+
+
+def test_two_workers_of_a_function_reach_the_metrics_of_the_native_loop(trained: Pair) -> None:
+    source, *_ = trained
+    assert source.outcomes["own"] == Outcome(status=Status.FINISHED)
+    for native, own in zip(source.reports["whole"], source.reports["own"], strict=True):
+        assert (own.images, own.switches, own.exposure) == (native.images, native.switches, native.exposure)
+        for metric in ("train_loss", "val_loss"):
+            assert own.metrics[metric] == pytest.approx(native.metrics[metric], rel=1e-4)
+    assert [status.images for status in source.statuses["own"]] == list(range(48, 320, 48))
 
 
 def test_a_trial_that_is_stopped_early_gives_its_room_back(trained: Pair) -> None:

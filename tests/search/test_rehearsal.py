@@ -1,10 +1,19 @@
 """The first thing that a study does with training code of the user's own: what is wrong ends the command at once."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.own_training import NOTHING, OWN_STUDY, write_own
 from support.workplace import Workplace
+
+from curriculum_search.diffusion import Flow
+from curriculum_search.experiment import Experiment, FunctionTrainer
+from curriculum_search.loading import UserError
+from curriculum_search.models import DiT
+from curriculum_search.search.load import study_of
+from curriculum_search.search.space import Space
+from curriculum_search.search.study import Study
 
 STATIC = {
     "another key": ("x: 1", "base.trainer.x", "no such field"),
@@ -22,6 +31,7 @@ def refused(workplace: Workplace, study: Path, *overrides: str) -> str:
     """What the search says to a study that it refuses, having left nothing."""
     status, out, err = workplace.call("search", study, *overrides)
     assert status == 2, out + err
+    assert "started again" not in out
     assert err.startswith(f"error: {study}: ")
     assert err.count("\n") == 1
     assert not list(workplace.results.glob("own/runs")) + list(workplace.results.glob(".measure*"))
@@ -41,8 +51,12 @@ def test_what_can_be_known_without_running_it_is_known_without_a_cluster(
 @pytest.mark.parametrize(
     ("override", "path"),
     [
-        ("base.model={kind: dit}", "base.model.kind"),
+        ("base.model={kind: unet}", "base.model.kind"),
         ("space.training.learning_rate={kind: float, low: 0.1, high: 0.2}", "space.training.learning_rate"),
+        (
+            "study.arms={mine: {weighting: {kind: min_snr}}}",
+            "study.arms.mine.weighting.kind",
+        ),
         ("study.proxy={training.ema_halflife_images: 5}", "study.proxy.training.ema_halflife_images"),
     ],
 )
@@ -100,3 +114,12 @@ def test_each_size_of_a_study_with_a_proxy_is_rehearsed(workplace: Workplace, tw
     study = write_own(workplace.folder, code, OWN_STUDY.replace("  trials: 2", "  proxy: {trainer.params.depth: 1}"))
     said = refused(workplace, study, "base.trainer.params.depth=2", "base.trainer.rehearsal_minutes=1")
     assert said == "base.trainer: my_training.py: raises AssertionError (my_training.py, line 4)"
+
+
+def test_a_study_from_python_that_leaves_our_loop_as_it_is_is_taken(tmp_path: Path) -> None:
+    write_own(tmp_path, NOTHING)
+    trainer = FunctionTrainer(path=str(tmp_path / "my_training.py"), metrics={"score": "minimize"})
+    base = Experiment(trainer=trainer, process=Flow())
+    assert study_of(Study(name="a", objective="score"), base, Space()).base == base
+    with pytest.raises(UserError, match=r"base.model.depth: has no effect where code of your own trains"):
+        study_of(Study(name="a", objective="score"), replace(base, model=DiT(depth=7)), Space())
