@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypedDict
 
-from curriculum_search.data import DataSource
 from curriculum_search.direction import Direction
 from curriculum_search.experiment import Experiment, OwnTrainer
 from curriculum_search.loading import UserError
@@ -41,7 +40,15 @@ class TrackedDataset(TypedDict):
 
 
 def tracked_dataset(experiment: Experiment) -> TrackedDataset:
-    """The training images of an experiment."""
+    """The training images of an experiment, or the code of the user's own that has them."""
+    if isinstance(experiment.trainer, OwnTrainer):
+        trainer = experiment.trainer
+        return TrackedDataset(
+            name=trainer.title,
+            digest=trainer.code()[:_DIGEST],
+            source=trainer.to_dict(),
+            summary=experiment.summary(),
+        )
     images = experiment.data.load()
     return TrackedDataset(
         name=images.name,
@@ -97,7 +104,7 @@ class RunStore:
         self.live: dict[str, LiveRun] = {}
         self.begun = 0
         self._curves: dict[str, Curve] = {}
-        self._datasets: dict[DataSource, TrackedDataset] = {}
+        self._datasets: dict[str, TrackedDataset] = {}  # by what has the images
         self._results: dict[str, RunResult] = {}
 
     def __enter__(self) -> Self:
@@ -304,9 +311,10 @@ class RunStore:
 
     def dataset(self, experiment: Experiment) -> TrackedDataset:
         """The training images of an experiment as MLflow is told of them; looked at once."""
-        if experiment.data not in self._datasets:
-            self._datasets[experiment.data] = tracked_dataset(experiment)
-        return self._datasets[experiment.data]
+        key = str(experiment.data if experiment.is_native else experiment.trainer)
+        if key not in self._datasets:
+            self._datasets[key] = tracked_dataset(experiment)
+        return self._datasets[key]
 
     def _track_grid(self, key: str) -> None:
         """The samples of a run, as a file and as an image at the step that they are of."""

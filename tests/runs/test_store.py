@@ -11,7 +11,7 @@ from support.clock import Clock
 
 from curriculum_search.curriculum import Curriculum, NoOrder, Plateau
 from curriculum_search.direction import Direction
-from curriculum_search.experiment import Experiment, Resources, Training
+from curriculum_search.experiment import Experiment, FunctionTrainer, Resources, Training
 from curriculum_search.runs.job import Outcome, Status
 from curriculum_search.runs.record import RunRecord
 from curriculum_search.runs.result import RunResult
@@ -314,3 +314,15 @@ def test_a_run_that_never_said_anything_is_given_time_and_its_stacks_are_named(o
     assert store.silent() == []
     clock.now += 1.0
     assert store.silent() == [line]
+
+
+def test_mlflow_is_told_of_the_code_that_has_its_own_images_and_not_of_the_default_data(
+    open_store: Open, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.py").write_text("def train(run): ...\n")
+    trainer = FunctionTrainer(path=str(tmp_path / "mine.py"), metrics={"fd": "minimize"})
+    store, _ = open_store()
+    own, ours = (store.dataset(experiment) for experiment in (replace(SHORT, trainer=trainer), SHORT))
+    assert own["name"] == trainer.title
+    assert own["source"]["kind"] == "function"
+    assert ours["source"]["kind"] == "digits"
