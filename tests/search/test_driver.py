@@ -187,7 +187,8 @@ def test_mlflow_has_a_child_for_every_run_with_its_curve(
         assert len(child.data.params) <= 11
         assert all(len(value) < 40 for value in child.data.params.values())
         assert {"arm", "role", "phase", "curriculum", "outcome"} <= set(child.data.tags)
-        assert {file.path for file in client.list_artifacts(child.info.run_id)} == {"experiment.json", "samples.png"}
+        files = {file.path for file in client.list_artifacts(child.info.run_id)}
+        assert files == {"experiment.json", "samples.png", "images"}
 
 
 def test_mlflow_has_the_study_with_figures_and_best_config(
