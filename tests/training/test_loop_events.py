@@ -14,7 +14,16 @@ from curriculum_search.curriculum import Curriculum, Linear, Plateau
 from curriculum_search.diffusion import LossSecondMoment
 from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Cadence
-from curriculum_search.training import CHECKPOINT, Interrupted, PlainSession, Report, StatusReport, checkpoint, loop
+from curriculum_search.training import (
+    CHECKPOINT,
+    Interrupted,
+    PlainSession,
+    Report,
+    StatusReport,
+    checkpoint,
+    loop,
+    unfinished,
+)
 from curriculum_search.training.randomness import StepRandom
 
 torch.set_num_threads(1)
@@ -53,7 +62,8 @@ def saves(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     save = checkpoint.save
 
     def recorded(path: Path, state: dict[str, Any]) -> None:
-        images.append(state["images"])
+        if path.name == CHECKPOINT:
+            images.append(state["images"])
         save(path, state)
 
     monkeypatch.setattr(checkpoint, "save", recorded)
@@ -71,15 +81,21 @@ def test_a_run_that_is_stopped_after_each_of_its_steps_is_the_undisturbed_run(
     run_dir = runner.folder / "stopped"
     run_dir.mkdir()
     statuses: list[StatusReport] = []
-    for images in range(16, 336, 16):
-        session = PlainSession(run_dir=run_dir, device=CPU, should_stop=True)
-        with pytest.raises(Interrupted) as stopped:
-            runner(experiment, session)
-        assert stopped.value.images == checkpoint.load(run_dir / CHECKPOINT)["images"] == images
-        assert [report.images for report in session.reports] == list(range(80, images, 80))
-        statuses += session.statuses
-    last = PlainSession(run_dir=run_dir, device=CPU, should_stop=True)  # nothing is left to stop but the evaluation
-    result = runner(experiment, last)
+    stops, saved, reported = list[int](), list[int](), list[list[int]]()
+    result = None
+    while result is None:  # A step, or a block of an evaluation, is all that a process comes to.
+        last = PlainSession(run_dir=run_dir, device=CPU, should_stop=True)
+        try:
+            result = runner(experiment, last)
+        except Interrupted as stopped:
+            stops.append(stopped.images)
+            saved.append(checkpoint.load(run_dir / CHECKPOINT)["images"])
+            reported.append([report.images for report in last.reports])
+        statuses += last.statuses
+    assert saved == stops
+    assert reported == [list(range(80, images, 80)) for images in stops]
+    assert list(dict.fromkeys(stops)) == list(range(16, 336, 16))
+    assert [stops.count(images) for images in (64, 80, 96)] == [1, 1 + 3, 1]
     assert runner.curve() == expected
     assert untimed(statuses) == untimed(undisturbed.statuses)
     assert [report.switches for report in last.reports] == [report.switches for report in undisturbed.reports]
@@ -178,6 +194,7 @@ def test_a_checkpoint_comes_when_the_last_is_too_old(
         return draw(self, shape, images_seen)
 
     monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(unfinished, "time", clock)
     monkeypatch.setattr(StepRandom, "noise", noise)
     runner(tiny(training={"num_evaluations": 2}, cadence=Cadence(checkpoint_minutes=minutes)))
     assert saves == expected
