@@ -13,6 +13,20 @@ if TYPE_CHECKING:
     from support.workplace import Workplace
 
 
+TESTS = Path(__file__).parent
+
+#: Where tests start Ray, or a command that does: one process runs them all, for a command joins the cluster that it finds
+#: on its machine, and a cluster takes its processors for its own.
+RAY = {"benchmarks", "commands", "runs", "search", "test_api.py", "test_rayignore.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tells pytest-xdist which tests belong into one process: those of a file, and all that may start Ray."""
+    for item in items:
+        path = item.path.relative_to(TESTS)
+        item.add_marker(pytest.mark.xdist_group("ray" if path.parts[0] in RAY else str(path)))
+
+
 @pytest.fixture(scope="session")
 def _templates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A folder for reference statistics, and an MLflow database without runs."""

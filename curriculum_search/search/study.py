@@ -314,9 +314,8 @@ class StudyFile:
         """
         mine, other = json.loads(self.fingerprint()), json.loads(fingerprint)
         for size, experiment in (("base", self.base), ("study.proxy", self.small)):  # from before a field was added
-            other[size] = experiment.with_added(other.get(size))
-            if isinstance(other[size], dict) and "trainer" not in mine[size]:
-                other[size].pop("trainer", None)
+            if isinstance(other.get(size), dict):
+                other[size] = _fixed(experiment.with_added(other[size]))
         parts = [part for part in mine if mine[part] != other.get(part) and (part != "data" or part in other)]
         parts = [part for part in parts if part != "study.proxy" or "base" not in parts]
         measure_alone = "base" in parts and _unversioned(mine["base"]) == _unversioned(other.get("base"))

@@ -101,9 +101,11 @@ def family_of(cls: type[Config]) -> type[Config]:
 
 
 def kinds(family: type[Config]) -> dict[str, type[Config]]:
-    """The members of a family, or of a part of one, by their kind."""
+    """The project's own members of a family, or of a part of one, by their kind: those of plug-ins are left out."""
     assert issubclass(family, Kinded)
-    return {kind: member for kind, member in family.kinds().items() if issubclass(member, family)}
+    package = Config.__module__.partition(".")[0]
+    members = {kind: member for kind, member in family.kinds().items() if issubclass(member, family)}
+    return {kind: member for kind, member in members.items() if member.__module__.partition(".")[0] == package}
 
 
 def configurable(annotation: Any) -> Iterator[type[Config]]:

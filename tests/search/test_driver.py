@@ -118,18 +118,19 @@ def test_a_study_leaves_its_files(study: Ended) -> None:
     assert {
         "best.yaml",
         "curriculum.json",
+        "report.html",
         "report.md",
         "study.yaml",
         "study.journal",
         "figures",
         "witness.py",
     } <= names
-    assert {path.name for path in (study.root / "figures").iterdir()} == {
-        "convergence_by_order_search.png",
-        "unlocked_clusters_search.png",
-        "convergence_by_arm_fresh_seeds.png",
-        "unlocked_noise_levels_fresh_seeds.png",
-    }
+    figures = (
+        *("convergence_by_order_search", "unlocked_clusters_search"),
+        *("convergence_by_arm_fresh_seeds", "unlocked_noise_levels_fresh_seeds"),
+    )
+    expected = {f"{figure}.{kind}" for figure in figures for kind in ("png", "pdf", "svg")}
+    assert {path.name for path in (study.root / "figures").iterdir()} == expected
     for folder in (study.root / "runs").iterdir():
         files = {path.name for path in folder.iterdir()}
         written = {"experiment.json", "witness.py", "log.jsonl", "checkpoint.pt", "samples.png", "result.json"}
@@ -201,9 +202,10 @@ def test_mlflow_has_the_study_with_figures_and_best_config(
     assert set(parent.data.metrics) == {"end_val_loss", "difference", "p_value"}
     assert parent.data.metrics["end_val_loss"] == float(claimed[1])
     files = {file.path for file in client.list_artifacts(parent.info.run_id)}
-    assert files == {"best.yaml", "curriculum.json", "report.md", "study.yaml", "figures"}
+    assert files == {"best.yaml", "curriculum.json", "report.html", "report.md", "study.yaml", "figures"}
     figures = client.list_artifacts(parent.info.run_id, "figures")
-    assert {Path(file.path).name for file in figures} == {path.name for path in (study.root / "figures").iterdir()}
+    pictures = {path.name for path in (study.root / "figures").glob("*.png")}
+    assert {Path(file.path).name for file in figures} == pictures
 
 
 def test_the_same_command_again_asks_for_no_cluster_trains_nothing_and_says_the_same(
