@@ -13,7 +13,7 @@ from curriculum_search.loading import to_yaml, write_plugins
 
 BEST = "best.yaml"
 CURRICULUM = "curriculum.json"
-#: The leader's exposure-matched control, where it does at least as well.
+#: The leader's exposure-matched control, where it is not shown to be worse.
 DENSITY, DENSITY_CURRICULUM = "best_density.yaml", "curriculum_density.json"
 
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 TESTS = Path(__file__).parent
 
-#: Where tests start Ray, or a command that does: one process runs them all, for a command joins the cluster that it finds
-#: on its machine, and a cluster takes its processors for its own.
+#: Where tests start Ray, or a command that does: one process runs them all, for a command joins the cluster that it
+#: finds on its machine, and a cluster takes the processors for its own.
 RAY = {"benchmarks", "commands", "runs", "search", "test_api.py", "test_rayignore.py"}
 
 

@@ -8,7 +8,7 @@ from curriculum_search.report import VerdictLayers
 
 LAYERS = VerdictLayers(
     headline="Trial 11 beats ordinary training: 14 % lower fd_250 (95 %: 2 to 26 %), 6 seeds.",
-    order="exposure alone is enough; " + "and so it goes on, " * 8,
+    order="exposure is shown, an order on top is not; " + "and so it goes on, " * 6,
     metrics="kid|2 agrees: 7 % lower (95 %: [1] to 12 %).",
     sooner="with 78 % of the images.",
     next_step="try best_density.yaml.",
@@ -45,7 +45,7 @@ def test_markdown_has_them_as_a_list_and_leaves_names_as_they_are() -> None:
 def test_the_head_of_a_file_has_them_in_lines_that_fit() -> None:
     plain = LAYERS.plain().splitlines()
     assert plain[0] == LAYERS.headline
-    assert plain[1].startswith("Order or exposure: exposure alone is enough; ")
+    assert plain[1].startswith("Order or exposure: exposure is shown, an order on top is not; ")
     assert plain[2].startswith("  ")
     assert plain[-1] == "p = 0.022. sd is over seeds."
     assert max(map(len, plain)) <= 110

@@ -44,7 +44,7 @@ def study_data(*, num_arms: int = 6, num_trials: int = 24, num_seeds: int = 4, *
         state="",
         layers=VerdictLayers(
             headline="Trial 3 beats ordinary training: 12 % lower fd (95 %: 5 to 19 %), 4 seeds.",
-            order="exposure alone is enough.",
+            order="exposure is shown, an order on top is not.",
             metrics="fd_other agrees.",
             sooner="",
             next_step="train best.yaml.",

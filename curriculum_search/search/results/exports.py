@@ -1,4 +1,4 @@
-"""What a study exports: the best config, and beside a curriculum its exposure alone, where that does as well."""
+"""What a study exports: the best config, and beside a curriculum its exposure alone, where that is not shown to be worse."""
 
 import math
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def first_finished(confirmation: ConfirmationPhase, arm: str) -> Standing | None
 
 
 def density_beside(confirmation: ConfirmationPhase, verdict: Verdict | None, best: Run) -> Standing | None:
-    """The leader's exposure-matched control, where the leader is exported and the control does at least as well."""
+    """The leader's exposure-matched control, where the leader is exported and the control is not shown to be worse."""
     if verdict is None or verdict.control is None or best.arm.name != verdict.arm:
         return None
     return first_finished(confirmation, verdict.control)

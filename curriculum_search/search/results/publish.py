@@ -64,7 +64,7 @@ class StudyResult:
         layers: the verdict in words.
         best_path: the exported experiment.
         curriculum_path: the exported curriculum.
-        density_path: the constant density that is exported beside it, where it does at least as well.
+        density_path: the constant density that is exported beside it, where it is not shown to be worse.
         failures: what to say of the runs that failed or were lost; empty if there are none.
         objective: the metric that decided.
         rows: of the table at the end.
@@ -141,7 +141,7 @@ def publish(
     print(f"Best config:  {best_path}\n              trains with: python jobs/train.py {best_path}")
     print(f"Curriculum:   {curriculum_path} (for other training code)")
     if beside:
-        print(f"Exposure:     {beside[0]}, a constant density that does at least as well")
+        print(f"Exposure:     {beside[0]}, a constant density that is not shown to be worse")
     print(f"Report:       {page} (open it in a browser; {report.name} is the short one)")
     print(f"MLflow:       {store.tracker.page(arms=True)}", flush=True)
     if found.failures:

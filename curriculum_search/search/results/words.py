@@ -186,7 +186,7 @@ def _order(verdict: Verdict) -> str:
     if order.claimed:
         lead = "the order matters" if order.better else "the order costs"
     else:
-        lead = "exposure alone is enough" if exposure.claimed and exposure.better else "not told apart"
+        lead = "exposure is shown, an order on top is not" if exposure.claimed and exposure.better else "not told apart"
     beside = _standing(exposure, verdict, better=f"beats {REFERENCE}", worse=f"loses to {REFERENCE}")
     on_top = _standing(order, verdict, better="gains", worse="costs")
     return f"{lead}; exposure alone {beside}, the order on top of it {on_top}."
@@ -236,7 +236,7 @@ def _next(verdict: Verdict, best: str, density: str) -> str:
         return "run the same command again, with a larger budget where this one is used up."
     if main.claimed and main.better:
         if density:
-            return f"the exposure alone explains it: try {density}, which is simpler to train{_order_seeds(verdict)}."
+            return f"try {density}, which is simpler to train and not shown to be worse{_order_seeds(verdict)}."
         simpler = ": a constant density, simpler than a curriculum" if arm in verdict.plan.controls.values() else ""
         return f"train with {best}{simpler}{_order_seeds(verdict)}."
     if main.claimed:
@@ -244,7 +244,7 @@ def _next(verdict: Verdict, best: str, density: str) -> str:
     advice = _more_seeds(verdict, main)
     if not main.better:
         return f"keep {REFERENCE}, which {best} is; {advice}."
-    simpler = f", and {density}, its exposure alone, does as well" if density else ""
+    simpler = f", and {density}, its exposure alone, is not shown to be worse" if density else ""
     return f"{best} is ahead and unproven{simpler}; {advice}."
 
 

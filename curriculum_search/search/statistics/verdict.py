@@ -180,7 +180,7 @@ class Verdict:
 
     @property
     def control(self) -> str | None:
-        """The exposure-matched control of the leader that the verdict is about, where it does at least as well: no
+        """The exposure-matched control of the leader that the verdict is about, where it is not shown to be worse: no
         worse in the mean, or found better than the reference while the leader is not found better than it."""
         control = self.plan.controls.get(self.arm or "")
         if control is None or self.order is None or self.exposure is None:

@@ -31,7 +31,7 @@ def test_sections_come_in_the_order_in_which_they_are_read() -> None:
 def test_the_verdict_is_a_headline_and_labelled_lines_with_no_marks_of_its_own() -> None:
     body = bodies()["verdict"]
     assert "<p class='headline'>Trial 3 beats ordinary training: 12 % lower fd" in body
-    assert "<dt>Order or exposure</dt><dd>exposure alone is enough.</dd>" in body
+    assert "<dt>Order or exposure</dt><dd>exposure is shown, an order on top is not.</dd>" in body
     assert "How much sooner" not in body  # of which there is nothing to say
     assert "Two of nine runs &lt;failed&gt;." in body
     assert "failures" not in body

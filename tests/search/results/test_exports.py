@@ -61,7 +61,7 @@ def test_a_density_that_does_as_well_is_exported_beside_the_leader_and_trains(
     assert head.startswith(
         f"# Constant density of study tiny with the exposure of {result.arm}, in no order.\n#\n# Trial "
     )
-    assert "# What to do next: the exposure alone explains it: try best_density.yaml" in head
+    assert "# What to do next: try best_density.yaml, which is simpler to train and" in head
     density, _ = load_experiment(result.density_path, {})
     assert isinstance(density.density, Histogram)
     assert density.curriculum.order.all_at_once

@@ -200,7 +200,7 @@ def test_the_line_of_order_and_exposure_says_what_is_found_of_each() -> None:
         line(4.0, 6.5),
     )
     assert re.fullmatch(
-        f"exposure alone is enough; exposure alone beats ordinary training: {size}, "
+        f"exposure is shown, an order on top is not; exposure alone beats ordinary training: {size}, "
         f"the order on top of it is not separable: {open_size}\\.",
         line(6.0, 6.1),
     )
@@ -260,7 +260,7 @@ def test_what_to_do_next_names_the_file_and_the_seeds_that_would_tell() -> None:
         next_step({"A": 14.0})[1] == "keep ordinary training, which best.yaml is; search more trials, or a wider space."
     )
     verdict, said = next_step({"A": 6.0, "A / exposure": 6.4})
-    assert said.startswith("the exposure alone explains it: try best_density.yaml, which is simpler to train; for the ")
+    assert said.startswith("try best_density.yaml, which is simpler to train and not shown to be worse; for the ")
     order = verdict.order
     assert order is not None
     seeds_that_would_do(order, said)
