@@ -7,7 +7,16 @@ from typing import Literal
 from matplotlib.figure import Figure
 
 from curriculum_search.direction import Direction
-from curriculum_search.report.style import colours, images_axis, legend, line_styles, new_figure, plain, value_axis
+from curriculum_search.report.style import (
+    colours,
+    images_axis,
+    legend,
+    legend_columns,
+    line_styles,
+    new_figure,
+    plain,
+    value_axis,
+)
 
 Points = Sequence[tuple[int, float]]
 
@@ -46,7 +55,9 @@ def convergence(
         return direction.best(whole, lambda run: run[-1][1])
 
     main = {name: line for name, runs in arms.items() if (line := thick(runs))}
-    figure = new_figure(8.0, 4.6 + (0.1 * len(main) if len(main) > 5 else 0.0))
+    labels = {name: _label(name, arms[name], line[-1][1]) for name, line in main.items()}
+    rows = len(main) / legend_columns(labels.values()) if len(main) > 5 else 0.0
+    figure = new_figure(8.0, 4.6 + 0.2 * rows)
     axes = figure.subplots()
     for name, runs in arms.items():
         for run in runs if len(runs) > 1 else []:
@@ -56,7 +67,6 @@ def convergence(
     lines = []
     for name in direction.ranked(main, lambda name: main[name][-1][1]):
         images, values = zip(*main[name], strict=True)
-        count = f" ({len(arms[name])})" if len(arms[name]) > 1 else ""
         lines += axes.plot(
             images,
             values,
@@ -65,7 +75,7 @@ def convergence(
             linewidth=2.2,
             marker="o" if len(images) < 30 else None,
             markersize=3.5,
-            label=f"{name}{count}: {values[-1]:.4g}",
+            label=labels[name],
             zorder=4 if name == baseline else 3,
         )
     if baseline in main:
@@ -77,6 +87,12 @@ def convergence(
     axes.set_title(title, fontsize=10, loc="left")
     legend(axes, lines)
     return figure
+
+
+def _label(name: str, runs: list[list[tuple[int, float]]], value: float) -> str:
+    """An arm in the legend: how many runs it has, and where its thick line ends."""
+    count = f" ({len(runs)})" if len(runs) > 1 else ""
+    return f"{name}{count}: {value:.4g}"
 
 
 def _mean(runs: list[list[tuple[int, float]]]) -> list[tuple[int, float]]:

@@ -1,5 +1,6 @@
 """What a curriculum had unlocked, and when."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from curriculum_search.report.style import colours, images_axis, legend, new_figure, plain, stripes
 
 _COLUMNS = 3
+_TITLE_CHARACTERS = 38  # of a line above a panel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,5 +120,5 @@ def _panel(axes: Axes, name: str, history: StageHistory) -> None:
     images_axis(axes, history.total_images)
     axes.set_ylim(0, 1)
     axes.set_yticks([0, 0.5, 1], ["0 clean", "0.5", "1 noise"])
-    axes.set_title(name, fontsize=8.5, loc="left")
+    axes.set_title(textwrap.fill(name, _TITLE_CHARACTERS), fontsize=8.5, loc="left")
     axes.tick_params(labelsize=7)

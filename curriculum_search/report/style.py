@@ -15,6 +15,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8
 _OF_ORDER = dict(zip(("easy to hard", "hard to easy", "random", "measured"), COLOURS, strict=False))
 _LINES = ("-", "--", ":", "-.")
 _STRIPE = 3  # line widths
+_LEGEND_CHARACTERS = 48  # of a label, so that two fit beside each other below a figure
 
 
 def colours(names: Collection[str], baseline: str | None) -> dict[str, str]:
@@ -74,11 +75,17 @@ def value_axis(axes: Axes, values: Iterable[float]) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
+def legend_columns(labels: Collection[str]) -> int:
+    """Columns of a legend below the axes: two where the longest label leaves room for another."""
+    return 2 if max(map(len, labels), default=0) <= _LEGEND_CHARACTERS else 1
+
+
 def legend(axes: Axes, lines: Sequence[Artist]) -> None:
     """The named lines in this order: inside the axes while they are few, below them where they would hide data."""
     if len(lines) > 5:
         figure = axes.get_figure(root=True)
         assert figure is not None
-        figure.legend(handles=lines, fontsize=8, frameon=False, loc="outside lower center", ncols=2)
+        columns = legend_columns([str(line.get_label()) for line in lines])
+        figure.legend(handles=lines, fontsize=8, frameon=False, loc="outside lower center", ncols=columns)
     elif lines:
         axes.legend(handles=lines, fontsize=8, framealpha=0.85, edgecolor="none", loc="best")

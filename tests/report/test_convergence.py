@@ -77,6 +77,16 @@ def test_ten_arms_can_be_told_apart_and_arms_without_points_are_left_out(tmp_pat
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("name", ["arm {}", "random order {} (2 % of the run): random, 20 clusters, plateau"])
+def test_names_of_any_length_are_within_the_figure_and_do_not_hide_each_other(name: str) -> None:
+    curves = {name.format(i): [[(0, 3.0), (640, 2.0 + i)]] * 2 for i in range(7)}
+    figure = convergence(curves, metric="fd", direction=Direction.MINIMIZE)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.legends[0].get_texts()]
+    assert all(figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 for box in boxes)
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
 def test_a_study_without_any_point_still_has_a_figure(tmp_path: Path) -> None:
     convergence({"failed": [[]]}, metric="fd", baseline="failed").savefig(tmp_path / "figure.png")
     assert (tmp_path / "figure.png").exists()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
+from matplotlib.text import Text
 
 from curriculum_search.report import StageHistory, unlocked, unlocked_levels
 
@@ -65,6 +66,17 @@ def test_there_is_a_panel_for_every_arm(num_arms: int, tmp_path: Path) -> None:
         f"arm {i}" for i in range(num_arms)
     ]
     figure.savefig(tmp_path / "figure.png")
+
+
+def test_long_names_of_panels_do_not_hide_each_other() -> None:
+    names = [f"random order {i} (2 % of the run): random, 20 clusters, plateau" for i in range(3)]
+    figure = unlocked_levels(dict.fromkeys(names, EASY))
+    figure.draw_without_rendering()
+    texts = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text().startswith("random order"))
+    boxes = [text.get_window_extent() for text in texts]
+    assert len(boxes) == 3
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
 
 
 def test_runs_that_never_began_are_left_out() -> None:
