@@ -1,4 +1,4 @@
-"""What a study exports: the best config, and beside a curriculum its exposure alone if that is not shown to be worse."""
+"""What a study exports: the best config, and beside a curriculum its exposure alone where that may do as well."""
 
 import math
 from collections.abc import Mapping
