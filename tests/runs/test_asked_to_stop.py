@@ -13,6 +13,7 @@ from ray._raylet import GcsClient  # type: ignore[attr-defined]
 from ray.cluster_utils import Cluster
 from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # type: ignore[attr-defined]
 from support.jobs import Jobs, base_job, unwatched
+from support.mlflow_server import free_port
 from support.workplace import Workplace
 
 from curriculum_search.experiment import Experiment, Resources
@@ -29,7 +30,8 @@ TIMES = {"images_per_second", "train_seconds"}
 def cluster() -> Iterator[Any]:
     """A Ray cluster whose head has no processor to give, and one node with two."""
     ray.shutdown()
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": True})
+    head = {"num_cpus": 0, "include_dashboard": True, "dashboard_port": free_port()}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     cluster.add_node(num_cpus=2)
     ray.init(address=cluster.address, log_to_driver=False)
     yield cluster

@@ -32,7 +32,8 @@ class Changing(Jobs):
     def __init__(self, workplace: Workplace, keys: list[str], cluster: Any) -> None:
         super().__init__([base_job(workplace, workplace.load(workplace.watched()), key) for key in keys])
         self.workplace, self.cluster = workplace, cluster
-        self.node: Any = None
+        self.node: Any = None  # False once it has been taken away
+        self.released = False
         self.rooms: list[int] = []
 
     def tick(self, capacity: Capacity) -> None:
@@ -44,9 +45,9 @@ class Changing(Jobs):
         elif self.node and len(nodes) == 2:
             self.cluster.remove_node(self.node, allow_graceful=False)
             self.node = False
-        elif self.node is False and len(self.lines) == 2:
+        elif self.node is False and len(self.lines) == 2 and not self.released:
             self.workplace.hold_after(None)
-            self.node = True
+            self.released = True
 
 
 def test_a_node_that_joins_is_used_and_the_run_of_one_that_leaves_goes_on(
