@@ -13,11 +13,10 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from same_as_native import EVALUATION, MODEL
+
 from curriculum_search.curriculum import Curriculum, Linear
-from curriculum_search.diffusion import DDIMSampler
-from curriculum_search.evaluation import Evaluation, Frechet, Pixels, ValidationLoss
 from curriculum_search.experiment import Experiment, FunctionTrainer, Training
-from curriculum_search.models import DiT
 from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
@@ -29,19 +28,10 @@ NATIVE, FUNCTION = "native loop", "function"
 def experiments(images: int) -> dict[str, Experiment]:
     """The same training, by who trains it."""
     native = Experiment(
-        model=DiT(patch_size=4, hidden_size=16, depth=1, num_heads=2),
+        model=MODEL,
         curriculum=Curriculum(num_clusters=4, pacing=Linear(end_share=0.8)),
         training=Training(total_images=images, batch_size=16, num_evaluations=4),
-        evaluation=Evaluation(
-            evaluators=(
-                ValidationLoss(num_images=8, num_levels=10, num_intervals=5),
-                Frechet(extractor=Pixels(num_components=4), num_samples=24),
-            ),
-            final_evaluators=(),
-            sampler=DDIMSampler(num_steps=2),
-            batch_size=8,
-            grid_images=1,
-        ),
+        evaluation=replace(EVALUATION, grid_images=1),
     )
     metrics = dict.fromkeys(native.evaluation.metric_names(final=True), "minimize")
     path = Path(__file__).with_name("same_as_native.py")

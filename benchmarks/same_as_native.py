@@ -13,28 +13,29 @@ from curriculum_search.trainers import Run
 from curriculum_search.training.ema import Ema
 from curriculum_search.training.randomness import StepRandom, derive_seed
 
+MODEL = DiT(patch_size=4, hidden_size=16, depth=1, num_heads=2)
+EVALUATION = Evaluation(
+    evaluators=(
+        ValidationLoss(num_images=8, num_levels=10, num_intervals=5),
+        Frechet(extractor=Pixels(num_components=4), num_samples=24),
+    ),
+    final_evaluators=(),
+    sampler=DDIMSampler(num_steps=2),
+    batch_size=8,
+)
+
 
 def train(run: Run) -> None:
     """Trains with the noise levels that the run gives."""
     data, process, batch_size = Digits(), DDPM(), run.batch_size
     images = data.load()
     torch.manual_seed(derive_seed(run.seed, "weights"))
-    model = DiT(patch_size=4, hidden_size=16, depth=1, num_heads=2)
-    network = model.build(channels=1, out_channels=1, resolution=8, conditions=images.conditions).to(run.device)
+    network = MODEL.build(channels=1, out_channels=1, resolution=8, conditions=images.conditions).to(run.device)
     ema = Ema(network, halflife_images=500_000, rampup_share=0.05)
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=run.params["learning_rate"], betas=(0.9, 0.99), weight_decay=0.0
     )
-    settings = Evaluation(
-        evaluators=(
-            ValidationLoss(num_images=8, num_levels=10, num_intervals=5),
-            Frechet(extractor=Pixels(num_components=4), num_samples=24),
-        ),
-        final_evaluators=(),
-        sampler=DDIMSampler(num_steps=2),
-        batch_size=8,
-    )
-    evaluation = settings.build(
+    evaluation = EVALUATION.build(
         process=process, source=data, train_set=images, device=run.device, cache_dir=run.folder, encoder=PIXELS
     )
     random = StepRandom(

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from curriculum_search.adapters._base import CurriculumAdapter, TotalImages
 from curriculum_search.adapters._timesteps import fitted, on_grid
-from curriculum_search.curriculum import CurriculumFile, Moving
-from curriculum_search.diffusion import Density, Histogram, LogitNormal, PiecewiseDensity, Process, Uniform
+from curriculum_search.curriculum import CurriculumFile
+from curriculum_search.diffusion import AdaptiveDensity, Density, Histogram, LogitNormal, PiecewiseDensity, Uniform
 
 # Of the distribution function of the mode scheme.
 _MODE_POINTS = 1 << 16
@@ -79,7 +79,8 @@ class DiffusersFlowMatching(CurriculumAdapter):
 
     Raises:
         ValueError: as in `CurriculumAdapter`; the scheduler has no sigma in one of the clusters, or was prepared for
-            sampling; the curriculum's density moves or adapts, and the scheme is not uniform.
+            sampling; the curriculum's density follows the loss, and the scheme is not uniform; or it takes the place of
+            the script's, as one that moves does, and `DiffusersSigmas` is what draws from it.
     """
 
     process_kinds = ("flow",)
@@ -104,20 +105,22 @@ class DiffusersFlowMatching(CurriculumAdapter):
                 "made, not after set_timesteps"
             )
         file = self._read(curriculum)
+        if file.density.moves or (isinstance(file.density, AdaptiveDensity) and not file.density.unbiased):
+            raise ValueError(
+                "this curriculum's density of noise levels takes the place of the script's: draw with DiffusersSigmas, "
+                "and not with DiffusersFlowMatching"
+            )
         # From here on q counts the scheduler's timesteps, from data to noise.
         borders = np.searchsorted(sigmas[::-1], file.process.level(np.array(file.edges[1:-1])))
         edges = on_grid(np.array([0, *borders, num_timesteps]), num_timesteps, file)
         density = _density(weighting_scheme, logit_mean, logit_std, mode_scale)
-        if file.density.adaptive or file.density.moves:
+        if file.density.adaptive:
             if density != Uniform():
-                does = "moves, and takes the place of the script's" if file.density.moves else "follows the loss"
                 raise ValueError(
-                    f"this curriculum's density {does}: weighting_scheme must be 'none', not {weighting_scheme!r}"
+                    f"this curriculum's density follows the loss: weighting_scheme must be 'none', not "
+                    f"{weighting_scheme!r}"
                 )
             density = file.density
-        if isinstance(density, Moving):
-            ends = (_over_timesteps(end, file.process, sigmas) for end in (density.start, density.end))
-            density = Moving(start=next(ends), end=next(ends), pacing=density.pacing)
         file = replace(file, edges=edges, density=density)
         super().__init__(file, total_images=total_images, bank_losses=bank_losses)
         self._borders = torch.arange(1, num_timesteps, dtype=torch.float64) / num_timesteps
@@ -159,20 +162,6 @@ class DiffusersSigmas(CurriculumAdapter):
         q = self._draw(batch_size, device)
         self._middles = self._middles.to(self._device)
         return len(self._middles) - torch.searchsorted(self._middles, self.process.level(q).double())
-
-
-def _over_timesteps(density: Density, process: Process, sigmas: np.ndarray) -> Density:
-    """A density over q as one over the scheduler's timesteps, each of which has what lies next to its sigma.
-
-    Args:
-        density: over the process's q.
-        process: whose levels are shares of noise.
-        sigmas: float64 [N], the scheduler's, falling.
-    """
-    rising = sigmas[::-1]
-    between = process.quantile(0.5 * (rising[1:] + rising[:-1]))
-    masses = np.diff(density.piecewise(process).cdf_at(np.array([0.0, *between, 1.0])))
-    return Histogram.of(PiecewiseDensity.from_masses(np.linspace(0.0, 1.0, len(sigmas) + 1), np.maximum(masses, 0.0)))
 
 
 def _density(weighting_scheme: str, logit_mean: float, logit_std: float, mode_scale: float) -> Density:

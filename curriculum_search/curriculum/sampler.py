@@ -94,7 +94,7 @@ class CurriculumSampler:
         ends_as_base = self.num_clusters == 1 or (accumulation.keeps_shares and union_density == "base")
         self.num_stages = self.num_clusters if ends_as_base else self.num_clusters + 1
         self.density = density.settled
-        masses = np.diff(self.density.cdf_at(self.edges))
+        masses = np.minimum(*(np.diff(each.cdf_at(self.edges)) for each in (density.present, density.settled)))
         for low, high, mass in zip(self.edges, self.edges[1:], masses, strict=False):
             if not mass > 0:
                 raise ValueError(f"the base density has no mass in the cluster of q from {low:.6g} to {high:.6g}")

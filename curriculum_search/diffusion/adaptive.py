@@ -76,11 +76,6 @@ class LossSecondMoment(AdaptiveDensity):
 
     Uniform until every bin has ``history`` losses.  A loss is to be weighted by 1 / (bins * mass), which keeps the
     expectation that of uniform levels.
-
-    Args:
-        history: losses remembered per bin.
-        uniform_share: share of a uniform density mixed in, so that no level is forgotten.
-        num_bins: bins of equal width in q; None: one per timestep, or 100 where levels are continuous.
     """
 
     kind: Literal["loss_second_moment"] = "loss_second_moment"
@@ -104,11 +99,6 @@ class EntropyRate(AdaptiveDensity):
     and losses are not weighted back.
 
     Of an infinitely clean or noisy end, which continuous processes have, a bin counts up to a quarter of its width.
-
-    Args:
-        history: losses remembered per bin.
-        uniform_share: share of a uniform density mixed in, so that no level is forgotten.
-        num_bins: bins of equal width in q; None: one per timestep, or 100 where levels are continuous.
     """
 
     kind: Literal["entropy_rate"] = "entropy_rate"

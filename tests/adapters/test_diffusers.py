@@ -12,9 +12,9 @@ from diffusers import DDPMScheduler, FlowMatchEulerDiscreteScheduler
 from diffusers.training_utils import compute_density_for_timestep_sampling
 from support.curricula import Write
 
-from curriculum_search.adapters import DiffusersFlowMatching, DiffusersTimesteps
-from curriculum_search.curriculum import Curriculum, UniformPartition
-from curriculum_search.diffusion import DDPM, Flow, LossSecondMoment
+from curriculum_search.adapters import DiffusersFlowMatching, DiffusersSigmas, DiffusersTimesteps
+from curriculum_search.curriculum import Curriculum, Moving, NoOrder, Step, UniformPartition
+from curriculum_search.diffusion import DDPM, Density, EntropyRate, Flow, LogNormal, LossSecondMoment
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images of total_images have been drawn")
 
@@ -125,3 +125,27 @@ def test_diffusers_timesteps_take_their_number_from_the_scheduler(
         timesteps = DiffusersTimesteps(path, scheduler, total_images=4000).timesteps(4000, "cpu")
     assert timesteps.min() == 0.75 * num_train_timesteps
     assert timesteps.max() > 0.98 * num_train_timesteps
+
+
+OWN_DENSITIES = [EntropyRate(), Moving(start=LogNormal(mean=-2.0, std=0.3), pacing=Step(end_share=0.5))]
+
+
+@pytest.mark.parametrize("density", OWN_DENSITIES, ids=lambda density: type(density).__name__)
+def test_a_density_that_takes_the_place_of_the_scripts_is_drawn_by_another_adapter(
+    curriculum_file: Write, density: Density
+) -> None:
+    path = curriculum_file(Flow(), density=density, curriculum=Curriculum(order=NoOrder()))
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    with pytest.raises(ValueError, match="takes the place of the script's: draw with DiffusersSigmas"):
+        DiffusersFlowMatching(path, scheduler, total_images=4000)
+    assert DiffusersSigmas(path, scheduler, total_images=4000).indices(8).shape == (8,)
+
+
+def test_a_moving_density_is_one_of_noise_whatever_the_schedulers_shift(curriculum_file: Write) -> None:
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    path = curriculum_file(Flow(), density=OWN_DENSITIES[1], curriculum=Curriculum(order=NoOrder()))
+    curriculum = DiffusersSigmas(path, scheduler, total_images=40_000)
+    sigmas = [scheduler.sigmas[curriculum.indices(4000)] for _ in range(10)]
+    logs = torch.cat(sigmas[:5]).double()
+    assert (logs / (1 - logs)).log().mean() == pytest.approx(-2.0, abs=0.03)  # noise over signal
+    assert torch.cat(sigmas[5:]).mean() == pytest.approx(0.5, abs=0.02)  # uniform at the end

@@ -74,6 +74,12 @@ def test_the_clusters_of_an_order_restrict_what_it_is_at_the_time() -> None:
     np.testing.assert_allclose(at_work.stage_density.cdf_at(inside), (inside - low) / (high - low), atol=1e-9)
 
 
+def test_both_of_its_densities_have_mass_in_every_cluster() -> None:
+    narrow = Moving(start=LogNormal(mean=-4.0, std=0.05), end=Uniform())
+    with pytest.raises(ValueError, match="the base density has no mass in the cluster of q from"):
+        sampler(narrow, Curriculum(num_clusters=4))
+
+
 def test_a_state_needs_nothing_but_the_clock() -> None:
     at_work, again = sampler(GRADUAL), sampler(GRADUAL)
     for images in range(10, 311, 10):

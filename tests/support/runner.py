@@ -13,7 +13,7 @@ from curriculum_search.diffusion import DDIMSampler
 from curriculum_search.evaluation import Evaluation, Frechet, Pixels, ValidationLoss
 from curriculum_search.experiment import Experiment, Training
 from curriculum_search.models import DiT
-from curriculum_search.training import PlainSession, TrainingResult, train
+from curriculum_search.training import PlainSession, Report, TrainingResult, train
 
 #: What depends on how fast the machine is.
 TIMES = {"images_per_second", "train_seconds"}
@@ -77,3 +77,17 @@ class Step:
     q: Tensor
     noise: Tensor
     condition: Condition
+
+
+def session(folder: Path, name: str = "run") -> PlainSession:
+    """The home of a run in a folder of its own, on the CPU."""
+    (folder / name).mkdir(exist_ok=True)
+    return PlainSession(run_dir=folder / name, device=torch.device("cpu"))
+
+
+def timeless(reports: list[Report]) -> list[object]:
+    """What reports say, times left out."""
+    return [
+        (r.images, {k: v for k, v in r.metrics.items() if k not in TIMES}, r.switches, r.final, r.exposure)
+        for r in reports
+    ]

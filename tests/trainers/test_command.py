@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 from support.own_training import NOTHING, PRINTING, PROGRAM
-from support.runner import TIMES
+from support.runner import session, timeless
 from trainers.conftest import MakeOwn
 
 from curriculum_search.curriculum import Curriculum, Plateau
@@ -22,18 +22,6 @@ from curriculum_search.experiment import Cadence, CommandTrainer, Experiment
 from curriculum_search.trainers import OUTPUT, TrainerError, train
 from curriculum_search.trainers.command import to_yaml, words
 from curriculum_search.training import Interrupted, PlainSession, Report
-
-
-def session(folder: Path, name: str = "run") -> PlainSession:
-    (folder / name).mkdir(exist_ok=True)
-    return PlainSession(run_dir=folder / name, device=torch.device("cpu"))
-
-
-def timeless(reports: list[Report]) -> list[object]:
-    return [
-        (r.images, {k: v for k, v in r.metrics.items() if k not in TIMES}, r.switches, r.final, r.exposure)
-        for r in reports
-    ]
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from support.own_training import NOTHING, SAME_AS_NATIVE
-from support.runner import TIMES, tiny_experiment
+from support.runner import session, timeless, tiny_experiment
 from trainers.conftest import MakeOwn
 
 from curriculum_search import training
@@ -16,21 +16,9 @@ from curriculum_search.diffusion import LossSecondMoment
 from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Cadence, Experiment
 from curriculum_search.trainers import TrainerError, train
-from curriculum_search.training import CHECKPOINT, Interrupted, PlainSession, Report
+from curriculum_search.training import CHECKPOINT, Interrupted, PlainSession
 
 METRICS = {"val_loss": "minimize", "fd_pca4_24": "minimize"}
-
-
-def session(folder: Path, name: str = "run") -> PlainSession:
-    (folder / name).mkdir(exist_ok=True)
-    return PlainSession(run_dir=folder / name, device=torch.device("cpu"))
-
-
-def timeless(reports: list[Report]) -> list[object]:
-    return [
-        (r.images, {k: v for k, v in r.metrics.items() if k not in TIMES}, r.switches, r.final, r.exposure)
-        for r in reports
-    ]
 
 
 CURRICULA = {
