@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ class Head:
 
     workplace: Workplace
     folder: Path
+    temporary: str  # Ray's sockets lie below it, and a socket's path has at most 107 bytes
     ports: tuple[int, ...]
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -39,7 +41,7 @@ class Head:
             "HOME": str(self.folder / "home"),
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
             "PYTHONPATH": sysconfig.get_path("purelib"),
-            "RAY_TMPDIR": str(self.folder),
+            "RAY_TMPDIR": self.temporary,
             "RAY_AUTH_MODE": "token",
             "RAY_JOB_STOP_WAIT_TIME_S": "30",  # what a stopped job has to say may take more than 3 s on a busy machine
         }
@@ -112,15 +114,16 @@ def free_ports(number: int) -> tuple[int, ...]:
 @pytest.fixture(scope="module")
 def head(make_workplace: Callable[[], Workplace], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     workplace = make_workplace()
-    head = Head(workplace, tmp_path_factory.mktemp("ray"), free_ports(4))
-    generate = [*head._ray, "get-auth-token", "--generate"]
-    subprocess.run(generate, env=head.environment, check=True, capture_output=True)
-    process = head.start()
-    assert wait_for(lambda: head.job("list").returncode == 0, 60), (head.folder / "start.log").read_text()
-    yield head
-    process.send_signal(signal.SIGTERM)  # ``ray stop`` would stop every Ray of this machine
-    process.wait(30)
-    workplace.kill_all()
+    with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as temporary:
+        head = Head(workplace, tmp_path_factory.mktemp("head"), temporary, free_ports(4))
+        generate = [*head._ray, "get-auth-token", "--generate"]
+        subprocess.run(generate, env=head.environment, check=True, capture_output=True)
+        process = head.start()
+        assert wait_for(lambda: head.job("list").returncode == 0, 60), (head.folder / "start.log").read_text()
+        yield head
+        process.send_signal(signal.SIGTERM)  # ``ray stop`` would stop every Ray of this machine
+        process.wait(30)
+        workplace.kill_all()
 
 
 @dataclass
