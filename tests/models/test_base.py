@@ -4,7 +4,7 @@ from curriculum_search.models import Model
 
 
 def test_every_kind_is_registered() -> None:
-    assert set(Model.kinds()) == {"dit", "unet"}
+    assert set(Model.kinds()) == {"dit", "pixart", "text_dit", "unet"}
 
 
 @pytest.mark.parametrize("kind", sorted(Model.kinds()))
