@@ -3,6 +3,7 @@
 Ray and MLflow are imported where a fixture needs them, for most tests do not.
 """
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,9 @@ from xdist.scheduler import LoadFileScheduling
 if TYPE_CHECKING:
     from support.workplace import Workplace
 
+
+#: What a shell starts in the background ignores Ctrl-C, and so would the commands that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 
