@@ -386,7 +386,7 @@ def _costs(search: SearchPhase, ablation: AblationPhase) -> list[Cost]:
 def _commands(folder: Path) -> dict[str, str]:
     here = os.path.relpath(folder)
     shown = folder if here.startswith("..") else Path(here)
-    commands = {"The same study again, or on": f"python jobs/search.py {shown / RESOLVED}"}
+    commands = {"Go on with it, or see its end again": f"python jobs/search.py {shown / RESOLVED}"}
     if (folder / BEST).exists():
         commands["Train the best config"] = f"python jobs/train.py {shown / BEST}"
         commands["Evaluate it in full"] = f"python jobs/evaluate.py {shown / BEST}"
