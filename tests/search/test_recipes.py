@@ -93,10 +93,8 @@ def test_a_recipe_is_planned_as_it_is_and_trains_on_data_of_its_shape(
     assert f"{file.study.name}: what this study trains" in out
     assert f"{file.study.trials} trials" in out
 
-    small = load_study(
-        path,
-        parse_overrides([*overrides, *SMALL, *SMALL_MODEL["unet" if isinstance(file.base.model, UNet) else "dit"]]),
-    ).base
+    model = SMALL_MODEL["unet" if isinstance(file.base.model, UNet) else "dit"]
+    small = load_study(path, parse_overrides([*overrides, *SMALL, *model])).base
     session = PlainSession(run_dir=workplace.folder, device=torch.device("cpu"))
     result = train(small, session, workplace.folder / "cache")
     assert result.images == 32
