@@ -11,7 +11,7 @@ search: .venv/ready
 	$(BIN)/python jobs/search.py search_spaces/quickstart.yaml
 
 test: .venv/ready lint browser
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2
 
 lint: .venv/ready
 	$(BIN)/ruff check .

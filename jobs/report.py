@@ -1,7 +1,7 @@
 """Write the report of a study on one page, as it stands: ``python jobs/report.py results/quickstart``.
 
 The study may be finished, under way, interrupted or failed; it is only read.  ``report.html`` in its folder needs no
-network and opens in any browser.
+network and opens in any browser.  With ``--figures``, the figures for papers lie beside it as PNG, PDF and SVG.
 """
 
 import argparse
@@ -15,13 +15,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", type=Path, help="the folder of a study, as in results/quickstart")
     parser.add_argument("--output", type=Path, help="the page (default: report.html in that folder)")
+    parser.add_argument("--figures", action="store_true", help="also draw the folder figures beside the page")
     parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse studies that name plug-ins")
     arguments = parser.parse_args()
 
     from curriculum_search.loading import PluginRunner
     from curriculum_search.search.reading import report_folder
 
-    print(report_folder(arguments.study, arguments.output, PluginRunner(allowed=arguments.plugins)))
+    runner = PluginRunner(allowed=arguments.plugins)
+    print(report_folder(arguments.study, arguments.output, runner, figures=arguments.figures))
 
 
 if __name__ == "__main__":

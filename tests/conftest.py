@@ -3,15 +3,20 @@
 Ray and MLflow are imported where a fixture needs them, for most tests do not.
 """
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
     from support.workplace import Workplace
 
+
+#: What a shell starts in the background ignores Ctrl-C, and so would the commands that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 
@@ -20,11 +25,17 @@ TESTS = Path(__file__).parent
 RAY = {"benchmarks", "commands", "runs", "search", "test_api.py", "test_rayignore.py"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tells pytest-xdist which tests belong into one process: those of a file, and all that may start Ray."""
-    for item in items:
-        path = item.path.relative_to(TESTS)
-        item.add_marker(pytest.mark.xdist_group("ray" if path.parts[0] in RAY else str(path)))
+class OneProcessForRay(LoadFileScheduling):  # type: ignore[misc]
+    """Gives pytest-xdist's processes a file at a time, and all that may start Ray to one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "ray" if Path(file).parts[1] in RAY else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneProcessForRay:
+    return OneProcessForRay(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -222,7 +222,7 @@ class EvaluationRun:
         """
         evaluators = self.settings.active(final=final)
         samples = self.collect(network, evaluators, block, keeper)
-        if final and block == 0:
+        if block == 0:
             self._shown = (network, samples.first_images)
 
         def bank_losses(num_images: int, num_levels: int) -> Tensor:
@@ -265,12 +265,15 @@ class EvaluationRun:
     def grid(self, network: Network) -> Tensor:
         """The first `grid_images` samples side by side, uint8 [C, H, W] on the CPU.  Needs the first worker only.
 
-        They are those of the network's last final evaluation, where that has seen so many on this worker.
+        They are those of the network's last evaluation; what that has not seen of them is generated.
         """
-        evaluated, images = self._shown or (None, None)
-        if images is None or evaluated is not network or len(images) < self.settings.grid_images:
-            images = self.generation.block(network, 0, self.settings.grid_images).images.cpu()
-        return image_grid(images)
+        evaluated, seen = self._shown or (None, None)
+        images = [seen] if seen is not None and evaluated is network else []
+        count = sum(map(len, images))
+        if count < self.settings.grid_images:
+            block = self.generation.block(network, count, self.settings.grid_images - count)
+            images.append(block.images.cpu())
+        return image_grid(torch.cat(images))
 
     def protocol(self) -> str:
         """How the numbers come about, in words, one line for each part.  Needs one worker only."""

@@ -24,6 +24,8 @@ from curriculum_search.runs.workspace import make_cache
 from curriculum_search.tracking import Tracker
 from curriculum_search.training import Report, StatusReport
 
+SAMPLES = "samples"  #: what MLflow calls a run's generated images
+
 #: A silence is worth a line when it is so many times the longest before it, and so many seconds at least: a little more
 #: than the worker's own, which has left its stacks by then (`watch`).
 _SILENT_FACTOR, _SILENT_SECONDS = 12.0, 150.0
@@ -169,6 +171,7 @@ class RunStore:
         self.tracker.log_artifact(key, folder.experiment)
         self._track_dataset(key, experiment)
         self._track_curve(key)  # A kill may have come between the run's log and the tracker's.
+        self._track_earlier_grids(key)
         return Job(
             key=key,
             experiment=experiment,
@@ -188,6 +191,7 @@ class RunStore:
         run.record.images = report.images
         run.first_report = run.first_report or (self.clock(), report.images)
         self.tracker.log_metrics(key, report.images, report.metrics)
+        self._track_earlier_grids(key)
         return True
 
     def progressed(self, key: str, status: StatusReport) -> None:
@@ -291,8 +295,8 @@ class RunStore:
         self.tracker.start_run(key, name=name, params=tracked_params(experiment), tags=tags)
         self.tracker.log_artifact(key, folder.experiment)
         self._track_dataset(key, experiment)
-        self._track_grid(key)
         self._track_curve(key)
+        self._track_grid(key)
         self._track_end(key, result)
 
     def _track_again(self, key: str) -> None:
@@ -317,11 +321,16 @@ class RunStore:
         return self._datasets[key]
 
     def _track_grid(self, key: str) -> None:
-        """The samples of a run, as a file and as an image at the step that they are of."""
+        """The samples of a run, as a file and as images at the steps that they are of."""
+        self._track_earlier_grids(key)
         grid = self.folder(key).grid
         if grid.exists():
             self.tracker.log_artifact(key, grid)
-            self.tracker.log_image(key, grid, "samples", self.curve(key).images_seen)
+            self.tracker.log_image(key, grid, SAMPLES, self.curve(key).images_seen)
+
+    def _track_earlier_grids(self, key: str) -> None:
+        for images, grid in self.folder(key).earlier_grids().items():
+            self.tracker.log_image(key, grid, SAMPLES, images)
 
     def _track_curve(self, key: str) -> None:
         curve = self.curve(key)

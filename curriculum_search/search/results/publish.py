@@ -21,7 +21,7 @@ from curriculum_search.search.phases.ablation import AblationPhase
 from curriculum_search.search.phases.confirmation import ConfirmationPhase
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.results.exports import Standing, density_beside, export, first_finished
-from curriculum_search.search.results.figures import arm_title, proxy_size, write_figures
+from curriculum_search.search.results.figures import FIGURES, arm_title, proxy_size, write_figures
 from curriculum_search.search.results.page import PAGE, Findings, write_page
 from curriculum_search.search.results.sections import sections
 from curriculum_search.search.results.tracked import track_arms
@@ -112,7 +112,7 @@ def publish(
     best_path, curriculum_path, *beside = exported
     found = _findings(search, confirmation, ablation, verdict, layers)
     further = sections(file, search, ablation, found.tables)
-    figures = write_figures(file, store, search, confirmation)
+    figures = write_figures(store.root / FIGURES, search, confirmation)
     report = write_report(
         store.root / "report.md",
         title=f"Study {file.study.name}",
