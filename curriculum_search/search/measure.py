@@ -16,6 +16,7 @@ from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Statu
 from curriculum_search.search.arms import NO_CURRICULUM, baseline
 from curriculum_search.search.design import Size
 from curriculum_search.search.study import StudyFile
+from curriculum_search.trainers import OUTPUT, SHOWN, last_lines
 from curriculum_search.training import Report
 
 _STEPS = 20  # between two evaluations
@@ -137,7 +138,7 @@ class _FewSteps(JobSource):
     def ended(self, job: Job, outcome: Outcome) -> None:
         self.running -= 1
         if outcome.status is not Status.FINISHED:
-            self.problem = self.problem or f"{outcome.status.value}: {outcome.reason}"
+            self.problem = self.problem or f"{outcome.status.value}: {reason_of(job, outcome)}"
 
     def measured(self) -> Measured:
         """What the runs so far say.
@@ -162,6 +163,14 @@ class _FewSteps(JobSource):
             evaluation=max(evaluation, 0.0),
             final=max(final, 0.0),
         )
+
+
+def reason_of(job: Job, outcome: Outcome) -> str:
+    """Why a run in a temporary folder has ended.  The end of a program's output, which will be gone, is printed."""
+    output = job.run_dir / OUTPUT
+    for line in last_lines(output)[-SHOWN:]:
+        print(f"  | {line}", flush=True)
+    return outcome.reason.replace(f" ({output})", "")
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Statu
 from curriculum_search.runs.watch import STACKS
 from curriculum_search.search.arms import NO_CURRICULUM, baseline
 from curriculum_search.search.design import SIZES, Size
-from curriculum_search.search.measure import temporary_folder
+from curriculum_search.search.measure import reason_of, temporary_folder
 from curriculum_search.search.study import StudyFile
-from curriculum_search.training import Report
+from curriculum_search.training import Report, StatusReport
 
 _STEPS, _EVALUATIONS = 4, 2
 
@@ -55,10 +55,13 @@ class _Rehearsal(JobSource):
             training=replace(
                 experiment.training, total_images=_STEPS * batch_size, num_evaluations=_EVALUATIONS, warmup_images=0
             ),
-            cadence=replace(experiment.cadence, silence_minutes=self.trainer.rehearsal_minutes),
+            cadence=replace(
+                experiment.cadence, silence_minutes=self.trainer.rehearsal_minutes, status_images=batch_size
+            ),
         )
         self.problem = ""
         self._given = False
+        self._drawn = 0
 
     def next(self) -> Job | Exhausted:
         if self._given:
@@ -79,6 +82,9 @@ class _Rehearsal(JobSource):
     def reported(self, job: Job, report: Report) -> bool:
         return False
 
+    def progressed(self, job: Job, status: StatusReport) -> None:
+        self._drawn = status.images
+
     def ended(self, job: Job, outcome: Outcome) -> None:
         if outcome.status is Status.FINISHED:
             return
@@ -86,10 +92,11 @@ class _Rehearsal(JobSource):
             self.problem = (
                 f"{self.trainer.title}: has not reported within {self.trainer.rehearsal_minutes:g} minutes "
                 f"(base.trainer.rehearsal_minutes){self._stood(job.run_dir / STACKS)}: {_STEPS} steps and a report "
-                "must fit; run.total_images and run.report_is_due say how much is to be done"
+                f"must fit, and it has drawn noise levels for {self._drawn} of {job.experiment.training.total_images} "
+                "images; run.total_images and run.report_is_due say how much is to be done"
             )
         else:
-            self.problem = outcome.reason.removeprefix("TrainerError: ")
+            self.problem = reason_of(job, outcome).removeprefix("TrainerError: ")
 
     def _stood(self, stacks: Path) -> str:
         """Where in the user's files a silent run was."""
