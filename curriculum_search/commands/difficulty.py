@@ -111,7 +111,7 @@ def measure_difficulty(
             concurrency = min(cluster.capacity(base.resources).trials, len(experiments))
             print(f"difficulty: {base.data.summary()}", flush=True)
             with runs.progress.under_way(concurrency):
-                run_jobs(runs, resources=base.resources, limit=None, scratch=folder / "tune")
+                run_jobs(runs, resources=base.resources, limit=None, scratch=folder / "tune", groups=cluster.groups)
         runs.check()
         points = [runs.points(i, metric) for i, metric in enumerate(convergence.metrics(base))]
         converged = convergence.measure(base, points, axes)

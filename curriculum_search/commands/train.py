@@ -113,7 +113,7 @@ def _run(
         print(f"data: {experiment.summary()}", flush=True)
         try:
             if several:
-                run_jobs(source, resources=resources, limit=1, scratch=space.folder / "tune")
+                run_jobs(source, resources=resources, limit=1, scratch=space.folder / "tune", groups=cluster.groups)
             else:
                 _train_here(source)
         finally:

@@ -97,7 +97,7 @@ def show_plan(file: StudyFile, *, root: Path, cache_dir: Path) -> None:
 
 def _pace(ledger: Ledger, size: Size, cluster: Cluster, root: Path, cache_dir: Path) -> Pace:
     capacity, at_once = find_capacity(cluster, ledger.file, size)
-    measured = measure(ledger.file, size, concurrency=at_once, root=root, cache_dir=cache_dir)
+    measured = measure(ledger.file, size, concurrency=at_once, root=root, cache_dir=cache_dir, groups=cluster.groups)
     seconds = measured.run_seconds(ledger.design.experiment(size).training)
     return Pace(capacity=capacity, at_once=at_once, measured=measured, run_seconds=seconds)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from curriculum_search.experiment import Experiment, OwnTrainer
 from curriculum_search.loading import UserError
 from curriculum_search.runs.executor import run_jobs
+from curriculum_search.runs.groups import Groups
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
 from curriculum_search.runs.watch import STACKS
 from curriculum_search.search.arms import NO_CURRICULUM, baseline
@@ -18,7 +19,7 @@ from curriculum_search.training import Report, StatusReport
 _STEPS, _EVALUATIONS = 4, 2
 
 
-def rehearse(file: StudyFile, *, root: Path, cache_dir: Path) -> None:
+def rehearse(file: StudyFile, *, root: Path, cache_dir: Path, groups: Groups) -> None:
     """Have a few steps trained on the connected cluster, at each size that the study has.
 
     The curriculum is that of the baseline that asks most of the code: one that watches the loss, if there is one.
@@ -27,6 +28,7 @@ def rehearse(file: StudyFile, *, root: Path, cache_dir: Path) -> None:
         file: the study file, whose trainer is code of the user's own.
         root: the folder of all results, which all nodes see; a temporary folder is made there.
         cache_dir: where what can be computed again is kept.
+        groups: of workers, which the study goes on with.
 
     Raises:
         UserError: the code does not do what a study needs; the message names its file and says what to change.
@@ -37,7 +39,7 @@ def rehearse(file: StudyFile, *, root: Path, cache_dir: Path) -> None:
         with temporary_folder(root) as folder:
             source = _Rehearsal(file, size, experiment, folder, cache_dir)
             print(f"{file.study.name}: a rehearsal of {source.trainer.title}, {_STEPS} steps", flush=True)
-            run_jobs(source, resources=experiment.resources, limit=1, scratch=folder / "tune")
+            run_jobs(source, resources=experiment.resources, limit=1, scratch=folder / "tune", groups=groups)
         if source.problem:
             raise UserError(f"{file.path}: base.trainer: {source.problem}")
 
