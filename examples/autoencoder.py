@@ -4,8 +4,8 @@
 
 It is what `encoder: {kind: vae, path: models/relief-vae}` takes: diffusers' AutoencoderKL, whose latents have a quarter
 of the images' resolution and as many channels as asked for.  The loss is the absolute error of the pixels and a small
-part of the divergence from a standard normal (Rombach et al. 2022, section 3.1, without their perceptual and adversarial
-parts, which need networks of their own); so fine texture comes back blurred.  Half an hour of two cores as it is.
+part of the divergence from a standard normal (Rombach et al. 2022, section 3.1, without their perceptual and
+adversarial parts, which need networks of their own); so fine texture comes back blurred.
 
 What it says at the end is of the reference images, which it was not trained on: the peak signal-to-noise ratio of what
 comes back, beside that of images averaged down to as many numbers as a latent has, and enlarged again.
@@ -76,8 +76,8 @@ def train(autoencoder: Any, images: ImageSet, *, steps: int, batch_size: int, le
 def judge(autoencoder: Any, images: ImageSet) -> tuple[float, float, float]:
     """Of held-out images: the ratio in dB, that of averaging down, and the standard deviation of the latents."""
     x = read(images, np.arange(min(len(images), _HELD_OUT)))
-    latents = torch.cat([autoencoder.encode(part).latent_dist.mean for part in x.split(64)])
-    back = torch.cat([autoencoder.decode(part).sample for part in latents.split(64)]).clamp(-1, 1)
+    latents = torch.cat([autoencoder.encode(part).latent_dist.mean for part in torch.split(x, 64)])
+    back = torch.cat([autoencoder.decode(part).sample for part in torch.split(latents, 64)]).clamp(-1, 1)
     side = math.floor(math.sqrt(latents[0].numel() / x.shape[1]))
     averaged = F.interpolate(F.interpolate(x, size=(side, side), mode="area"), size=x.shape[-2:], mode="bicubic")
     return decibels(back, x), decibels(averaged.clamp(-1, 1), x), float(latents.std())

@@ -33,8 +33,24 @@ from curriculum_search.runs.result import Curve, RunResult
 from curriculum_search.tracking import RunLog
 from curriculum_search.training import CHECKPOINT, GRID, GRIDS, Report, StatusReport, checkpoint
 
+#: What of a run's folder the command writes, beside plug-ins; all else is the workers'.
+_COMMANDS = ("experiment.json", "log.jsonl", "result.json", "error.txt", "data.json", "adopted", "placement_group")
+
 #: What reading a file raises that is not as it was written.
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
+
+
+def is_workers_file(name: str) -> bool:
+    """Whether a file, by its path in a run's folder, is written by the run's workers, not by the command."""
+    own = name.partition(".damaged-")[0]
+    return own.startswith("own/") or not (own in _COMMANDS or own.endswith(".py"))
+
+
+def is_workers_in_study(name: str) -> bool:
+    """The same, by its path in the folder of a study."""
+    first, _, rest = name.partition("/")
+    _, inside, file = rest.partition("/")
+    return first == "runs" and bool(inside) and is_workers_file(file)
 
 
 @dataclass(frozen=True)

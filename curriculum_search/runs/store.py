@@ -21,6 +21,7 @@ from curriculum_search.runs.record import LiveRun, RunRecord, gpus, read_record,
 from curriculum_search.runs.result import Curve, RunResult
 from curriculum_search.runs.watch import STACKS
 from curriculum_search.runs.workspace import make_cache
+from curriculum_search.storage import bring, origin
 from curriculum_search.tracking import Tracker
 from curriculum_search.training import Report, StatusReport
 
@@ -172,6 +173,7 @@ class RunStore:
         self._track_dataset(key, experiment)
         self._track_curve(key)  # A kill may have come between the run's log and the tracker's.
         self._track_earlier_grids(key)
+        bucket = origin(folder.path)
         return Job(
             key=key,
             experiment=experiment,
@@ -179,6 +181,7 @@ class RunStore:
             cache_dir=self.cache_dir,
             plugins=self.plugins,
             working_dir=Path.cwd(),
+            bucket=bucket.address if bucket else "",
         )
 
     def reported(self, key: str, report: Report) -> bool:
@@ -256,6 +259,7 @@ class RunStore:
             exposure=curve.exposure,
             reason=reason,
         )
+        bring(folder.grid)
         self._track_grid(key)
         self._track_end(key, result)
         folder.write_result(result)  # last: what is interrupted before has not ended, and ends again

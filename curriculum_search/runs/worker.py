@@ -21,13 +21,15 @@ from ray import tune
 
 from curriculum_search import distributed
 from curriculum_search.evaluation import Diverged
+from curriculum_search.lock import locked
 from curriculum_search.runs import placement
+from curriculum_search.runs.folder import RunFolder, is_workers_file
 from curriculum_search.runs.isolation import isolated
 from curriculum_search.runs.job import Job, RunError
-from curriculum_search.runs.lock import locked
 from curriculum_search.runs.mailbox import DIVERGED, REMARKS, REPORT, STATUS, WARNINGS, End
 from curriculum_search.runs.notices import Stopped, listening
 from curriculum_search.runs.watch import Watch, watching
+from curriculum_search.storage import shared_run
 from curriculum_search.trainers import train
 from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device
 
@@ -153,6 +155,11 @@ def train_one(fields: dict[str, Any], send: Callable[[dict[str, Any]], None], de
         def remark(self, words: str) -> None:
             self.remarks.append(words)
 
+        def say_rest(self) -> None:
+            """Send the remarks that came after the last report; several workers can only report together."""
+            if self.remarks and distributed.world_size() == 1:
+                self._send({"images": 0})
+
         def _send(self, message: dict[str, Any]) -> None:
             ours = [str(warning.message) for warning in self.caught if warning.filename.startswith(_PACKAGE)]
             aside = {name: json.dumps(lines) for name, lines in ((WARNINGS, ours), (REMARKS, self.remarks)) if lines}
@@ -177,9 +184,18 @@ def train_one(fields: dict[str, Any], send: Callable[[dict[str, Any]], None], de
                 listening(job.driver, session.stop) as notices,
             ):
                 try:
-                    train(job.experiment, session, job.cache_dir)
+                    with shared_run(
+                        job.bucket,
+                        job.run_dir,
+                        rank=distributed.rank(),
+                        is_workers=is_workers_file,
+                        tidy=RunFolder(job.run_dir).tidy,
+                        tell=session.remark,
+                    ):
+                        train(job.experiment, session, job.cache_dir)
                 except Interrupted as stop:
                     raise Stopped(notices.reason, stop.images) from None
+                session.say_rest()
         except (Diverged, Stopped):
             raise
         except Exception as error:
