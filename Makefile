@@ -1,14 +1,18 @@
 # `make search` and `make test` set everything up by themselves; `make clean` forgets it.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := search,relief,features,unet,test,docs
+EXTRAS := search,relief,features,unet,text,test,docs
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: search test lint browser docs reference clean
+.PHONY: search emoji test lint browser docs reference clean
 
 search: .venv/ready
 	$(BIN)/python jobs/search.py search_spaces/quickstart.yaml
+
+# Captioned pictures for search_spaces/emoji.yaml, as packages of npm.
+emoji: .venv/ready
+	$(BIN)/python examples/emoji/prepare.py data/emoji
 
 test: .venv/ready lint browser
 	$(BIN)/python -m pytest --numprocesses 2

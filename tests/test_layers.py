@@ -12,9 +12,9 @@ TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "curriculum_search"
 CORE = (
     *("conditions", "curriculum", "diffusion", "models", "data", "experiment", "training", "evaluation", "difficulty"),
-    *("adapters", "testing", "trainers"),
+    *("text", "adapters", "testing", "trainers"),
 )
-CORE_FILES = ("atomic.py", "config.py", "direction.py", "distributed.py")
+CORE_FILES = ("atomic.py", "config.py", "direction.py", "distributed.py", "tensor_file.py")
 ORCHESTRATION = {"ray", "optuna", "mlflow", "pyarrow", "pydantic", "yaml", "rich", "matplotlib", "plotly"}
 UPPER = {"api", "commands", "runs", "search", "tracking", "report", "cli", "entry", "loading", "export", "storage"}
 #: What stands on the core, and what of the package above it each room may import.

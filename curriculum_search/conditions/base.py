@@ -9,7 +9,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -80,7 +80,13 @@ class Unconditional(Condition):
 
 
 class Conditions(ABC):
-    """What each image of a set is conditioned on."""
+    """What each image of a set is conditioned on.
+
+    Attributes:
+        fixed: whether each image is conditioned on one thing, and not on another whenever it is seen (see `drawn`).
+    """
+
+    fixed: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -90,6 +96,15 @@ class Conditions(ABC):
     @abstractmethod
     def of(self, indices: Indices) -> Condition:
         """The condition of the images at `indices` (int64 [B]), on the CPU."""
+
+    def drawn(self, indices: Indices, draws: NDArray[np.uint64]) -> Condition:
+        """The condition of the images at `indices` in a step of the training, where one may have several.
+
+        Args:
+            indices: int64 [B].
+            draws: uint64 [B], random numbers that belong to the seed and the images seen.
+        """
+        return self.of(indices)
 
     @abstractmethod
     def draw(self, generators: Sequence[torch.Generator]) -> Condition:
@@ -106,6 +121,26 @@ class Conditions(ABC):
         Raises:
             ValueError: it does not; what is said goes on from "the reference ".
         """
+
+    def for_samples(self, reference: "Conditions") -> "Conditions":
+        """The conditions that samples draw from: these, or those of the `reference` that they are compared with."""
+        return self
+
+    def check_prompts(self, prompts: Sequence[str]) -> None:
+        """Whether a network that is trained on these conditions understands prompts of the user's own.
+
+        Raises:
+            ValueError: it does not.
+        """
+        raise ValueError(f"prompts must be null: the data have {self.words}, and prompts need captions")
+
+    def prompted(self, prompts: Sequence[str]) -> Condition:
+        """The condition of samples of the user's own prompts, on the CPU, where `check_prompts` has found nothing."""
+        raise NotImplementedError
+
+    def titles(self, condition: Condition) -> tuple[str, ...]:
+        """What stands below images of a condition that was drawn from these; nothing by default."""
+        return ()
 
     @property
     def can_be_dropped(self) -> bool:

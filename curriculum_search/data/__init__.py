@@ -2,6 +2,7 @@
 
 from curriculum_search.data.array import Array
 from curriculum_search.data.array_file import IMAGE_NAMES, array_file
+from curriculum_search.data.captioned import CaptionedFolder, CaptionedImages, Coco
 from curriculum_search.data.digits import Digits
 from curriculum_search.data.folder import Folder
 from curriculum_search.data.images import DataSource, ImageSet, MemoryImages, to_float, to_uint8
@@ -10,11 +11,14 @@ from curriculum_search.data.latents import Latents, LatentSet
 from curriculum_search.data.order import DataOrder, rank_slice
 from curriculum_search.data.prefetch import Prefetcher
 from curriculum_search.data.relief import Relief
-from curriculum_search.data.tensor_file import open_tensors, write_tensors
 from curriculum_search.data.zip_archive import Zip
+from curriculum_search.tensor_file import open_tensors, write_tensors
 
 __all__ = [
     "Array",
+    "CaptionedFolder",
+    "CaptionedImages",
+    "Coco",
     "DataOrder",
     "DataSource",
     "Digits",

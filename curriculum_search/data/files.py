@@ -17,7 +17,7 @@ from curriculum_search.data.labels import Labels, find_labels
 
 @dataclass(frozen=True, kw_only=True)
 class FileSource(DataSource):
-    """What `folder` and `zip` have in common: everything but where the files lie.
+    """What sources of image files have in common: everything but where the files lie and what belongs to each image.
 
     Images are square and of one size, or with ``crop: center`` of any size, and are scaled down to `resolution`, never
     up; without a `resolution` they keep their size.  Without `channels` they are all grey or all in colour, with it
@@ -30,7 +30,6 @@ class FileSource(DataSource):
         resolution: pixels a side; None: the images' own.
         channels: 1 for grey, 3 for colour; None: the images' own.
         crop: ``center`` cuts the largest square out of the middle; needs a resolution.
-        use_labels: train conditioned on the classes, where there are labels.
         cache_gib: memory for decoded images in each process, in GiB.
     """
 
@@ -39,7 +38,6 @@ class FileSource(DataSource):
     resolution: int | None = None  # pixels
     channels: Literal[1, 3] | None = None
     crop: Crop = "none"
-    use_labels: bool = True
     cache_gib: float = 1.0
 
     def __post_init__(self) -> None:
@@ -76,12 +74,12 @@ class FileSource(DataSource):
         raise NotImplementedError
 
     def check(self) -> None:
-        """Look at the labels and the header of every image, and decode some of them (see `check_files`)."""
+        """Look at the conditions and the header of every image, and decode some of them (see `check_files`)."""
         with _naming("path"):
             shape = self._check()
         if self.reference_path is not None:
             with _naming("reference_path"):
-                other = self._reference_source(shape.resolution)._check()
+                other = self.reference_source(shape.resolution)._check()
                 if other.channels != shape.channels:
                     raise ValueError(
                         f"{self.reference_path}: {other.channels} channels, while path has {shape.channels}"
@@ -90,33 +88,73 @@ class FileSource(DataSource):
     def load_images(self) -> ImageSet:
         """The images, decoded when they are read."""
         files = self.open_files()
-        shape = first_shape(files, self.resolution, self.channels, self.crop)
-        labels = find_labels(files) if self.use_labels else None
-        digest = hashlib.sha256(f"{files.fingerprint} {shape}".encode())
-        digest.update(b"" if labels is None else labels.values.tobytes())
-        return FileImages(
-            f"{Path(self.path).stem} {shape.resolution}x{shape.resolution}",
-            files,
-            shape,
-            labels,
-            fingerprint=digest.hexdigest()[:16],
-            cache_bytes=int(self.cache_gib * 2**30),
-        )
+        return self.image_set(files, first_shape(files, self.resolution, self.channels, self.crop))
 
     def reference_images(self) -> ImageSet:
         """The images of `reference_path`, at the resolution of the training images."""
         train = self.load()
-        return train if self.reference_path is None else self._reference_source(train.resolution).load_images()
+        return train if self.reference_path is None else self.reference_source(train.resolution).load_images()
 
-    def _reference_source(self, resolution: int) -> Self:
+    def reference_source(self, resolution: int) -> Self:
+        """The source of the reference images, at a resolution in pixels."""
         assert self.reference_path is not None
         return replace(self, path=self.reference_path, reference_path=None, resolution=resolution)
 
+    def check_conditions(self, files: ImageFiles) -> None:
+        """Find out whether what belongs to the images is there.
+
+        Raises:
+            ValueError, FileNotFoundError: naming the file and what is wrong with it.
+        """
+        raise NotImplementedError
+
+    def image_set(self, files: ImageFiles, shape: Shape) -> "FileImages":
+        """The images in `files`, with what belongs to each."""
+        raise NotImplementedError
+
+    def set_name(self, shape: Shape) -> str:
+        """What the set is called."""
+        return f"{Path(self.path).stem} {shape.resolution}x{shape.resolution}"
+
+    @property
+    def cache_bytes(self) -> int:
+        """Memory for decoded images."""
+        return int(self.cache_gib * 2**30)
+
     def _check(self) -> Shape:
         files = self.open_files()
+        self.check_conditions(files)
+        return check_files(files, self.resolution, self.channels, self.crop)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelledFileSource(FileSource):
+    """What `folder` and `zip` have in common.
+
+    Attributes:
+        use_labels: train conditioned on the classes, where there are labels.
+    """
+
+    use_labels: bool = True
+
+    def check_conditions(self, files: ImageFiles) -> None:
+        """Look at the labels."""
         if self.use_labels:
             find_labels(files)
-        return check_files(files, self.resolution, self.channels, self.crop)
+
+    def image_set(self, files: ImageFiles, shape: Shape) -> "FileImages":
+        """The images, with their classes where there are labels."""
+        labels = find_labels(files) if self.use_labels else None
+        digest = hashlib.sha256(f"{files.fingerprint} {shape}".encode())
+        digest.update(b"" if labels is None else labels.values.tobytes())
+        return FileImages(
+            self.set_name(shape),
+            files,
+            shape,
+            labels,
+            fingerprint=digest.hexdigest()[:16],
+            cache_bytes=self.cache_bytes,
+        )
 
 
 @contextmanager

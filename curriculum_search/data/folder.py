@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import BinaryIO, Literal
 
 from curriculum_search.data.decode import ImageFiles, sorted_out
-from curriculum_search.data.files import FileSource
+from curriculum_search.data.files import LabelledFileSource
 from curriculum_search.data.images import existing
 from curriculum_search.data.labels import EDM_LABELS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder(FileSource):
+class Folder(LabelledFileSource):
     """A folder of images: all directly in it and without labels, or all in subfolders, one per class.
 
     Classes are numbered in the order of their folders' names, and each needs an image.  A single folder around them
@@ -31,10 +31,12 @@ class Folder(FileSource):
 
     def open_files(self) -> ImageFiles:
         """The image files in and below the folder, sorted by name."""
-        return _FolderFiles(existing(self.path))
+        return FolderFiles(existing(self.path))
 
 
-class _FolderFiles(ImageFiles):
+class FolderFiles(ImageFiles):
+    """The image files in and below a folder, sorted by name."""
+
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
             raise ValueError(f"{root} is not a folder")

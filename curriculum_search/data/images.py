@@ -98,12 +98,22 @@ class ImageSet(ABC):
         """The size of all images as uint8."""
         return self._length * self.channels * self.resolution**2
 
-    def read(self, indices: Indices) -> tuple[Tensor, Condition]:
+    def read(self, indices: Indices, draws: NDArray[np.uint64] | None = None) -> tuple[Tensor, Condition]:
         """The images at `indices` (int64 [B]): uint8 [B, C, H, W] on the CPU, and their condition there.
 
         What `encoded` sets give in place of images, the encoder understands (see `LatentSet`).
+
+        Args:
+            indices: of the images.
+            draws: in the training, what decides among several conditions of one image (see `Conditions.drawn`).
         """
-        return torch.from_numpy(self._read(indices)), self.conditions.of(indices)
+        conditions = self.conditions
+        condition = conditions.of(indices) if draws is None else conditions.drawn(indices, draws)
+        return self.stored(indices), condition
+
+    def stored(self, indices: Indices) -> Tensor:
+        """What `read` gives of the images at `indices`, without their condition."""
+        return torch.from_numpy(self._read(indices))
 
     @abstractmethod
     def _read(self, indices: Indices) -> NDArray[Any]: ...

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from curriculum_search.data.images import Indices
 from curriculum_search.data.latent_rows import MappedRows, NpyRows, Rows, ZippedRows, load_array
-from curriculum_search.data.tensor_file import TensorFile, open_tensors
+from curriculum_search.tensor_file import TensorFile, open_tensors
 
 Layout = Literal["sample", "mean_std", "mean_logvar"]
 

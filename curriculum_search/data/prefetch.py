@@ -8,6 +8,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from curriculum_search.conditions import Condition
@@ -15,6 +16,8 @@ from curriculum_search.data.images import ImageSet, Indices
 from curriculum_search.data.order import DataOrder
 
 Batch = tuple[Tensor, Condition]
+Chosen = tuple[Indices, NDArray[np.uint64] | None]
+"""Images to be read, and what decides among several conditions of one image, where there may be several."""
 
 
 class Prefetcher:
@@ -44,11 +47,11 @@ class Prefetcher:
             own: this worker's part of every global batch (see `rank_slice`).
             resident_bytes: sets that lie in memory and are not larger stay on the device.
         """
-        indices = _own_indices(order, start, batch_size, own)
+        indices = _own_indices(order, start, batch_size, own, drawn=not image_set.conditions.fixed)
         self._reader: _Reader | None = None
         self._batches: Iterator[Batch]
         if image_set.in_memory and device.type == "cpu":
-            self._batches = (image_set.read(part) for part in indices)
+            self._batches = (image_set.read(part, draws) for part, draws in indices)
         elif image_set.in_memory and image_set.num_bytes <= resident_bytes:
             self._batches = _resident(image_set, indices, device)
         else:
@@ -75,24 +78,31 @@ class Prefetcher:
         self.close()
 
 
-def _own_indices(order: DataOrder, start: int, batch_size: int, own: slice) -> Iterator[Indices]:
+def _own_indices(order: DataOrder, start: int, batch_size: int, own: slice, *, drawn: bool) -> Iterator[Chosen]:
     while True:
-        yield order.indices(start, batch_size)[own]
+        draws = order.draws(start, batch_size)[own] if drawn else None
+        yield order.indices(start, batch_size)[own], draws
         start += batch_size
 
 
-def _resident(image_set: ImageSet, indices: Iterator[Indices], device: torch.device) -> Iterator[Batch]:
-    images, condition = image_set.read(np.arange(len(image_set)))
-    images, condition = images.to(device), condition.to(device)
-    for part in indices:
+def _resident(image_set: ImageSet, indices: Iterator[Chosen], device: torch.device) -> Iterator[Batch]:
+    everything, conditions = np.arange(len(image_set)), image_set.conditions
+    images = image_set.stored(everything).to(device)
+    known = conditions.of(everything).to(device) if conditions.fixed else None
+    for part, draws in indices:
         chosen = torch.from_numpy(part).pin_memory().to(device, non_blocking=True)
-        yield images.index_select(0, chosen), condition[chosen]
+        if known is not None:
+            condition = known[chosen]
+        else:
+            assert draws is not None
+            condition = conditions.drawn(part, draws).pin_memory().to(device, non_blocking=True)
+        yield images.index_select(0, chosen), condition
 
 
 class _Reader:
     """A thread that reads up to `depth` batches ahead of the one that is asked for."""
 
-    def __init__(self, image_set: ImageSet, indices: Iterator[Indices], device: torch.device, depth: int) -> None:
+    def __init__(self, image_set: ImageSet, indices: Iterator[Chosen], device: torch.device, depth: int) -> None:
         self._image_set = image_set
         self._indices = indices
         self._device = device
@@ -126,11 +136,11 @@ class _Reader:
 
     def _run(self) -> None:
         try:
-            for part in self._indices:
+            for part, draws in self._indices:
                 self._free.acquire()
                 if self._closed:
                     return
-                self._ready.put(self._on_device(self._image_set.read(part)))
+                self._ready.put(self._on_device(self._image_set.read(part, draws)))
         except BaseException as error:  # whatever it is, the loop must not wait for ever
             self._ready.put(error)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
 from curriculum_search.data.decode import ImageFiles, sorted_out
-from curriculum_search.data.files import FileSource
+from curriculum_search.data.files import LabelledFileSource
 from curriculum_search.data.images import existing, file_stamp
 from curriculum_search.data.labels import EDM_LABELS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Zip(FileSource):
+class Zip(LabelledFileSource):
     """Images in a zip archive, with labels where a `Folder` has them: in what EDM's dataset_tool writes, or in classes.
 
     A folder that everything lies in changes nothing.

@@ -13,6 +13,7 @@ from curriculum_search.evaluation.evaluators import (
 )
 from curriculum_search.evaluation.evidence import Evidence, Need
 from curriculum_search.evaluation.features import (
+    CLIP,
     Classifier,
     DinoV2,
     EfficientNetLite0,
@@ -22,10 +23,13 @@ from curriculum_search.evaluation.features import (
     Pixels,
     Sources,
     TorchScript,
+    WordsAndImages,
 )
 from curriculum_search.evaluation.report import Row, Table, save_grid
+from curriculum_search.evaluation.text_score import TextScore
 
 __all__ = [
+    "CLIP",
     "Classifier",
     "DinoV2",
     "Diverged",
@@ -47,8 +51,10 @@ __all__ = [
     "Row",
     "Sources",
     "Table",
+    "TextScore",
     "TorchScript",
     "ValidationLoss",
+    "WordsAndImages",
     "evaluate",
     "save_grid",
 ]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from curriculum_search import distributed
-from curriculum_search.config import Config
+from curriculum_search.config import Config, later
 from curriculum_search.data import DataSource, ImageSet
 from curriculum_search.diffusion import DDIMSampler, Network, Process, Sampler
 from curriculum_search.direction import Direction
@@ -28,6 +28,7 @@ from curriculum_search.evaluation.evaluators import (
 from curriculum_search.evaluation.evidence import Evidence, Samples
 from curriculum_search.evaluation.features import Pixels, Sources, describe
 from curriculum_search.evaluation.generation import MAX_SAMPLES, Generation
+from curriculum_search.evaluation.prompts import read_prompts
 from curriculum_search.evaluation.reference import References
 from curriculum_search.evaluation.report import Row, Table, image_grid
 from curriculum_search.evaluation.unfinished import Keeper
@@ -49,6 +50,7 @@ class Evaluation(Config):
         batch_size: samples, and reference images, that go through the networks together.
         seed: of the samples and of the validation loss's noise.
         grid_images: samples in the grid.
+        prompts: captions of one's own, whose samples the grid then has: a list, or a text file with one a line.
     """
 
     evaluators: tuple[Evaluator, ...] = (Frechet(num_samples=500), ValidationLoss())
@@ -63,6 +65,7 @@ class Evaluation(Config):
     batch_size: int = 125
     seed: int = 0
     grid_images: int = 64
+    prompts: tuple[str, ...] | str | None = later(None)
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "grid_images"):
@@ -126,6 +129,8 @@ class Evaluation(Config):
             train.conditions.check_reference(reference.conditions)
         except ValueError as error:
             raise ValueError(f"the reference, {reference.name}, {error}") from error
+        if prompts := read_prompts(self.prompts):
+            train.conditions.check_prompts(prompts)
         for part in ("evaluators", "final_evaluators"):
             for i, evaluator in enumerate(getattr(self, part)):
                 try:
@@ -186,6 +191,7 @@ class EvaluationRun:
             process=process,
             sampler=settings.sampler if encoder.bounded else settings.sampler.unclipped(),
             train_set=train_set,
+            conditions=train_set.conditions.for_samples(reference.conditions),
             guidance_scale=settings.guidance_scale,
             seed=settings.seed,
             batch_size=settings.batch_size,
@@ -198,6 +204,8 @@ class EvaluationRun:
         features = {extractor: extractor.load(sources) for extractor in extractors}
         self._references = References(reference, features, cache_dir / "reference", device, settings.batch_size)
         self.reference = reference
+        of_training = self.generation.conditions is train_set.conditions
+        self._drawn_from = train_set.name if of_training else reference.name
         self._device = device
         self._banks: dict[tuple[int, int, int], FixedBank] = {}
         self._shown: tuple[Network, Tensor | None] | None = None
@@ -265,24 +273,28 @@ class EvaluationRun:
     def grid(self, network: Network) -> Tensor:
         """The first `grid_images` samples side by side, uint8 [C, H, W] on the CPU.  Needs the first worker only.
 
-        They are those of the network's last evaluation; what that has not seen of them is generated.
+        They are those of the network's last evaluation, of which what that has not seen is generated, or of the
+        prompts, where there are some.  Captions stand below theirs.
         """
+        if prompts := read_prompts(self.settings.prompts):
+            return image_grid(self.generation.prompted(network, prompts).images.cpu(), prompts)
         evaluated, seen = self._shown or (None, None)
-        images = [seen] if seen is not None and evaluated is network else []
-        count = sum(map(len, images))
+        parts = [seen] if seen is not None and evaluated is network else []
+        count = sum(map(len, parts))
         if count < self.settings.grid_images:
             block = self.generation.block(network, count, self.settings.grid_images - count)
-            images.append(block.images.cpu())
-        return image_grid(torch.cat(images))
+            parts.append(block.images.cpu())
+        images = torch.cat(parts)
+        return image_grid(images, self.generation.titles(len(images)))
 
     def protocol(self) -> str:
         """How the numbers come about, in words, one line for each part.  Needs one worker only."""
-        settings, generation, train_set = self.settings, self.generation, self.generation.train_set
+        settings, generation = self.settings, self.generation
         guidance = "no guidance" if settings.guidance_scale == 1 else f"guidance scale {settings.guidance_scale:g}"
         decoded = "" if generation.encoder == PIXELS else f"decoded by {describe(generation.encoder)}; "
         lines = [
             f"samples: averaged (EMA) weights, {describe(generation.process)}, {describe(generation.sampler)}, "
-            f"{guidance}, {train_set.conditions.draws(train_set.name)}; sample i from generator seed "
+            f"{guidance}, {generation.conditions.draws(self._drawn_from)}; sample i from generator seed "
             f"{settings.seed * MAX_SAMPLES:,} + i; {decoded}rounded to 8 bits"
         ]
         for evaluator in settings.active(final=True):

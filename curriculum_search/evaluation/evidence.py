@@ -14,8 +14,9 @@ from curriculum_search.evaluation.frechet import Moments
 from curriculum_search.evaluation.generation import Block
 from curriculum_search.evaluation.reference import References
 
-Form = Literal["moments", "features", "probabilities"]
-"""What is kept of samples: mean and covariance of their features, the features, or their class probabilities."""
+Form = Literal["moments", "features", "probabilities", "similarities"]
+"""What is kept of samples: mean and covariance of their features, the features, their class probabilities, or how alike
+they are to their caption and to others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,8 @@ class Evidence:
 
     Attributes:
         moments: for each need of form "moments".
-        rows: for each other need: features float32 [num_samples, d] or probabilities [num_samples, classes].
+        rows: for each other need: features float32 [num_samples, d], probabilities [num_samples, classes], or
+            similarities [num_samples, captions].
         references: the same of what samples are compared with.
         bank_losses: `FixedBank.losses` of the network, given the number of reference images and of noise levels.
     """
@@ -63,7 +65,8 @@ class Samples:
         for need in needs:
             if not _streams(need):
                 loaded = features[need.extractor]
-                width = loaded.dimension if need.form == "features" else loaded.num_classes
+                widths = {"features": loaded.dimension, "probabilities": loaded.num_classes}
+                width = widths.get(need.form, loaded.num_captions)
                 self.rows[need] = torch.zeros(need.num_samples, width, device=device)
         self._needs = {e: [n for n in needs if n.extractor == e] for e in dict.fromkeys(n.extractor for n in needs)}
         self._features = features
@@ -83,18 +86,19 @@ class Samples:
             if start >= max(need.num_samples for need in needs):
                 continue
             loaded = self._features[extractor]
+            found = dict[str, Tensor]()
             if any(need.form == "probabilities" for need in needs):
-                features, probabilities = loaded.with_probabilities(block.images)
+                found["features"], found["probabilities"] = loaded.with_probabilities(block.images)
             else:
-                features, probabilities = loaded(block.images), None
+                found["features"] = loaded(block.images)
+            if any(need.form == "similarities" for need in needs):
+                found["similarities"] = loaded.similarities(found["features"], block.condition)
             for need in needs:
                 kept = max(min(len(block.images), need.num_samples - start), 0)
                 if need.form == "moments":
-                    self.moments[need].update(features[:kept])
+                    self.moments[need].update(found["features"][:kept])
                 else:
-                    rows = features if need.form == "features" else probabilities
-                    assert rows is not None
-                    self.rows[need][start : start + kept] = rows[:kept]
+                    self.rows[need][start : start + kept] = found[need.form][:kept]
 
     def state_dict(self) -> dict[str, Any]:
         """What this worker has collected so far, before `reduce`."""

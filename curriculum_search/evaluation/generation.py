@@ -1,13 +1,13 @@
 """Generating samples whose identity does not depend on how many workers make them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from curriculum_search import distributed
-from curriculum_search.conditions import Condition
+from curriculum_search.conditions import Condition, Conditions
 from curriculum_search.data import ImageSet
 from curriculum_search.diffusion import Network, Process, Sampler, guided
 from curriculum_search.models.encoders import PIXELS, Encoder
@@ -51,7 +51,8 @@ class Generation:
     Attributes:
         process: the noise process that the network was trained with.
         sampler: from noise to what the network was trained on.
-        train_set: gives the images' shape, and the distribution of what they are conditioned on.
+        train_set: gives the images' shape.
+        conditions: what samples are conditioned on is drawn from these.
         guidance_scale: weight of classifier-free guidance; 1 is none.
         seed: see `sample_generator`.
         batch_size: samples that go through the network together, also where fewer are asked for: a float sum may come
@@ -63,6 +64,7 @@ class Generation:
     process: Process
     sampler: Sampler
     train_set: ImageSet
+    conditions: Conditions
     guidance_scale: float
     seed: int
     batch_size: int
@@ -95,13 +97,31 @@ class Generation:
         for start in starts[distributed.rank() :: distributed.world_size()][skipped:]:
             yield self.block(network, start, self.batch_size)
 
-    @torch.no_grad()
     def block(self, network: Network, first: int, count: int) -> Block:
         """The samples first .. first + count - 1 in one batch, on this worker alone."""
+        generators, noise = self._start(first, count)
+        return self._made(network, first, generators, noise, self.conditions.draw(generators))
+
+    def prompted(self, network: Network, prompts: Sequence[str]) -> Block:
+        """The samples 0 .. len(prompts) - 1, of prompts of the user's own."""
+        generators, noise = self._start(0, len(prompts))
+        return self._made(network, 0, generators, noise, self.conditions.prompted(prompts))
+
+    def titles(self, count: int) -> tuple[str, ...]:
+        """What stands below the first `count` samples; nothing where their conditions have no words."""
+        return self.conditions.titles(self.conditions.draw(self._start(0, count)[0]))
+
+    def _start(self, first: int, count: int) -> tuple[list[torch.Generator], Tensor]:
+        """The random numbers of each sample, and the noise that it begins as."""
         generators = [sample_generator(self.seed, i) for i in range(first, first + count)]
         shape = self.encoder.shape_of(self.train_set)
-        noise = torch.stack([torch.randn(shape, generator=generator) for generator in generators])
-        condition = self.train_set.conditions.draw(generators).to(self.device)
+        return generators, torch.stack([torch.randn(shape, generator=generator) for generator in generators])
+
+    @torch.no_grad()
+    def _made(
+        self, network: Network, first: int, generators: list[torch.Generator], noise: Tensor, condition: Condition
+    ) -> Block:
+        condition = condition.to(self.device)
         network = guided(network, self.guidance_scale)
         finite = torch.ones((), dtype=torch.bool, device=self.device)
 

@@ -47,6 +47,7 @@ class References:
         self._files: dict[str, MemoryImages] = {}
         self._gaussians: dict[tuple[Extractor, str | None], Gaussian] = {}
         self._rows: dict[tuple[Extractor, str | None, int], Tensor] = {}
+        self._similarities: dict[Extractor, Tensor] = {}
 
     def gaussian(self, extractor: Extractor, file: str | None) -> Gaussian:
         """Mean and covariance of the features of all reference images, or those in `file`.
@@ -75,6 +76,18 @@ class References:
             path = self._folder / f"{self._name(extractor, file, f'{len(chosen)} rows')}.npz"
             self._rows[key] = torch.from_numpy(once_whole(path, make, _load_rows)).to(self._device)
         return self._rows[key]
+
+    def similarities(self, extractor: Extractor) -> Tensor:
+        """How alike reference images are to their own captions and to others: see `Features.similarities`."""
+        if extractor not in self._similarities:
+            features, everything = self.features[extractor], np.arange(len(self._images))
+            parts = []
+            for start in range(0, len(everything), self._batch_size):
+                images, condition = self._images.read(everything[start : start + self._batch_size])
+                rows = features(images.to(self._device))
+                parts.append(features.similarities(rows, condition.to(self._device)))
+            self._similarities[extractor] = torch.cat(parts)
+        return self._similarities[extractor]
 
     def words(self, extractor: Extractor, file: str | None, count: int | None = None) -> str:
         """What is compared with, in words: the images and the hash of the statistics, or of `count` features."""

@@ -2,12 +2,17 @@
 
 import math
 import statistics
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
+_TITLED_SIDE, _FONT_SIZE = 112, 12  # pixels of an image with a title below, and of the title's letters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +72,13 @@ class Table:
         return "\n".join([*lines, "", self.protocol])
 
 
-def image_grid(images: Tensor) -> Tensor:
-    """Images uint8 [N, C, H, W] side by side in rows, as square as possible: uint8 [C, H', W']."""
+def image_grid(images: Tensor, titles: Sequence[str] = ()) -> Tensor:
+    """Images uint8 [N, C, H, W] side by side in rows, as square as possible: uint8 [C, H', W'].
+
+    With `titles`, one for each image, images are enlarged so that these have room below them.
+    """
+    if titles:
+        images = torch.stack([_titled(image, title) for image, title in zip(images, titles, strict=True)])
     count, channels, height, width = images.shape
     columns = math.ceil(math.sqrt(count))
     rows = math.ceil(count / columns)
@@ -76,6 +86,19 @@ def image_grid(images: Tensor) -> Tensor:
     canvas[:count] = images
     tiles = canvas.view(rows, columns, channels, height, width).permute(2, 0, 3, 1, 4)
     return tiles.reshape(channels, rows * height, columns * width)
+
+
+def _titled(image: Tensor, title: str) -> Tensor:
+    """An image uint8 [C, H, W], its pixels repeated, with a title of up to three lines below it."""
+    factor = max(_TITLED_SIDE // image.shape[2], 1)
+    large = image.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+    font = ImageFont.load_default(_FONT_SIZE)
+    lines = textwrap.wrap(title, int(large.shape[2] / font.getlength("n")))
+    text = "\n".join(lines[:3]) + (" ..." if len(lines) > 3 else "")
+    strip = Image.new("L" if len(image) == 1 else "RGB", (large.shape[2], 4 * _FONT_SIZE), "white")
+    ImageDraw.Draw(strip).multiline_text((2, 1), text, fill="black", font=font, spacing=1)
+    below = torch.from_numpy(np.array(strip))
+    return torch.cat([large, below[None] if below.ndim == 2 else below.permute(2, 0, 1)], dim=1)
 
 
 def save_grid(grid: Tensor, path: Path, *, min_side: int = 512) -> None:

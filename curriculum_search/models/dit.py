@@ -7,6 +7,8 @@ therefore given, not chosen.
 
 import dataclasses
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -21,17 +23,8 @@ _LONGEST_PERIOD = 10000.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DiT(Model):
-    """A diffusion transformer: the published DiT, whose checkpoints `models.dit_weights` reads.
-
-    ======  =====  ===========  =========  ==============================
-    preset  depth  hidden_size  num_heads  parameters (patch 2, 32x32x4)
-    ======  =====  ===========  =========  ==============================
-    DiT-S   12     384          6          33 M
-    DiT-B   12     768          12         130 M
-    DiT-L   24     1024         16         458 M
-    DiT-XL  28     1152         16         675 M
-    ======  =====  ===========  =========  ==============================
+class TransformerModel(Model):
+    """What diffusion transformers have in common.
 
     Args:
         patch_size: height and width in pixels of what becomes one token; must divide the resolution.
@@ -41,7 +34,6 @@ class DiT(Model):
         mlp_ratio: width of a block's MLP over hidden_size.
     """
 
-    kind: Literal["dit"] = "dit"
     patch_size: int = 2
     hidden_size: int = 384
     depth: int = 12
@@ -59,25 +51,58 @@ class DiT(Model):
         if int(self.hidden_size * self.mlp_ratio) < 1:
             raise ValueError(f"mlp_ratio must be positive, not {self.mlp_ratio}")
 
+    def check_resolution(self, resolution: int) -> None:
+        """Raise ValueError where patches do not tile images of this height and width."""
+        if resolution % self.patch_size:
+            raise ValueError(f"patch_size must divide the resolution {resolution}, and {self.patch_size} does not")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiT(TransformerModel):
+    """A diffusion transformer: the published DiT, whose checkpoints `models.dit_weights` reads.
+
+    ======  =====  ===========  =========  ==============================
+    preset  depth  hidden_size  num_heads  parameters (patch 2, 32x32x4)
+    ======  =====  ===========  =========  ==============================
+    DiT-S   12     384          6          33 M
+    DiT-B   12     768          12         130 M
+    DiT-L   24     1024         16         458 M
+    DiT-XL  28     1152         16         675 M
+    ======  =====  ===========  =========  ==============================
+    """
+
+    kind: Literal["dit"] = "dit"
+
     def build(
         self, *, channels: int, out_channels: int, resolution: int, conditions: Conditions
     ) -> "DiffusionTransformer":
-        if resolution % self.patch_size:
-            raise ValueError(f"patch_size must divide the resolution {resolution}, and {self.patch_size} does not")
-        return DiffusionTransformer(self, channels, out_channels, resolution, count_classes(conditions, self.kind))
+        self.check_resolution(resolution)
+        num_classes = count_classes(conditions, self.kind)
+        return DiffusionTransformer(self, channels, out_channels, resolution, partial(LabelEmbedder, num_classes))
 
 
 class DiffusionTransformer(nn.Module):
     """The module that `DiT` configures; see `Model.build` for its forward."""
 
-    def __init__(self, config: DiT, channels: int, out_channels: int, resolution: int, num_classes: int) -> None:
+    def __init__(
+        self,
+        config: DiT,
+        channels: int,
+        out_channels: int,
+        resolution: int,
+        embedder: Callable[[int], nn.Module],
+    ) -> None:
+        """Build it.
+
+        Args:
+            embedder: makes, for a width, what embeds the condition of a batch, as `LabelEmbedder` does.
+        """
         super().__init__()
         hidden, patch = config.hidden_size, config.patch_size
-        self.num_classes = num_classes
         self.patch_size = patch
         self.x_embedder = PatchEmbedder(channels, hidden, patch)
         self.t_embedder = TimestepEmbedder(hidden)
-        self.y_embedder = LabelEmbedder(num_classes, hidden)
+        self.y_embedder = embedder(hidden)
         positions = sincos_positions(hidden, resolution // patch)
         self.pos_embed = nn.Parameter(positions, requires_grad=False)
         self.blocks = nn.ModuleList(DiTBlock(hidden, config.num_heads, config.mlp_ratio) for _ in range(config.depth))
@@ -85,31 +110,22 @@ class DiffusionTransformer(nn.Module):
         self._initialise()
 
     def forward(self, x: Tensor, time: Tensor, condition: Condition) -> Tensor:
-        rows, columns = x.shape[2] // self.patch_size, x.shape[3] // self.patch_size
-        modulator = self.t_embedder(time) + self.y_embedder(class_indices(condition, x, self.num_classes))
+        modulator = self.t_embedder(time) + self.y_embedder(condition, x)
         tokens = self.x_embedder(x) + self.pos_embed
         for block in self.blocks:
             tokens = block(tokens, modulator)
-        patches = self.final_layer(tokens, modulator)
-        # Within a token the pixels come first and the channels last.
-        patches = patches.unflatten(1, (rows, columns)).unflatten(3, (self.patch_size, self.patch_size, -1))
-        image: Tensor = patches.permute(0, 5, 1, 3, 2, 4).reshape(len(x), -1, x.shape[2], x.shape[3])
-        return image
+        return unpatched(self.final_layer(tokens, modulator), self.patch_size, x)
 
     def _initialise(self) -> None:
         """Glorot, but zero where adaLN-Zero has it: a block begins as the identity, the output as 0."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                nn.init.zeros_(module.bias)
-        nn.init.xavier_uniform_(self.x_embedder.proj.weight.view(self.x_embedder.proj.out_channels, -1))
-        nn.init.zeros_(self.x_embedder.proj.bias)  # type: ignore[arg-type]
-        for layer in (self.y_embedder.embedding_table, self.t_embedder.mlp[0], self.t_embedder.mlp[2]):
+        initialise_linear(self, self.x_embedder)
+        tables = [module for module in self.modules() if isinstance(module, nn.Embedding)]
+        for layer in (*tables, self.t_embedder.mlp[0], self.t_embedder.mlp[2]):
             nn.init.normal_(layer.weight, std=0.02)  # type: ignore[arg-type]
         for module in self.modules():
             if isinstance(module, DiTBlock | FinalLayer):
-                _zero(module.adaLN_modulation[1])
-        _zero(self.final_layer.linear)
+                zero(module.adaLN_modulation[1])
+        zero(self.final_layer.linear)
 
 
 class PatchEmbedder(nn.Module):
@@ -142,14 +158,15 @@ class TimestepEmbedder(nn.Module):
 
 
 class LabelEmbedder(nn.Module):
-    """labels [B] in 0 .. num_classes to [B, hidden]; the last row is the null label's."""
+    """Classes to [B, hidden]; the last row is the null label's."""
 
     def __init__(self, num_classes: int, hidden: int) -> None:
         super().__init__()
+        self.num_classes = num_classes
         self.embedding_table = nn.Embedding(num_classes + 1, hidden)
 
-    def forward(self, labels: Tensor) -> Tensor:
-        embedding: Tensor = self.embedding_table(labels)
+    def forward(self, condition: Condition, x: Tensor) -> Tensor:
+        embedding: Tensor = self.embedding_table(class_indices(condition, x, self.num_classes))
         return embedding
 
 
@@ -173,10 +190,10 @@ class Attention(nn.Module):
 class Mlp(nn.Module):
     """Two linear layers with a GELU (tanh form) between."""
 
-    def __init__(self, hidden: int, inner: int) -> None:
+    def __init__(self, inputs: int, inner: int, outputs: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(hidden, inner)
-        self.fc2 = nn.Linear(inner, hidden)
+        self.fc1 = nn.Linear(inputs, inner)
+        self.fc2 = nn.Linear(inner, outputs)
 
     def forward(self, tokens: Tensor) -> Tensor:
         out: Tensor = self.fc2(F.gelu(self.fc1(tokens), approximate="tanh"))
@@ -188,17 +205,17 @@ class DiTBlock(nn.Module):
 
     def __init__(self, hidden: int, num_heads: int, mlp_ratio: float) -> None:
         super().__init__()
-        self.norm1 = _norm(hidden)
+        self.norm1 = norm(hidden)
         self.attn = Attention(hidden, num_heads)
-        self.norm2 = _norm(hidden)
-        self.mlp = Mlp(hidden, int(hidden * mlp_ratio))
+        self.norm2 = norm(hidden)
+        self.mlp = Mlp(hidden, int(hidden * mlp_ratio), hidden)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(hidden, 6 * hidden))
 
     def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
         modulation = self.adaLN_modulation(condition)[:, None].chunk(6, dim=2)
         shift_attn, scale_attn, gate_attn, shift_mlp, scale_mlp, gate_mlp = modulation
-        tokens = tokens + gate_attn * self.attn(_modulate(self.norm1(tokens), shift_attn, scale_attn))
-        out: Tensor = tokens + gate_mlp * self.mlp(_modulate(self.norm2(tokens), shift_mlp, scale_mlp))
+        tokens = tokens + gate_attn * self.attn(modulate(self.norm1(tokens), shift_attn, scale_attn))
+        out: Tensor = tokens + gate_mlp * self.mlp(modulate(self.norm2(tokens), shift_mlp, scale_mlp))
         return out
 
 
@@ -207,13 +224,13 @@ class FinalLayer(nn.Module):
 
     def __init__(self, hidden: int, patch: int, out_channels: int) -> None:
         super().__init__()
-        self.norm_final = _norm(hidden)
+        self.norm_final = norm(hidden)
         self.linear = nn.Linear(hidden, patch * patch * out_channels)
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(hidden, 2 * hidden))
 
     def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
         shift, scale = self.adaLN_modulation(condition)[:, None].chunk(2, dim=2)
-        pixels: Tensor = self.linear(_modulate(self.norm_final(tokens), shift, scale))
+        pixels: Tensor = self.linear(modulate(self.norm_final(tokens), shift, scale))
         return pixels
 
 
@@ -232,14 +249,35 @@ def sincos_positions(hidden: int, grid: int) -> Tensor:
     return torch.cat([columns, rows], dim=2).reshape(1, grid * grid, hidden).float()
 
 
-def _norm(hidden: int) -> nn.LayerNorm:
+def unpatched(patches: Tensor, patch: int, x: Tensor) -> Tensor:
+    """Tokens [B, N, patch * patch * out_channels] as an image as high and wide as `x`: [B, out_channels, H, W]."""
+    rows, columns = x.shape[2] // patch, x.shape[3] // patch
+    # Within a token the pixels come first and the channels last.
+    pixels = patches.reshape(len(x), rows, columns, patch, patch, -1)
+    return pixels.permute(0, 5, 1, 3, 2, 4).reshape(len(x), -1, x.shape[2], x.shape[3])
+
+
+def initialise_linear(network: nn.Module, x_embedder: PatchEmbedder) -> None:
+    """Glorot for all linear layers of a network and for what embeds its patches, and biases of zero."""
+    for module in network.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+            nn.init.zeros_(module.bias)
+    nn.init.xavier_uniform_(x_embedder.proj.weight.view(x_embedder.proj.out_channels, -1))
+    nn.init.zeros_(x_embedder.proj.bias)  # type: ignore[arg-type]
+
+
+def norm(hidden: int) -> nn.LayerNorm:
+    """A LayerNorm without weights."""
     return nn.LayerNorm(hidden, elementwise_affine=False, eps=1e-6)
 
 
-def _modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+def modulate(tokens: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Tokens [B, N, hidden], scaled and shifted by [B, 1, hidden]."""
     return tokens * (1.0 + scale) + shift
 
 
-def _zero(layer: nn.Module) -> None:
+def zero(layer: nn.Module) -> None:
+    """Fill all that a layer learns with zeros."""
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)

@@ -18,7 +18,7 @@ from support.latent_files import (
 )
 
 from curriculum_search.data.latent_files import PROVENANCE, find_latents, read_labels
-from curriculum_search.data.tensor_file import write_tensors
+from curriculum_search.tensor_file import write_tensors
 
 ALL = np.arange(COUNT)
 

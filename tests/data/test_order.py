@@ -50,3 +50,12 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused() -> None:
         rank_slice(10, 0, 4)
     with pytest.raises(ValueError, match="num_images must be at least 1, not 0"):
         DataOrder(0, 0)
+
+
+@given(num_images=st.integers(1, 50), start=st.integers(0, 500), count=st.integers(0, 200))
+def test_draws_belong_to_positions_and_not_to_the_way_there(num_images: int, start: int, count: int) -> None:
+    whole = DataOrder(num_images, 1).draws(0, start + count)
+    assert np.array_equal(DataOrder(num_images, 1).draws(start, count), whole[start:])
+    assert whole.dtype == np.uint64
+    assert len(set(whole.tolist())) == len(whole)
+    assert count == 0 or not np.array_equal(DataOrder(num_images, 2).draws(start, count), whole[start:])

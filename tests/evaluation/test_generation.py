@@ -31,6 +31,7 @@ def generation(digits: MemoryImages) -> Generation:
         process=DDPM(),
         sampler=DDPMSampler(num_steps=4),
         train_set=digits,
+        conditions=digits.conditions,
         guidance_scale=1.0,
         seed=0,
         batch_size=16,
@@ -82,7 +83,9 @@ def test_labels_are_as_frequent_as_in_training_and_belong_to_the_index(
 ) -> None:
     rare = np.where(digits.labels == 3, 3, 7)
     uneven = MemoryImages("uneven", digits.images, rare)
-    generation = dataclasses.replace(generation, train_set=uneven, sampler=DDIMSampler(num_steps=1), batch_size=500)
+    generation = dataclasses.replace(
+        generation, train_set=uneven, conditions=uneven.conditions, sampler=DDIMSampler(num_steps=1), batch_size=500
+    )
     labels = labels_of(generation.block(network, 0, 2_000))
     assert set(labels.tolist()) == {3, 7}
     share = float((rare == 3).mean())
@@ -98,7 +101,7 @@ def test_an_unconditional_network_gets_no_labels(generation: Generation) -> None
         seen.append(condition)
         return torch.zeros_like(x)
 
-    dataclasses.replace(generation, train_set=unlabelled).block(network, 0, 3)
+    dataclasses.replace(generation, train_set=unlabelled, conditions=unlabelled.conditions).block(network, 0, 3)
     assert [type(condition) for condition in seen] == [Unconditional] * 4
 
 

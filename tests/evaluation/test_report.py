@@ -79,3 +79,15 @@ def test_a_grid_that_is_large_enough_is_written_as_it_is(tmp_path: Path) -> None
     save_grid(grid, tmp_path / "grid.png", min_side=5)
     with Image.open(tmp_path / "grid.png") as image:
         np.testing.assert_array_equal(np.asarray(image), grid.permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_titles_stand_below_images_that_are_large_enough_for_them(channels: int) -> None:
+    images = torch.randint(0, 256, (2, channels, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    grid = image_grid(images, ("a red apple", "a caption that is much too long to be shown in three lines " * 3))
+    height, width = grid.shape[1], grid.shape[2] // 2
+    factor = width // 8
+    assert torch.equal(grid[:, : 8 * factor : factor, ::factor], torch.cat(list(images), dim=2))
+    assert height > 8 * factor
+    below = grid[:, 8 * factor :]
+    assert all(bool((part < 128).any()) and bool((part == 255).any()) for part in torch.split(below, width, dim=2))

@@ -4,7 +4,7 @@ from curriculum_search.models import Model
 
 
 def test_every_kind_is_registered() -> None:
-    assert set(Model.kinds()) == {"dit", "unet"}
+    assert set(Model.kinds()) == {"dit", "pixart", "text_dit", "unet"}
 
 
 @pytest.mark.parametrize("kind", sorted(Model.kinds()))
@@ -15,5 +15,5 @@ def test_every_kind_comes_back_from_its_own_configuration(kind: str) -> None:
 
 
 def test_an_unknown_kind_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="kind 'mlp' is not one of dit, unet"):
+    with pytest.raises(ValueError, match="kind 'mlp' is not one of dit, pixart, text_dit, unet"):
         Model.from_dict({"kind": "mlp"})

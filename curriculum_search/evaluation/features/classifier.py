@@ -102,7 +102,7 @@ class Classifier(Extractor):
         held_out = np.arange(len(train)) % _HELD_OUT == _HELD_OUT - 1
         shown = np.flatnonzero(~held_out)
         num_steps = -(-self.training_images // _BATCH)
-        with _undisturbed(self.seed, device):
+        with undisturbed(self.seed, device):
             network = self._network(train, torch.float64).to(device).train()
             optimizer = torch.optim.AdamW(network.parameters(), lr=_MAX_LEARNING_RATE)
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _MAX_LEARNING_RATE, total_steps=num_steps)
@@ -185,7 +185,7 @@ def _labelled(images: ImageSet, indices: Any, device: torch.device) -> tuple[Ten
 
 
 @contextmanager
-def _undisturbed(seed: int, device: torch.device) -> Iterator[None]:
+def undisturbed(seed: int, device: torch.device) -> Iterator[None]:
     """A random state of its own, and gradients, which whoever evaluates may have turned off."""
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from curriculum_search import distributed
+from curriculum_search.conditions import Condition
 from curriculum_search.config import Config, Kinded
 from curriculum_search.data import ImageSet
 
@@ -19,12 +20,14 @@ class Features(ABC):
     Attributes:
         dimension: number of features.
         num_classes: number of class probabilities, 0 where there are none.
+        num_captions: number of captions that an image is compared with, 0 where it is not.
         checksum: changes when the features do; part of the name under which reference statistics are cached.
         words: the extractor for the words of a protocol.
     """
 
     dimension: int
     num_classes: int = 0
+    num_captions: int = 0
     checksum: str
     words: str
 
@@ -39,6 +42,18 @@ class Features(ABC):
             ValueError: this extractor tells no classes.
         """
         raise ValueError(f"{self.words} tells no classes")
+
+    def similarities(self, features: Tensor, condition: Condition) -> Tensor:
+        """How alike images are to captions, float32 [B, num_captions], in [-1, 1]: first their own, then others.
+
+        Args:
+            features: what a call gave for the images.
+            condition: what they were made for.
+
+        Raises:
+            ValueError: this extractor knows no captions.
+        """
+        raise ValueError(f"{self.words} knows no captions")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,6 +84,11 @@ class Extractor(Kinded):
     @property
     def tells_classes(self) -> bool:
         """Whether `Features.with_probabilities` works, which the Inception Score needs."""
+        return False
+
+    @property
+    def knows_captions(self) -> bool:
+        """Whether `Features.similarities` works, which image-text scores need."""
         return False
 
     @abstractmethod

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from curriculum_search.data.tensor_file import open_tensors, write_tensors
+from curriculum_search.tensor_file import open_tensors, write_tensors
 
 ARRAYS: dict[str, NDArray[Any]] = {
     "latents": np.random.default_rng(0).normal(size=(5, 2, 3, 3)).astype(np.float16),

@@ -4,13 +4,14 @@ Eight bytes with the length of a JSON header, the header (name to type, shape an
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "<i1", "U8": "<u1"}
 _NAMES = {np.dtype(code): name for name, code in _TYPES.items()}
@@ -63,18 +64,51 @@ def open_tensors(path: Path) -> TensorFile:
 
 def write_tensors(path: Path, arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> None:
     """Write a file that `open_tensors`, and the safetensors library, read."""
-    header: dict[str, Any] = {_METADATA: dict(metadata)}
-    offset = 0
-    for name, array in arrays.items():
-        header[name] = {
-            "dtype": _NAMES[array.dtype],
-            "shape": list(array.shape),
-            "data_offsets": [offset, offset + array.nbytes],
-        }
-        offset += array.nbytes
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight, which mapping likes
+    begin, _ = _beginning({name: (array.dtype, array.shape) for name, array in arrays.items()}, metadata)
     with path.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
+        file.write(begin)
         for array in arrays.values():
             file.write(np.ascontiguousarray(array).data)
+
+
+def allocate_tensors(
+    path: Path, shapes: Mapping[str, tuple[DTypeLike, tuple[int, ...]]], metadata: Mapping[str, str]
+) -> dict[str, NDArray[Any]]:
+    """Write such a file with zeros, and map its tensors, each of which has some elements, to be written to.
+
+    Args:
+        path: of the file.
+        shapes: name to type and shape.
+        metadata: name to text.
+    """
+    begin, ends = _beginning(shapes, metadata)
+    with path.open("wb") as file:
+        file.write(begin)
+        file.truncate(len(begin) + max(ends.values()))
+    return {
+        name: np.memmap(path, kind, "r+", offset=len(begin) + ends[name] - _num_bytes(kind, shape), shape=shape)
+        for name, (kind, shape) in shapes.items()
+    }
+
+
+def _beginning(
+    shapes: Mapping[str, tuple[DTypeLike, tuple[int, ...]]], metadata: Mapping[str, str]
+) -> tuple[bytes, dict[str, int]]:
+    """What stands before the tensors' bytes, and where each of them ends, counted from there."""
+    header: dict[str, Any] = {_METADATA: dict(metadata)}
+    offset, ends = 0, dict[str, int]()
+    for name, (kind, shape) in shapes.items():
+        ends[name] = offset + _num_bytes(kind, shape)
+        header[name] = {
+            "dtype": _NAMES[np.dtype(kind)],
+            "shape": list(shape),
+            "data_offsets": [offset, ends[name]],
+        }
+        offset = ends[name]
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of eight, which mapping likes
+    return len(text).to_bytes(8, "little") + text, ends
+
+
+def _num_bytes(kind: DTypeLike, shape: tuple[int, ...]) -> int:
+    return np.dtype(kind).itemsize * math.prod(shape)

@@ -1,0 +1,16 @@
+"""Captions as numbers: text encoders, and the files in which their encodings are kept."""
+
+from curriculum_search.text.encoder import Encoded, LoadedTextEncoder, TextEncoder
+from curriculum_search.text.encoders import CLIPText, SentenceEncoder, T5Text
+from curriculum_search.text.store import EncodedCaptions, encoded_once
+
+__all__ = [
+    "CLIPText",
+    "Encoded",
+    "EncodedCaptions",
+    "LoadedTextEncoder",
+    "SentenceEncoder",
+    "T5Text",
+    "TextEncoder",
+    "encoded_once",
+]
