@@ -26,7 +26,7 @@ def say_all(tracker: Tracker, grid: Path) -> None:
     tracker.log_model(
         "a1",
         arm="trial 1",
-        name="trial 1: easy to hard",
+        name="trial 1 (2 % of it): easy to hard",
         params={"order": "easy_to_hard"},
         values={"mean_fd": 2.4, "seeds": 4.0, "low": float("-inf")},
         dataset=(str(DATASET["name"]), str(DATASET["digest"])),
@@ -64,7 +64,8 @@ def test_a_run_has_its_data_its_samples_and_its_model_once_however_often_they_ar
     journal = (tmp_path / "study" / "journal.jsonl").read_text()
     assert journal.count('"kind":"image"') == 2
     (model,) = client.search_logged_models([experiment_id(client, experiment)])
-    assert (model.name, model.status, model.params) == ("trial 1 easy to hard", "READY", {"order": "easy_to_hard"})
+    assert model.name == "trial 1 (2 percent of it) easy to hard"
+    assert (model.status, model.params) == ("READY", {"order": "easy_to_hard"})
     assert model.source_run_id == run.info.run_id
     values = {metric.key: metric.value for metric in model.metrics or ()}
     assert values == {"mean_fd": 2.4, "seeds": 4.0}
