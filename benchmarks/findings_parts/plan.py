@@ -93,7 +93,8 @@ def show_plan(contexts: Sequence[Context], *, root: Path, cache_dir: Path) -> No
             kind = _kind(file)
             if kind not in paces:
                 at_once = find_capacity(cluster, file, "full")[1]
-                paces[kind] = measure(file, "full", concurrency=at_once, root=root, cache_dir=cache_dir), at_once
+                pace = measure(file, "full", concurrency=at_once, root=root, cache_dir=cache_dir, groups=cluster.groups)
+                paces[kind] = pace, at_once
             measured, at_once = paces[kind]
             training = file.base.training
             short = replace(training, total_images=DIFFICULTY_IMAGES)

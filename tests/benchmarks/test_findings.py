@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from findings_parts import records as kept
 from findings_parts.claims import DEPENDS, DOES_NOT, HOLDS, NOT_RUN, OPEN, claims, verdict
-from findings_parts.contexts import LEARNING_RATE, SEARCH, SEARCHED, STUDY, Context, read_contexts, read_rates
+from findings_parts.contexts import LEARNING_RATE, ROOT, SEARCH, SEARCHED, STUDY, Context, read_contexts, read_rates
 from findings_parts.effects import Outcome, detectable, family_confidence, side
 from findings_parts.figure import draw
 from findings_parts.page import PAGE, render
@@ -109,7 +109,7 @@ def test_the_paper_s_arm_is_the_published_baseline_and_every_order_has_a_control
 def test_a_context_s_command_is_the_study_that_is_run() -> None:
     context = replace(read_contexts()["relief-flow-long"], learning_rate=4e-3)
     _, _, path, *given = shlex.split(context.command)
-    assert read_study(kept.ROOT / path, parse_overrides(given)).base == read_study(STUDY, context.values).base
+    assert read_study(ROOT / path, parse_overrides(given)).base == read_study(STUDY, context.values).base
 
 
 def test_without_its_learning_rate_no_arm_is_trained() -> None:
@@ -123,7 +123,7 @@ def test_what_is_left_is_what_has_not_been_kept() -> None:
     left = Left.of(context, {}, NO_RECORDS)
     assert (left.rate, left.arms, left.difficulty) == ((18, 18), (216, 288), (40, 40))
     assert left.search == (25 + 48, 25 + 64)
-    records = {part: {context.name: {}} for part in NO_RECORDS}
+    records: kept.Records = {part: {context.name: {}} for part in NO_RECORDS}
     assert Left.of(context, {context.name: {}}, records) == Left(
         rate=(0, 0), arms=(0, 0), difficulty=(0, 0), search=(0, 0)
     )

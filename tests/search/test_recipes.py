@@ -3,6 +3,7 @@
 What a processor cannot do in a test's time is made small on the command line: networks, numbers of images, metrics.
 """
 
+import json
 import math
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 import torch
 from PIL import Image
 from support.autoencoder import save_autoencoder
-from support.image_files import edm_zip
+from support.captioned import NAMES, save_clip
+from support.image_files import edm_zip, picture, write
 from support.workplace import Workplace
 
 from curriculum_search.loading import parse_overrides
@@ -38,6 +40,8 @@ RECIPES = {
             "base.evaluation.sampler={kind: heun, num_steps: 25}",
         ],
     ),
+    "coco256": (256, []),
+    "emoji": (64, []),
 }
 SMALL = [
     "study.proxy={}",
@@ -59,29 +63,57 @@ SMALL_MODEL = {
 
 
 @pytest.fixture(scope="module")
-def autoencoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One that makes 32x32x4 latents of images of 256x256, as Stable Diffusion's does."""
-    return save_autoencoder(
-        tmp_path_factory.mktemp("vae") / "vae",
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An autoencoder that makes 32x32x4 latents of images of 256x256, as Stable Diffusion's does, and a CLIP."""
+    folder = tmp_path_factory.mktemp("models")
+    save_autoencoder(
+        folder / "vae",
         channels=3,
         latent_channels=4,
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(8,) * 4,
     )
+    save_clip(folder / "clip", positions=77)
+    return folder
+
+
+def images_like(name: str, folder: Path, resolution: int) -> list[str]:
+    """Write a few images in the form that a recipe reads; what it is to be told of them."""
+    files = [f"00000/img{i:08d}.png" for i in range(24)]
+    if name not in ("coco256", "emoji"):
+        edm_zip(folder / "images.zip", files, [[file, i % 3] for i, file in enumerate(files)], resolution)
+        return [f"base.data.path={folder / 'images.zip'}"]
+    for part in ("train", "reference"):
+        for file in files:
+            write(folder / part / file, picture(resolution, resolution))
+        rows = [{"file_name": file, "text": f"the digit {NAMES[i % 10]}"} for i, file in enumerate(files)]
+        (folder / part / "metadata.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        images = [{"id": i, "file_name": file} for i, file in enumerate(files)]
+        captions = [{"image_id": i, "caption": f"the digit {NAMES[i % 10]}"} for i in range(len(files))]
+        (folder / f"{part}.json").write_text(json.dumps({"images": images, "annotations": captions}))
+    overrides = [f"base.data.path={folder / 'train'}", f"base.data.reference_path={folder / 'reference'}"]
+    if name == "coco256":
+        overrides += [
+            f"base.data.captions_path={folder / 'train.json'}",
+            f"base.data.reference_captions_path={folder / 'reference.json'}",
+        ]
+    return overrides
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_is_planned_as_it_is_and_trains_on_data_of_its_shape(
-    name: str, autoencoder: str, workplace: Workplace, monkeypatch: pytest.MonkeyPatch
+    name: str, models: Path, workplace: Workplace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resolution, overrides = RECIPES[name]
     path = SEARCH_SPACES / f"{name.split()[0]}.yaml"
-    names = [f"00000/img{i:08d}.png" for i in range(12)]
-    edm_zip(workplace.folder / "images.zip", names, [[name, i % 3] for i, name in enumerate(names)], resolution)
-    overrides = [*overrides, f"base.data.path={workplace.folder / 'images.zip'}"]
+    overrides = [*overrides, *images_like(name, workplace.folder, resolution)]
     if resolution == 256:
-        overrides.append(f"base.encoder.path={autoencoder}")
+        overrides.append(f"base.encoder.path={models / 'vae'}")
+    if name == "coco256":
+        overrides.append(f"base.data.text_encoder.path={models / 'clip'}")
+        score = f"{{kind: text_score, num_samples: 30000, extractor: {{kind: clip, path: {models / 'clip'}}}}}"
+        overrides.append(f"base.evaluation.final_evaluators=[{score}]")
     file = load_study(path, parse_overrides(overrides))
 
     measured = Measured(first_start=9.0, start=0.0, per_image=1e-3, evaluation=60.0, final=300.0)
