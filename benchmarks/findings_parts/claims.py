@@ -24,7 +24,7 @@ PAPER = ("paper",)
 EASY, HARD, RANDOM = ("easy_quarter", "easy_half"), ("hard_quarter", "hard_half"), ("random_half",)
 CONSTANT = ("min_snr", "p2", "logit_normal", "speed")
 #: Cases in which difficulty is measured, over which its intervals hold together.
-_DIFFICULTIES = 8
+DIFFICULTIES = 8
 _ERROR = 0.05
 
 #: An arm of a context, and its comparison.
@@ -263,7 +263,7 @@ def _low_noise(difficulty: Mapping[str, Mapping[str, Any]]) -> Claim:
         width = (
             statistics.stdev(gaps)
             / math.sqrt(len(gaps))
-            * float(stdtrit(len(gaps) - 1, 1 - _ERROR / _DIFFICULTIES / 2))
+            * float(stdtrit(len(gaps) - 1, 1 - _ERROR / DIFFICULTIES / 2))
         )
         mean = statistics.fmean(gaps)
         words.append(HOLDS if mean - width > 0 else DOES_NOT if mean + width < 0 else OPEN)

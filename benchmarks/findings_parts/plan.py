@@ -42,7 +42,7 @@ class Left:
     search: tuple[int, int]
 
     @classmethod
-    def of(cls, context: Context, rates: dict[str, object] | Records, records: Records) -> "Left":
+    def of(cls, context: Context, rates: Mapping[str, object], records: Records) -> "Left":
         """What is left where so much has been kept.  Runs of a study that has begun count as left."""
         rate = context.rates()
         known = replace(context, learning_rate=context.learning_rate or rate.base.training.learning_rate)

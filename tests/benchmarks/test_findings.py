@@ -11,7 +11,7 @@ import findings
 import numpy as np
 import pytest
 from findings_parts import records as kept
-from findings_parts.claims import DEPENDS, DOES_NOT, HOLDS, NOT_RUN, OPEN, claims, verdict
+from findings_parts.claims import DEPENDS, DIFFICULTIES, DOES_NOT, HOLDS, NOT_RUN, OPEN, claims, verdict
 from findings_parts.contexts import LEARNING_RATE, ROOT, SEARCH, SEARCHED, STUDY, Context, read_contexts, read_rates
 from findings_parts.effects import Outcome, detectable, family_confidence, side
 from findings_parts.figure import draw
@@ -92,6 +92,7 @@ def test_the_seeds_of_arms_are_no_search_s_and_all_intervals_hold_together() -> 
         assert not set(arms) & set(file.search_seeds)
     assert study.study.confirmation.min_seeds >= 12
     assert search.study.confirmation.confidence == study.study.confirmation.confidence
+    assert sum(context.measures_difficulty for context in read_contexts().values()) == DIFFICULTIES
     together = family_confidence(study.study.confirmation.confidence, len(read_contexts()) + len(SEARCHED))
     assert 0.95 <= together < 0.951
 
