@@ -15,7 +15,7 @@ emoji: .venv/ready
 	$(BIN)/python examples/emoji/prepare.py data/emoji
 
 test: .venv/ready lint browser
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	$(BIN)/python -m pytest --numprocesses 2
 
 lint: .venv/ready
 	$(BIN)/ruff check .

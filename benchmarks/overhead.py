@@ -27,7 +27,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from curriculum_search.runs import executor
 from curriculum_search.runs.cluster import Cluster
-from curriculum_search.runs.worker import REPORT
+from curriculum_search.runs.mailbox import REPORT
 from curriculum_search.search import driver
 from curriculum_search.search.ledger import Ledger
 from curriculum_search.search.load import load_study

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 
 from curriculum_search.loading import UserError
+from curriculum_search.storage import is_address, working_copy_of
 
 #: Set by Ray in the process that `ray job submit` starts.
 _RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -19,13 +20,16 @@ def results_root(given: str | None, *, setting: str = "--results") -> Path:
     current folder, or in a submitted job ``~/curriculum-search-results``, because a job's current folder is a copy that
     is new for every job.
 
+    Where it is an address in a bucket, as in ``s3://bucket/path``, the folder is one of this machine that stands for
+    it (`storage`).
+
     Raises:
-        UserError: there can be no such folder.
+        UserError: there can be no such folder, or the bucket cannot be used.
     """
-    if given:
-        return _resolved(setting, given)
+    setting = setting if given else "CURRICULUM_SEARCH_RESULTS"
     default = "~/curriculum-search-results" if os.environ.get(_RAY_JOB) else "results"
-    return _resolved("CURRICULUM_SEARCH_RESULTS", os.environ.get("CURRICULUM_SEARCH_RESULTS") or default)
+    chosen = given or os.environ.get("CURRICULUM_SEARCH_RESULTS") or default
+    return working_copy_of(chosen, cache_root(), setting=setting) if is_address(chosen) else _resolved(setting, chosen)
 
 
 def cache_root() -> Path:

@@ -8,7 +8,13 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
+
+
+def path_or_address(text: str) -> Path | str:
+    """An argument that names a file or folder: its path, or the address of what is in a bucket (`storage.fetched`)."""
+    return text if "://" in text else Path(text)
 
 
 def run_command(main: Callable[[], None]) -> None:

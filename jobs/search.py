@@ -7,17 +7,16 @@ train, how long that takes and what it costs beside the study's limits; for that
 
 import argparse
 import sys
-from pathlib import Path
 
-from curriculum_search.entry import run_command
+from curriculum_search.entry import path_or_address, run_command
 
 
 def main() -> None:
     """Read the command line and run the study, or show its plan."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("study", type=Path, help="a study file, as in search_spaces/")
+    parser.add_argument("study", type=path_or_address, help="a study file, as in search_spaces/")
     parser.add_argument("overrides", nargs="*", metavar="path=value", help="any field, as in study.trials=40")
-    parser.add_argument("--results", help="folder for results (default: ./results)")
+    parser.add_argument("--results", help="folder for results, or s3://bucket/path (default: ./results)")
     parser.add_argument("--plan", action="store_true", help="show what would be trained, and train nothing")
     parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse files that name plug-ins")
     arguments = parser.parse_intermixed_args()
@@ -27,10 +26,12 @@ def main() -> None:
     from curriculum_search.search.driver import run_study
     from curriculum_search.search.load import load_study
     from curriculum_search.search.plan import show_plan
+    from curriculum_search.storage import fetched
 
     runner = PluginRunner(allowed=arguments.plugins)
-    file = load_study(arguments.study, parse_overrides(arguments.overrides), runner)
-    root, cache_dir = results_root(arguments.results), cache_root()
+    cache_dir = cache_root()
+    file = load_study(fetched(arguments.study, cache_dir), parse_overrides(arguments.overrides), runner)
+    root = results_root(arguments.results)
     if arguments.plan:
         show_plan(file, root=root, cache_dir=cache_dir)
     elif run_study(file, root=root, cache_dir=cache_dir).failures:

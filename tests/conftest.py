@@ -3,15 +3,21 @@
 Ray and MLflow are imported where a fixture needs them, for most tests do not.
 """
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
+    from support.s3_server import S3Server
     from support.workplace import Workplace
 
+
+#: What a shell starts in the background ignores Ctrl-C, and so would the commands that tests start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 
@@ -20,11 +26,17 @@ TESTS = Path(__file__).parent
 RAY = {"benchmarks", "commands", "runs", "search", "test_api.py", "test_rayignore.py"}
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tells pytest-xdist which tests belong into one process: those of a file, and all that may start Ray."""
-    for item in items:
-        path = item.path.relative_to(TESTS)
-        item.add_marker(pytest.mark.xdist_group("ray" if path.parts[0] in RAY else str(path)))
+class OneProcessForRay(LoadFileScheduling):  # type: ignore[misc]
+    """Gives pytest-xdist's processes a file at a time, and all that may start Ray to one of them."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "ray" if Path(file).parts[1] in RAY else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneProcessForRay:
+    return OneProcessForRay(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +74,24 @@ def make_workplace(
 @pytest.fixture
 def workplace(make_workplace: Callable[[], "Workplace"]) -> "Workplace":
     return make_workplace()
+
+
+@pytest.fixture(scope="session")
+def _s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["S3Server"]:
+    from support.s3_server import S3Server
+
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def s3(_s3_server: "S3Server", monkeypatch: pytest.MonkeyPatch) -> "S3Server":
+    """A real S3 server, which lets this process in."""
+    for name, value in _s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return _s3_server
 
 
 @pytest.fixture(scope="session")

@@ -15,15 +15,16 @@ CORE = (
     *("text", "adapters", "testing", "trainers"),
 )
 CORE_FILES = ("atomic.py", "config.py", "direction.py", "distributed.py", "tensor_file.py")
-ORCHESTRATION = {"ray", "optuna", "mlflow", "pydantic", "yaml", "rich", "matplotlib", "plotly"}
-UPPER = {"api", "commands", "runs", "search", "tracking", "report", "cli", "entry", "loading", "export"}
+ORCHESTRATION = {"ray", "optuna", "mlflow", "pyarrow", "pydantic", "yaml", "rich", "matplotlib", "plotly"}
+UPPER = {"api", "commands", "runs", "search", "tracking", "report", "cli", "entry", "loading", "export", "storage"}
 #: What stands on the core, and what of the package above it each room may import.
 ROOMS = {
     "tracking": set[str](),
     "report": set[str](),
-    "runs": {"tracking", "loading"},
-    "commands": {"runs", "tracking", "report", "cli", "loading", "export"},
-    "search": {"runs", "tracking", "report", "cli", "loading", "export"},
+    "storage": {"loading"},
+    "runs": {"tracking", "loading", "storage"},
+    "commands": {"runs", "tracking", "report", "cli", "loading", "export", "storage"},
+    "search": {"runs", "tracking", "report", "cli", "loading", "export", "storage"},
 }
 #: The rooms of the search from the bottom up: each imports from those before it, and from its own.
 SEARCH = (

@@ -44,7 +44,7 @@ def test_class_folders_are_sent_whatever_they_are_called(checkout: Path, tmp_pat
 
 
 def test_the_code_is_sent_its_rooms_called_results_too(checkout: Path, tmp_path: Path) -> None:
-    code = put(checkout, "jobs/search.py", "curriculum_search/search/results/publish.py", "search_spaces/paper.yaml")
+    code = put(checkout, "jobs/search.py", "curriculum_search/search/results/publish.py", "search_spaces/ffhq256.yaml")
     assert code <= sent(checkout, tmp_path / "package.zip")
 
 

@@ -28,6 +28,7 @@ from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Statu
 from curriculum_search.runs.progress import Progress
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
+from curriculum_search.storage import address_of
 from curriculum_search.tracking import STUDY
 from curriculum_search.training import Report, StatusReport
 
@@ -111,7 +112,7 @@ def measure_difficulty(
             concurrency = min(cluster.capacity(base.resources).trials, len(experiments))
             print(f"difficulty: {base.data.summary()}", flush=True)
             with runs.progress.under_way(concurrency):
-                run_jobs(runs, resources=base.resources, limit=None, scratch=folder / "tune")
+                run_jobs(runs, resources=base.resources, limit=None, scratch=folder / "tune", groups=cluster.groups)
         runs.check()
         points = [runs.points(i, metric) for i, metric in enumerate(convergence.metrics(base))]
         converged = convergence.measure(base, points, axes)
@@ -286,7 +287,7 @@ def _print(result: DifficultyResult, base: Experiment) -> None:
             f"Still learning, so harder than measured: q {names} of the loss reduction came in the last quarter of "
             f"training. Give more training.total_images."
         )
-    print(f"Difficulty:   {result.path}\nFigure:       {result.figure}")
+    print(f"Difficulty:   {address_of(result.path)}\nFigure:       {address_of(result.figure)}")
     print(
         f"Use it with:  curriculum.partition.kind=measured curriculum.partition.path={result.path}\n"
         f"              curriculum.order.kind=measured curriculum.order.path={result.path}",

@@ -17,6 +17,7 @@ from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import one_line, stamped
 from curriculum_search.runs.signals import stop_signals
 from curriculum_search.runs.workspace import make_cache, workspace
+from curriculum_search.storage import address_of, as_it_stands, folders
 from curriculum_search.tracking import STUDY, check_metric_name
 from curriculum_search.training import Interrupted, PlainSession, default_device
 from curriculum_search.training.checkpoint import load
@@ -44,13 +45,16 @@ class Trained:
     checkpoint: Path
 
 
-def find_trained(target: Path, overrides: Mapping[str, Any], root: Path, runner: PluginRunner | None = None) -> Trained:
+def find_trained(
+    target: Path, overrides: Mapping[str, Any], root: Path, cache_dir: Path, runner: PluginRunner | None = None
+) -> Trained:
     """The run that a checkpoint, a run's folder or an experiment file stands for.
 
     Args:
         target: a checkpoint, the folder that it lies in, or an experiment in YAML such as a best.yaml.
         overrides: of the experiment, by dotted path; only its evaluation can differ from what was trained.
         root: the folder of all results, where the run of an experiment file is looked for.
+        cache_dir: where a run that is in a bucket is brought.
         runner: runs the plug-ins of the run; None: one that runs whatever is named.
 
     Raises:
@@ -63,12 +67,13 @@ def find_trained(target: Path, overrides: Mapping[str, Any], root: Path, runner:
     if target.suffix in (".yaml", ".yml"):
         identity = _identity(load_experiment(target, {}, runner)[0], target)
         experiment, _ = load_experiment(target, overrides, runner)
-        folders = [target.parent, *(p for p in (root.iterdir() if root.is_dir() else ()) if p.is_dir())]
-        candidates = [RunFolder(folder / "runs" / identity).checkpoint for folder in folders]
+        runs = [folder / "runs" / identity for folder in (target.parent, *folders(root))]
+        candidates = (RunFolder(as_it_stands(run, cache_dir)).checkpoint for run in runs)
         found = next((path for path in candidates if path.exists()), None)
         if found is None:
             raise UserError(
-                f"{target}: has no checkpoint beside it nor under {root}; train it first: python jobs/train.py {target}"
+                f"{target}: has no checkpoint beside it nor under {address_of(root)}; train it first: "
+                f"python jobs/train.py {target}"
             )
         return Trained(experiment=experiment, identity=identity, checkpoint=found)
     saved = RunFolder(target).checkpoint if target.is_dir() else target
@@ -134,10 +139,10 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
         space.finish()
         for path in folder.glob(_UNFINISHED.format("*")):
             path.unlink()
-    print(f"{run.checkpoint} ({name}), {state['images']:,} images seen")
+    print(f"{address_of(run.checkpoint)} ({name}), {state['images']:,} images seen")
     print(f"data: {experiment.data.summary()}\n")
     print(table.text())
-    print(f"\nSamples: {folder / _GRID}\nMLflow:  {space.tracker.page()}", flush=True)
+    print(f"\nSamples: {address_of(folder / _GRID)}\nMLflow:  {space.tracker.page()}", flush=True)
     return table
 
 

@@ -14,7 +14,8 @@ from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, RunEr
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.signals import stop_signals
 from curriculum_search.runs.store import RunStore
-from curriculum_search.runs.workspace import workspace
+from curriculum_search.runs.workspace import Workspace, workspace
+from curriculum_search.storage import address_of
 from curriculum_search.tracking import Tracker, check_metric_name
 from curriculum_search.trainers import train
 from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device
@@ -47,21 +48,26 @@ def train_single(
     except ValueError as error:
         raise UserError(f"{where}: {error}") from error
     key = experiment.identity()
-    run_dir = root / _FOLDER / "runs" / key
-    folder = RunFolder(run_dir)
-    if problem := folder.check_data(experiment):
-        raise UserError(f"{where}: data: {problem}")
-    if (sibling := _with_other_code(root / _FOLDER, experiment, key)) is not None:
-        print(f"{experiment.summary()}: this is another run than {sibling}, whose code was another", flush=True)
-    result = folder.read_result()
-    if result is None or result.status.is_failure:
-        result, tracker = _run(experiment, key, plugins, root=root, cache_dir=cache_dir)
-    else:
-        tracker = _catch_up(experiment, key, plugins, root=root, cache_dir=cache_dir)
+    folder = root / _FOLDER
+    # A workspace of its own, so that several runs can be trained at the same time.
+    with (
+        Cluster(dashboard=experiment.resources.workers > 1) as cluster,
+        workspace(folder / "runs" / key, root=root, name=key) as space,
+        _open_store(experiment, plugins, folder=folder, cache_dir=cache_dir, tracker=space.tracker) as store,
+    ):
+        if problem := store.folder(key).check_data(experiment):
+            raise UserError(f"{where}: data: {problem}")
+        if (sibling := _with_other_code(folder, experiment, key)) is not None:
+            print(f"{experiment.summary()}: this is another run than {sibling}, whose code was another", flush=True)
+        result = store.result(key)
+        if result is None or result.status.is_failure:
+            result = _run(experiment, key, store, space, cluster)
+        else:
+            _catch_up(space)
     print(f"{result.status.value} after {result.images:,} images: {result.reason}".rstrip(": "))
     for metric, value in result.metrics.items():
         print(f"  {metric} = {value!r}")
-    print(f"Run:    {run_dir}\nMLflow: {tracker.page()}", flush=True)
+    print(f"Run:    {address_of(space.folder)}\nMLflow: {space.tracker.page()}", flush=True)
     return result
 
 
@@ -76,52 +82,37 @@ def _with_other_code(folder: Path, experiment: Experiment, key: str) -> Path | N
     return None
 
 
-def _catch_up(experiment: Experiment, key: str, plugins: Mapping[str, str], *, root: Path, cache_dir: Path) -> Tracker:
+def _catch_up(space: Workspace) -> None:
     """Send MLflow what it lacks of a run that has ended, if it answers."""
-    folder = root / _FOLDER
-    with (
-        workspace(folder / "runs" / key, root=root, name=key) as space,
-        _open_store(experiment, plugins, folder=folder, cache_dir=cache_dir, tracker=space.tracker),
-    ):
-        try:
-            space.connect()
-            space.tracker.catch_up()
-        except UserError as error:
-            print(f"MLflow: {error}", flush=True)
-    return space.tracker
-
-
-def _run(
-    experiment: Experiment, key: str, plugins: Mapping[str, str], *, root: Path, cache_dir: Path
-) -> tuple[RunResult, Tracker]:
-    """Train, or go on; whatever ends it, the run's folder and MLflow know."""
-    folder, resources = root / _FOLDER, experiment.resources
-    several = resources.workers > 1
-    # A workspace of its own, so that several runs can be trained at the same time.
-    with (
-        Cluster(dashboard=several) as cluster,
-        workspace(folder / "runs" / key, root=root, name=key) as space,
-        _open_store(experiment, plugins, folder=folder, cache_dir=cache_dir, tracker=space.tracker) as store,
-    ):
+    try:
         space.connect()
-        if several:
-            cluster.capacity(resources)
-        store.forget_failure(key)
-        store.folder(key).write_data(experiment)
-        source = _OneRun(store, experiment, key)
-        space.begin(name=f"train: {source.name}")
-        print(f"data: {experiment.summary()}", flush=True)
-        try:
-            if several:
-                run_jobs(source, resources=resources, limit=1, scratch=space.folder / "tune")
-            else:
-                _train_here(source)
-        finally:
-            result = store.result(key)
-            if result is not None:  # It has ended, whatever interrupts the command now.
-                space.finish("FAILED" if result.status.is_failure else "FINISHED")
+        space.tracker.catch_up()
+    except UserError as error:
+        print(f"MLflow: {error}", flush=True)
+
+
+def _run(experiment: Experiment, key: str, store: RunStore, space: Workspace, cluster: Cluster) -> RunResult:
+    """Train, or go on; whatever ends it, the run's folder and MLflow know."""
+    resources = experiment.resources
+    space.connect()
+    if resources.workers > 1:
+        cluster.capacity(resources)
+    store.forget_failure(key)
+    store.folder(key).write_data(experiment)
+    source = _OneRun(store, experiment, key)
+    space.begin(name=f"train: {source.name}")
+    print(f"data: {experiment.summary()}", flush=True)
+    try:
+        if resources.workers > 1:
+            run_jobs(source, resources=resources, limit=1, scratch=space.folder / "tune", groups=cluster.groups)
+        else:
+            _train_here(source)
+    finally:
+        result = store.result(key)
+        if result is not None:  # It has ended, whatever interrupts the command now.
+            space.finish("FAILED" if result.status.is_failure else "FINISHED")
     assert result is not None
-    return result, space.tracker
+    return result
 
 
 def _open_store(
@@ -159,8 +150,8 @@ class _OneRun(JobSource):
 
     def reported(self, job: Job, report: Report) -> bool:
         if self.store.reported(job.key, report):
-            shown = {self.store.objective, "val_loss", "train_loss", "unlocked_share", "images_per_second"}
-            words = ", ".join(f"{name} {value:.4g}" for name, value in report.metrics.items() if name in shown)
+            address_of = {self.store.objective, "val_loss", "train_loss", "unlocked_share", "images_per_second"}
+            words = ", ".join(f"{name} {value:.4g}" for name, value in report.metrics.items() if name in address_of)
             print(f"{report.images:,} images: {words}", flush=True)
         return False
 

@@ -230,7 +230,7 @@ class EvaluationRun:
         """
         evaluators = self.settings.active(final=final)
         samples = self.collect(network, evaluators, block, keeper)
-        if final and block == 0:
+        if block == 0:
             self._shown = (network, samples.first_images)
 
         def bank_losses(num_images: int, num_levels: int) -> Tensor:
@@ -273,14 +273,18 @@ class EvaluationRun:
     def grid(self, network: Network) -> Tensor:
         """The first `grid_images` samples side by side, uint8 [C, H, W] on the CPU.  Needs the first worker only.
 
-        They are those of the network's last final evaluation, where that has seen so many on this worker, or of the
+        They are those of the network's last evaluation, of which what that has not seen is generated, or of the
         prompts, where there are some.  Captions stand below theirs.
         """
         if prompts := read_prompts(self.settings.prompts):
             return image_grid(self.generation.prompted(network, prompts).images.cpu(), prompts)
-        evaluated, images = self._shown or (None, None)
-        if images is None or evaluated is not network or len(images) < self.settings.grid_images:
-            images = self.generation.block(network, 0, self.settings.grid_images).images.cpu()
+        evaluated, seen = self._shown or (None, None)
+        parts = [seen] if seen is not None and evaluated is network else []
+        count = sum(map(len, parts))
+        if count < self.settings.grid_images:
+            block = self.generation.block(network, count, self.settings.grid_images - count)
+            parts.append(block.images.cpu())
+        images = torch.cat(parts)
         return image_grid(images, self.generation.titles(len(images)))
 
     def protocol(self) -> str:

@@ -49,8 +49,7 @@ class Evidence:
 class Samples:
     """Collects what evaluators need from samples that pass by, over all workers.
 
-    Of the samples themselves only the first `num_kept` of this worker are kept.  Nothing here waits for the device
-    until `reduce`.
+    Of the samples themselves only the first `num_kept` are kept.  Nothing here waits for the device until `reduce`.
     """
 
     def __init__(
@@ -72,7 +71,7 @@ class Samples:
         self._needs = {e: [n for n in needs if n.extractor == e] for e in dict.fromkeys(n.extractor for n in needs)}
         self._features = features
         self._num_kept = num_kept
-        self._kept: list[Tensor] = []
+        self._kept: dict[int, Tensor] = {}  # the first sample of a block to its images
         self._num_bad = torch.zeros((), dtype=torch.int64, device=device)
         self._end = 0  # no sample from here on has been taken
 
@@ -81,8 +80,8 @@ class Samples:
         """Take a block whose first sample counts as the `start`-th; samples beyond a need's number do not count."""
         self._num_bad += ~block.finite
         self._end = max(self._end, start + len(block.images))
-        if start == sum(map(len, self._kept)) < self._num_kept:
-            self._kept.append(block.images)
+        if start < self._num_kept:
+            self._kept[start] = block.images
         for extractor, needs in self._needs.items():
             if start >= max(need.num_samples for need in needs):
                 continue
@@ -108,7 +107,7 @@ class Samples:
             "end": self._end,
             "moments": [moments.state_dict() for moments in self.moments.values()],
             "rows": [rows[: self._end] for rows in self.rows.values()],
-            "first_images": list(self._kept),
+            "first_images": dict(self._kept),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -119,13 +118,15 @@ class Samples:
             moments.load_state_dict(kept)
         for rows, kept in zip(self.rows.values(), state["rows"], strict=True):
             rows[: len(kept)] = kept
-        self._kept = list(state["first_images"])
+        self._kept = dict(state["first_images"])
 
     @property
     def first_images(self) -> Tensor | None:
-        """The first samples, uint8 [n, C, H, W] on the CPU, as many as are kept or were seen on this worker from the
-        first on; None: it was another worker's."""
-        return torch.cat(self._kept)[: self._num_kept].cpu() if self._kept else None
+        """After `reduce`, the first samples, uint8 [n, C, H, W] on the CPU, as many as are kept or were seen.
+
+        Needs the first worker only; None: there are none, or they are another worker's.
+        """
+        return torch.cat(list(self._kept.values()))[: self._num_kept].cpu() if 0 in self._kept else None
 
     def reduce(self) -> None:
         """Bring together what all workers collected.  Every worker must call it.
@@ -141,6 +142,22 @@ class Samples:
             # Every row was written by one worker and is zero on the others.
             if not bool(torch.isfinite(distributed.all_reduce_sum(rows)).all()):
                 raise Diverged("the features of the samples are not finite")
+        self._gather_kept()
+
+    def _gather_kept(self) -> None:
+        """Bring the first samples together where several workers have some of them."""
+        if distributed.world_size() == 1:
+            return
+        shape = next((images.shape for images in self._kept.values()), (0, 0, 0, 0))
+        own = torch.tensor([[self._end, *shape]], device=self._num_bad.device)
+        end, length, *image = distributed.all_gather_cat(own).amax(0).tolist()
+        if length >= min(end, self._num_kept):  # The first worker's block has them all.
+            return
+        images = torch.zeros(end, *image, dtype=torch.uint8, device=self._num_bad.device)
+        for start, kept in self._kept.items():
+            images[start : start + len(kept)] = kept
+        # Every image is one worker's and zero on the others.
+        self._kept = {0: distributed.all_reduce_sum(images[: self._num_kept].contiguous())}
 
 
 def _streams(need: Need) -> bool:

@@ -1,6 +1,7 @@
 """How often a run says how it is doing, how often it is saved, and how long it may be silent."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from curriculum_search.config import Config
 
@@ -27,12 +28,16 @@ class Cadence(Config):
         silence_minutes: minutes without a status or an evaluation after which a run on a cluster is taken to hang: its
             stacks are written to its folder, and it is ended and counted as failed; None: never.  An evaluation has to
             come to its end within it.
+        sample_grids: after which evaluations the run's samples are saved as a grid of images, which are always of the
+            same noise: "evaluations" is each of them, "end" the last one; None: each of a single run and of a confirmed
+            arm's first seed, the last one of any other run of a study.
     """
 
     status_images: int | None = None
     checkpoint_images: int | None = None
     checkpoint_minutes: float | None = 10.0
     silence_minutes: float | None = 180.0
+    sample_grids: Literal["evaluations", "end"] | None = None
 
     def __post_init__(self) -> None:
         for name in ("status_images", "checkpoint_images"):
@@ -53,6 +58,10 @@ class Cadence(Config):
         """Whether the step that ends at `images_seen` is followed by a checkpoint for its images; the same on all
         workers."""
         return self.checkpoint_images is not None and _passes(self.checkpoint_images, images_seen, batch_size)
+
+    def grid_is_due(self, *, final: bool) -> bool:
+        """Whether an evaluation, the last one or one before, is followed by a grid of samples."""
+        return final or self.sample_grids != "end"
 
     def overdue(self, seconds: float) -> bool:
         """Whether the last checkpoint, `seconds` ago, is too old."""

@@ -20,6 +20,7 @@ import ray._private.worker as ray_worker
 from curriculum_search.experiment import Resources
 from curriculum_search.loading import UserError
 from curriculum_search.runs.capacity import Capacity, check_capacity
+from curriculum_search.runs.groups import Groups
 from curriculum_search.runs.job import one_line
 
 _CONNECT_SECONDS = 5.0
@@ -34,10 +35,14 @@ class Cluster:
 
     Args:
         dashboard: whether a cluster that is started has one.  It takes seconds, and only Ray Train asks it, when it
-            cleans up after a trial of several workers that was stopped.
+            cleans up after a group of workers that ended in disorder.
+
+    Attributes:
+        groups: of workers, which stay up between the trials and the phases of the command.
     """
 
     def __init__(self, *, dashboard: bool) -> None:
+        self.groups = Groups()
         self._dashboard = dashboard
         self._connected = False
         self._released = threading.Event()
@@ -89,6 +94,7 @@ class Cluster:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.groups.close()
         if self._connected:
             ray.shutdown()
             self._released.set()

@@ -31,29 +31,19 @@ from curriculum_search.experiment import Resources
 from curriculum_search.runs.breaks import broken
 from curriculum_search.runs.capacity import find_capacity
 from curriculum_search.runs.cluster import ray_log
+from curriculum_search.runs.groups import HEAD, Groups, run_group_trial
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
+from curriculum_search.runs.mailbox import DIVERGED, REMARKS, REPORT, STATUS, WARNINGS
 from curriculum_search.runs.notices import ask_to_stop, forget_to_ask
-from curriculum_search.runs.restarts import Restarts
+from curriculum_search.runs.restarts import Break, Restarts
 from curriculum_search.runs.signals import stop_signals
 from curriculum_search.runs.watch import ProcessId
-from curriculum_search.runs.worker import (
-    DIVERGED,
-    REMARKS,
-    REPORT,
-    STATUS,
-    WARNINGS,
-    free_group,
-    run_group_trial,
-    run_trial,
-)
+from curriculum_search.runs.worker import run_trial
 from curriculum_search.training import Report, StatusReport
 
 T = TypeVar("T")
 
 _LOOK_SECONDS = 2.0  # between two looks at the cluster
-
-#: A resource of the head node alone: the driver of a trial with several workers waits there and takes no processor.
-_HEAD = "node:__internal_head__"
 
 #: Tune's settings that a run of ours needs, all documented in Ray's "Environment variables used by Ray Tune".
 _ENVIRONMENT = {
@@ -67,7 +57,9 @@ _ENVIRONMENT = {
 }
 
 
-def run_jobs(source: JobSource, *, resources: Resources, limit: int | None, scratch: Path) -> None:
+def run_jobs(
+    source: JobSource, *, resources: Resources, limit: int | None, scratch: Path, groups: Groups | None = None
+) -> None:
     """Run the jobs of `source` until it is done.
 
     A first signal asks what is under way to save itself, and waits for that a while.
@@ -77,6 +69,8 @@ def run_jobs(source: JobSource, *, resources: Resources, limit: int | None, scra
         resources: of each job; all jobs of one call ask for the same.
         limit: jobs that run at once, at most; None: as many as the cluster has room for, which may change.
         scratch: a folder for Tune's own files, emptied first.
+        groups: of workers, for jobs of several; what is idle of it makes room for jobs of other resources.  None: some
+            that end with the call.
 
     Raises:
         KeyboardInterrupt: a signal has asked to stop.
@@ -90,13 +84,13 @@ def run_jobs(source: JobSource, *, resources: Resources, limit: int | None, scra
         if resources.gpus_per_worker:
             bundle["GPU"] = resources.gpus_per_worker
     else:
-        bundle = {_HEAD: 0.001}
-    searcher = _JobSearcher(source)
+        bundle = {HEAD: 0.001}
+    searcher = _JobSearcher(source, groups or Groups(), resources, scratch)
     room = _Room(searcher, resources, limit)
     tuner = tune.Tuner(
         tune.with_resources(run_trial if alone else run_group_trial, tune.PlacementGroupFactory([bundle])),
         tune_config=tune.TuneConfig(
-            search_alg=searcher, scheduler=_JobScheduler(searcher), num_samples=-1, reuse_actors=alone
+            search_alg=searcher, scheduler=_JobScheduler(searcher), num_samples=-1, reuse_actors=True
         ),
         run_config=tune.RunConfig(
             name=scratch.name,
@@ -108,8 +102,14 @@ def run_jobs(source: JobSource, *, resources: Resources, limit: int | None, scra
         ),
     )
     forget_to_ask(searcher.driver)  # what an earlier call was told
-    with _deaths_are_no_surprise(), _no_signals_for_tune(), stop_signals(searcher.stop):
-        tuner.fit()
+    searcher.groups.make_room(resources)
+    try:
+        with _deaths_are_no_surprise(), _no_signals_for_tune(), stop_signals(searcher.stop):
+            tuner.fit()
+    finally:
+        searcher.groups.end_busy()
+        if groups is None:
+            searcher.groups.close()
     if searcher.error is not None:
         raise searcher.error
     if searcher.asked:
@@ -151,9 +151,12 @@ class _DriverOnly:
 class _JobSearcher(_DriverOnly, Searcher):
     """Tune's searcher: gives out the source's jobs, again where they broke off, and tells it how they ended."""
 
-    def __init__(self, source: JobSource) -> None:
+    def __init__(self, source: JobSource, groups: Groups, resources: Resources, scratch: Path) -> None:
         super().__init__(metric=None, mode=None)
         self.source = source
+        self.groups = groups
+        self._resources = resources
+        self._storage = scratch.with_name("groups")  # of Ray Train's files
         self.concurrency = 1
         self.running: dict[str, Job] = {}
         self.stopped: set[str] = set()
@@ -177,7 +180,10 @@ class _JobSearcher(_DriverOnly, Searcher):
         job = self._next() if len(self.running) < self.concurrency else None
         if job is not None:
             self.running[trial_id] = job
-            return {"job": replace(job, driver=self.driver).encode()}
+            config = {"job": replace(job, driver=self.driver).encode()}
+            if self._resources.workers > 1:
+                config |= self.groups.assign(trial_id, self._resources, self._storage)
+            return config
         # As long as a job runs, it may break off and have to be given out again.
         return Searcher.FINISHED if self._exhausted and not (self.running or self._again) else None
 
@@ -222,11 +228,12 @@ class _JobSearcher(_DriverOnly, Searcher):
         job = self.running.pop(trial_id, None)
         if job is None or self.error is not None:  # What is under way when the source fails has not ended.
             return
-        free_group(job.run_dir)
         if trial_id in self.stopped:
+            self.groups.stop(trial_id)
             outcome = Outcome(status=Status.STOPPED)
         elif error:
             broke, outcome = broken(self.failures.pop(trial_id), job)
+            self.groups.take_back(trial_id, failed=True) if broke is Break.ERROR else self.groups.discard(trial_id)
             if self.asked:  # The next command goes on with it.
                 self._guarded(lambda: self.source.remarked(job, outcome.reason), otherwise=None)
                 return
@@ -236,8 +243,10 @@ class _JobSearcher(_DriverOnly, Searcher):
                 self._guarded(lambda: self.source.restarted(job, outcome.reason), otherwise=None)
                 return
         elif result and DIVERGED in result:
+            self.groups.take_back(trial_id, failed=True)
             outcome = Outcome(status=Status.DIVERGED, reason=result[DIVERGED])
         else:
+            self.groups.take_back(trial_id, failed=False)
             outcome = Outcome(status=Status.FINISHED)
         self._guarded(lambda: self.source.ended(job, outcome), otherwise=None)
 

@@ -6,6 +6,7 @@ runs/<identity>/experiment.json    the resolved config, and beside it the plug-i
                 checkpoint.before.pt  where it goes on if that one is damaged, until the run has ended
                 evaluation-N.pt    of an evaluation that was interrupted: what worker N has of it
                 samples.png        generated images at the end
+                samples/N.png      of an evaluation before, after N images
                 result.json        written last: how it ended
                 error.txt          of a run that failed: where
                 data.json          of a run on its own: which images it was trained on
@@ -30,10 +31,26 @@ from curriculum_search.loading import write_plugins
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.result import Curve, RunResult
 from curriculum_search.tracking import RunLog
-from curriculum_search.training import CHECKPOINT, GRID, Report, StatusReport, checkpoint
+from curriculum_search.training import CHECKPOINT, GRID, GRIDS, Report, StatusReport, checkpoint
+
+#: What of a run's folder the command writes, beside plug-ins; all else is the workers'.
+_COMMANDS = ("experiment.json", "log.jsonl", "result.json", "error.txt", "data.json", "adopted", "placement_group")
 
 #: What reading a file raises that is not as it was written.
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
+
+
+def is_workers_file(name: str) -> bool:
+    """Whether a file, by its path in a run's folder, is written by the run's workers, not by the command."""
+    own = name.partition(".damaged-")[0]
+    return own.startswith("own/") or not (own in _COMMANDS or own.endswith(".py"))
+
+
+def is_workers_in_study(name: str) -> bool:
+    """The same, by its path in the folder of a study."""
+    first, _, rest = name.partition("/")
+    _, inside, file = rest.partition("/")
+    return first == "runs" and bool(inside) and is_workers_file(file)
 
 
 @dataclass(frozen=True)
@@ -56,6 +73,11 @@ class RunFolder:
     def grid(self) -> Path:
         """Generated images at the end."""
         return self.path / GRID
+
+    def earlier_grids(self) -> dict[int, Path]:
+        """Images seen to the images generated then, of evaluations before the end, the first first."""
+        grids = {int(path.stem): path for path in (self.path / GRIDS).glob("*.png") if path.stem.isdecimal()}
+        return dict(sorted(grids.items()))
 
     @property
     def error(self) -> Path:
@@ -214,8 +236,9 @@ class RunFolder:
         for file in (self.experiment, self.log, self._result, self._adopted):
             with suppress(FileNotFoundError, NotADirectoryError):
                 shutil.copyfile(file, path / file.name)
-        if self.grid.exists():
-            (path / self.grid.name).symlink_to(self.grid.resolve())
+        for images in (self.grid, self.path / GRIDS):
+            if images.exists():
+                (path / images.name).symlink_to(images.resolve())
 
     def _append(self, record: Mapping[str, Any]) -> None:
         with room_for(self.log):

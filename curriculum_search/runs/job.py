@@ -26,12 +26,14 @@ class Job:
     Attributes:
         key: the experiment's identity, which is also the name of the run's folder.
         experiment: the resolved experiment.
-        run_dir: the run's folder, on storage that all nodes see.
+        run_dir: the run's folder.
         cache_dir: where reference statistics are kept between runs.
         plugins: name to source text of the files that define kinds of the user's own.
         working_dir: the command's current folder, which relative paths in the experiment start at.
         driver: the process that hands it out, whose death ends the run; None: nobody to be watched.
         tried_again: whether it is started again where it broke off.
+        bucket: the address of the run's folder in a bucket, which its workers copy their files to; "" where `run_dir`
+            is on storage that all nodes see, or is of no use afterwards.
     """
 
     key: str
@@ -42,6 +44,7 @@ class Job:
     working_dir: Path
     driver: ProcessId | None = None
     tried_again: bool = True
+    bucket: str = ""
 
     def __repr__(self) -> str:
         return f"Job({self.key})"

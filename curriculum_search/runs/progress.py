@@ -129,6 +129,8 @@ class Progress:
         """Where the phase is, for a terminal: the counts, the runs under way, and how what is compared stands."""
         head = Text.assemble((self.phase, "bold"), ": ", ", ".join(self._parts(named=0)))
         parts: list[RenderableType] = [head]
+        if self.best:
+            parts.append(_name(f"  best so far {self.best[0]:.4g}: {self.best[1]}"))
         if self.live:
             parts.append(self._running(narrow=width < _NARROW))
         if self.standing is not None:
@@ -146,7 +148,7 @@ class Progress:
         return table
 
     def _parts(self, *, named: int) -> list[str]:
-        """The counts, the best and the time left; of the runs under way, the names of so many."""
+        """The counts and the time left; of the runs under way the names of so many, and with names the best."""
         done = sum(self.counts.values())
         parts = [f"{done} of {self.total} runs done"]
         parts += [f"{self.counts[s]} {s.value}" for s in Status if s is not Status.FINISHED and self.counts[s]]
@@ -157,7 +159,7 @@ class Progress:
         if waiting and self.capacity:
             workers = f"{self.capacity.slots} of {self.capacity.workers * len(running)} workers"
             parts.append(f"{waiting} waiting: the cluster has room for {workers}")
-        if self.best:
+        if self.best and named:
             parts.append(f"best {self.best[0]:.4g} ({self.best[1]})")
         if (left := self.seconds_left()) is not None:
             parts.append(f"about {_duration(left)} left")

@@ -21,8 +21,11 @@ from curriculum_search.runs.record import LiveRun, RunRecord, gpus, read_record,
 from curriculum_search.runs.result import Curve, RunResult
 from curriculum_search.runs.watch import STACKS
 from curriculum_search.runs.workspace import make_cache
+from curriculum_search.storage import bring, origin
 from curriculum_search.tracking import Tracker
 from curriculum_search.training import Report, StatusReport
+
+SAMPLES = "samples"  #: what MLflow calls a run's generated images
 
 #: A silence is worth a line when it is so many times the longest before it, and so many seconds at least: a little more
 #: than the worker's own, which has left its stacks by then (`watch`).
@@ -169,6 +172,8 @@ class RunStore:
         self.tracker.log_artifact(key, folder.experiment)
         self._track_dataset(key, experiment)
         self._track_curve(key)  # A kill may have come between the run's log and the tracker's.
+        self._track_earlier_grids(key)
+        bucket = origin(folder.path)
         return Job(
             key=key,
             experiment=experiment,
@@ -176,6 +181,7 @@ class RunStore:
             cache_dir=self.cache_dir,
             plugins=self.plugins,
             working_dir=Path.cwd(),
+            bucket=bucket.address if bucket else "",
         )
 
     def reported(self, key: str, report: Report) -> bool:
@@ -188,6 +194,7 @@ class RunStore:
         run.record.images = report.images
         run.first_report = run.first_report or (self.clock(), report.images)
         self.tracker.log_metrics(key, report.images, report.metrics)
+        self._track_earlier_grids(key)
         return True
 
     def progressed(self, key: str, status: StatusReport) -> None:
@@ -252,6 +259,7 @@ class RunStore:
             exposure=curve.exposure,
             reason=reason,
         )
+        bring(folder.grid)
         self._track_grid(key)
         self._track_end(key, result)
         folder.write_result(result)  # last: what is interrupted before has not ended, and ends again
@@ -291,8 +299,8 @@ class RunStore:
         self.tracker.start_run(key, name=name, params=tracked_params(experiment), tags=tags)
         self.tracker.log_artifact(key, folder.experiment)
         self._track_dataset(key, experiment)
-        self._track_grid(key)
         self._track_curve(key)
+        self._track_grid(key)
         self._track_end(key, result)
 
     def _track_again(self, key: str) -> None:
@@ -317,11 +325,16 @@ class RunStore:
         return self._datasets[key]
 
     def _track_grid(self, key: str) -> None:
-        """The samples of a run, as a file and as an image at the step that they are of."""
+        """The samples of a run, as a file and as images at the steps that they are of."""
+        self._track_earlier_grids(key)
         grid = self.folder(key).grid
         if grid.exists():
             self.tracker.log_artifact(key, grid)
-            self.tracker.log_image(key, grid, "samples", self.curve(key).images_seen)
+            self.tracker.log_image(key, grid, SAMPLES, self.curve(key).images_seen)
+
+    def _track_earlier_grids(self, key: str) -> None:
+        for images, grid in self.folder(key).earlier_grids().items():
+            self.tracker.log_image(key, grid, SAMPLES, images)
 
     def _track_curve(self, key: str) -> None:
         curve = self.curve(key)

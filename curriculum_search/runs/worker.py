@@ -1,102 +1,141 @@
-"""What runs inside Ray: a trial of one worker in Tune's own actor, a trial of several through Ray Train."""
+"""What a worker does with its jobs, alone or together with the others of its group: it trains, and says so."""
 
 import contextlib
-import ctypes
+import gc
+import importlib
+import itertools
 import json
 import os
+import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import ray.train
+import ray
 import ray.train.torch
 import torch
-from ray import PlacementGroupID, tune
-from ray.train import FailureConfig, RunConfig, ScalingConfig
-from ray.tune.integration.ray_train import TuneReportCallback
-from ray.util.placement_group import PlacementGroup
+import torch.distributed as dist
+from ray import tune
 
 from curriculum_search import distributed
-from curriculum_search.atomic import write_whole
 from curriculum_search.evaluation import Diverged
+from curriculum_search.lock import locked
+from curriculum_search.runs import placement
+from curriculum_search.runs.folder import RunFolder, is_workers_file
+from curriculum_search.runs.isolation import isolated
 from curriculum_search.runs.job import Job, RunError
-from curriculum_search.runs.lock import locked
+from curriculum_search.runs.mailbox import DIVERGED, REMARKS, REPORT, STATUS, WARNINGS, End
 from curriculum_search.runs.notices import Stopped, listening
 from curriculum_search.runs.watch import Watch, watching
+from curriculum_search.storage import shared_run
 from curriculum_search.trainers import train
 from curriculum_search.training import Interrupted, PlainSession, Report, StatusReport, default_device
 
-REPORT = "report"
-STATUS = "status"
-DIVERGED = "diverged"
-#: With either: what this package has warned of since the last, as that a damaged cache was rebuilt ...
-WARNINGS = "warnings"
-REMARKS = "remarks"  #: ... and what has befallen the run, as that it fell back to an older checkpoint
-
 _PACKAGE = str(Path(__file__).parents[1])
-_GROUP = "placement_group"  #: in the run's folder: the id of what Ray holds for its workers
 _PATIENCE_SECONDS = 60.0  # with another process that writes to the same run
-
-#: Seconds between two looks of Ray Train at its workers.  A worker that says something waits for the next look, so with
-#: Ray's 2 seconds every status and report would cost about as much.
-#: Its own watch of drained nodes, an actor a trial, is not needed: `notices` are heard by each worker.
-_SETTINGS = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.05", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+_COLLECTIVE_TIMEOUT = timedelta(minutes=30)  # as Ray Train has it
 
 
 def run_trial(config: dict[str, Any]) -> None:
     """The function that Tune runs for a trial of one worker: trains ``config["job"]``, from its checkpoint if it has
     one, and reports to Tune."""
-    _train_one(config["job"], tune.report, default_device())
+    try:
+        train_one(config["job"], tune.report, default_device())
+    except Diverged as error:
+        tune.report({"images": 0, DIVERGED: str(error)})
 
 
-def run_group_trial(config: dict[str, Any]) -> None:
-    """The same for a trial of several workers: Ray Train runs them, and forwards what the first of them reports."""
-    os.environ.update({name: value for name, value in _SETTINGS.items() if name not in os.environ})
-    resources = Job.decode(config["job"]).experiment.resources
-    per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
-    if resources.gpus_per_worker:
-        per_worker["GPU"] = resources.gpus_per_worker
-    trainer = ray.train.torch.TorchTrainer(
-        _run_worker,
-        train_loop_config=config,
-        scaling_config=ScalingConfig(
-            num_workers=resources.workers,
-            use_gpu=bool(resources.gpus_per_worker),
-            resources_per_worker=per_worker,
-        ),
-        run_config=RunConfig(
-            name=config["job"]["key"],
-            storage_path=str(config["job"]["run_dir"] / "ray_train"),
-            callbacks=[TuneReportCallback()],  # type: ignore[no-untyped-call, list-item]
-            failure_config=FailureConfig(max_failures=0),  # it is the driver that starts it again
-        ),
-    )
-    trainer.fit()
+def run_member(config: dict[str, Any]) -> None:
+    """The function that Ray Train runs in each worker of the group ``config["group"]``, until its process is ended, or
+    a job has been asked to leave it."""
+    if distributed.rank() == 0:
+        placement.remember(config["group"])
+    member = _Member(config["group"])
+    for number in itertools.count(1):
+        leaves = member.attempt(number, _got(member.mailbox.take.remote(number)))
+        failed = _got(member.mailbox.settle.remote(number, member.rank))
+        if leaves:
+            return
+        if failed:
+            member.connect(number)
 
 
-def _run_worker(config: dict[str, Any]) -> None:
-    group = ray.util.get_current_placement_group()
-    if distributed.rank() == 0 and group is not None:
-        write_whole(config["job"]["run_dir"] / _GROUP, group.id.hex())
-    _train_one(config["job"], ray.train.report, ray.train.torch.get_device())
+class _Member:
+    """One of the workers of a group."""
+
+    def __init__(self, group: str) -> None:
+        importlib.import_module("torch._dynamo")  # which DistributedDataParallel needs: before the first job, not in it
+        self.mailbox: Any = ray.get_actor(group)
+        self.rank, self.size = distributed.rank(), distributed.world_size()
+        self.device = ray.train.torch.get_device()
+        self.backend = dist.get_backend()
+        self.connect(0)
+
+    def connect(self, number: int) -> None:
+        """Connect to the other workers anew, after a job that failed in one of them.
+
+        A worker that fails takes its connections down, or those that wait for it in a collective would wait for ever.
+        What holds on to its sockets, such as a child process, must not have begun before they did.
+        """
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        address = None
+        if self.rank == 0:
+            with socket.socket() as probe:
+                probe.bind(("", 0))
+                address = ray.util.get_node_ip_address(), probe.getsockname()[1]  # type: ignore[no-untyped-call]
+        host, port = _got(self.mailbox.meet.remote(number, address))
+        os.environ.update(MASTER_ADDR=host, MASTER_PORT=str(port))
+        dist.init_process_group(self.backend, rank=self.rank, world_size=self.size, timeout=_COLLECTIVE_TIMEOUT)
+
+    def attempt(self, number: int, fields: dict[str, Any]) -> bool:
+        """Do a job as far as it goes; whether the worker is to leave."""
+
+        def send(message: dict[str, Any]) -> None:
+            ends = self.rank == 0 and _got(self.mailbox.say.remote(number, message))
+            flag = torch.tensor([ends], dtype=torch.int64, device=self.device)
+            if distributed.all_gather_cat(flag).any():
+                raise SystemExit  # as Tune does it with a trial of one worker
+
+        try:
+            train_one(fields, send, self.device)
+        except SystemExit:
+            return False
+        except Diverged as error:
+            end = End(diverged=str(error))
+        except Stopped as stop:
+            end = End(error=Stopped(stop.reason, stop.images), knows_why=bool(stop.reason))
+        except RunError as error:  # which holds on to what it came from, and so to the network and its connections
+            end = End(error=RunError(error.reason, error.trace))
+        else:
+            return False
+        gc.collect()
+        _got(self.mailbox.fail.remote(number, end))
+        if isinstance(end.error, Stopped):
+            return True
+        dist.destroy_process_group()
+        return False
 
 
-def free_group(run_dir: Path) -> None:
-    """Give back what Ray held for the workers of a trial that is over, if there were several.
+def _got(reference: Any) -> Any:
+    return ray.get(reference)
 
-    Ray Train has an actor that does so, but where a node lacks memory Ray kills that one with the others.  Then the
-    processors would be held for ever, and the trial that is started again would wait for them.
+
+def train_one(fields: dict[str, Any], send: Callable[[dict[str, Any]], None], device: torch.device) -> None:
+    """Train a job in this process, which is as it was before, afterwards.
+
+    Args:
+        fields: the job as `Job.encode` writes it.
+        send: takes what the run says; every worker of the run calls it at the same points.
+        device: what to compute on.
+
+    Raises:
+        Diverged: a loss, weight or generated image is not finite.
+        Stopped: the worker was asked to leave, and has saved the run.
+        RunError: anything else went wrong.
     """
-    path = run_dir / _GROUP
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        group = PlacementGroup(PlacementGroupID(bytes.fromhex(path.read_text())))
-        ray.util.remove_placement_group(group)
-        path.unlink()
-
-
-def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
-    """Train a job, given as `Job.encode` writes it, in this process."""
 
     class RaySession(PlainSession):
         watch: Watch
@@ -116,6 +155,11 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
         def remark(self, words: str) -> None:
             self.remarks.append(words)
 
+        def say_rest(self) -> None:
+            """Send the remarks that came after the last report; several workers can only report together."""
+            if self.remarks and distributed.world_size() == 1:
+                self._send({"images": 0})
+
         def _send(self, message: dict[str, Any]) -> None:
             ours = [str(warning.message) for warning in self.caught if warning.filename.startswith(_PACKAGE)]
             aside = {name: json.dumps(lines) for name, lines in ((WARNINGS, ours), (REMARKS, self.remarks)) if lines}
@@ -124,32 +168,38 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
             send(message | aside)
             self.watch.said()
 
-    if fields["working_dir"].is_dir():  # Ray starts a worker elsewhere.
-        os.chdir(fields["working_dir"])
-    try:
-        job = Job.decode(fields)
-        job.run_dir.mkdir(parents=True, exist_ok=True)
-        session = RaySession(run_dir=job.run_dir, device=device)
-        session.remarks = []
-        limit = job.experiment.cadence.silence_minutes
-        with (
-            warnings.catch_warnings(record=True) as session.caught,
-            _only_writer(job.run_dir),
-            watching(job.run_dir, rank=distributed.rank(), driver=job.driver, limit_minutes=limit) as session.watch,
-            listening(job.driver, session.stop) as notices,
-        ):
-            try:
-                train(job.experiment, session, job.cache_dir)
-            except Interrupted as stop:
-                raise Stopped(notices.reason, stop.images) from None
-    except Diverged as error:
-        send({"images": 0, DIVERGED: str(error)})
-    except Stopped:
-        raise
-    except Exception as error:
-        raise RunError.of(error) from None
-    finally:
-        _give_memory_back()
+    with isolated():
+        if fields["working_dir"].is_dir():  # Ray starts a worker elsewhere.
+            os.chdir(fields["working_dir"])
+        try:
+            job = Job.decode(fields)
+            job.run_dir.mkdir(parents=True, exist_ok=True)
+            session = RaySession(run_dir=job.run_dir, device=device)
+            session.remarks = []
+            limit = job.experiment.cadence.silence_minutes
+            with (
+                warnings.catch_warnings(record=True) as session.caught,
+                _only_writer(job.run_dir),
+                watching(job.run_dir, rank=distributed.rank(), driver=job.driver, limit_minutes=limit) as session.watch,
+                listening(job.driver, session.stop) as notices,
+            ):
+                try:
+                    with shared_run(
+                        job.bucket,
+                        job.run_dir,
+                        rank=distributed.rank(),
+                        is_workers=is_workers_file,
+                        tidy=RunFolder(job.run_dir).tidy,
+                        tell=session.remark,
+                    ):
+                        train(job.experiment, session, job.cache_dir)
+                except Interrupted as stop:
+                    raise Stopped(notices.reason, stop.images) from None
+                session.say_rest()
+        except (Diverged, Stopped):
+            raise
+        except Exception as error:
+            raise RunError.of(error) from None
 
 
 @contextlib.contextmanager
@@ -168,9 +218,3 @@ def _only_writer(run_dir: Path) -> Iterator[None]:
                     f"another process still trains this run in {run_dir}, after {_PATIENCE_SECONDS:.0f} s; end it"
                 ) from None
         yield
-
-
-def _give_memory_back() -> None:
-    """Hand freed memory to the system: glibc keeps it, and a process that trains run after run grows by megabytes."""
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # where there is no glibc
-        ctypes.CDLL(None).malloc_trim(0)

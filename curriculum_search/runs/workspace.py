@@ -7,7 +7,10 @@ from pathlib import Path
 
 from curriculum_search.atomic import DiskFullError, is_disk_full
 from curriculum_search.loading import UserError
-from curriculum_search.runs.lock import locked
+from curriculum_search.lock import locked
+from curriculum_search.runs.folder import is_workers_in_study
+from curriculum_search.runs.job import stamped
+from curriculum_search.storage import kept
 from curriculum_search.tracking import STUDY, RunStatus, Tracker, tracking_uri
 
 _EXPERIMENT = "curriculum-search"  # MLflow's, which holds all studies
@@ -56,7 +59,8 @@ class Workspace:
 def workspace(folder: Path, *, root: Path, name: str) -> Iterator[Workspace]:
     """Work in a folder.  Whatever ends that, the command's run in MLflow has a status, and what is not there is said.
 
-    A full disk ends it with one message.  Then MLflow has as much as there is room for.
+    A full disk ends it with one message.  Then MLflow has as much as there is room for.  A folder that
+    stands for one in a bucket is kept as that is (`storage.kept`).
 
     Args:
         folder: of the command; it is made.
@@ -66,7 +70,7 @@ def workspace(folder: Path, *, root: Path, name: str) -> Iterator[Workspace]:
     Raises:
         UserError: another command is at work in the folder, it cannot be made, or a disk is full.
     """
-    with _full_disk_is_the_users(folder), _alone(folder):
+    with _full_disk_is_the_users(folder), _alone(folder), kept(folder, is_workers=is_workers_in_study, tell=_tell):
         space = Workspace(folder, make_tracker(folder, root=root, name=name))
         if damage := space.tracker.damage():
             print(f"MLflow: {damage}", flush=True)
@@ -107,6 +111,10 @@ def _make_folder(folder: Path, remedy: str) -> None:
 def make_tracker(folder: Path, *, root: Path, name: str) -> Tracker:
     """The tracker of a command that works in `folder`."""
     return Tracker(folder / "tracking", uri=tracking_uri(root), study=name, experiment=_EXPERIMENT)
+
+
+def _tell(line: str) -> None:
+    print(stamped(line), flush=True)
 
 
 @contextmanager

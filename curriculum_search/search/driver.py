@@ -55,7 +55,7 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
         if search.pending() or not (file.study.searches or store.records):
             prepare(ledger, cluster, root=root, cache_dir=cache_dir)  # No run has been written so far.
             if not (file.base.is_native or (folder / FINGERPRINT).exists()):
-                rehearse(file, root=root, cache_dir=cache_dir)
+                rehearse(file, root=root, cache_dir=cache_dir, groups=cluster.groups)
         write_fingerprint(folder, file)
         for line in warm_start(file, search.searcher, store):
             print(line, flush=True)
@@ -224,7 +224,9 @@ def prepare(ledger: Ledger, cluster: Cluster, *, root: Path, cache_dir: Path) ->
         for size in SIZES if file.study.proxy else SIZES[:1]:
             with ledger.at_work():
                 concurrency = ledger.concurrency(size) or 1
-                steps = measure(file, size, concurrency=concurrency, root=root, cache_dir=cache_dir)
+                steps = measure(
+                    file, size, concurrency=concurrency, root=root, cache_dir=cache_dir, groups=cluster.groups
+                )
             run_seconds = steps.run_seconds(ledger.design.experiment(size).training)
             ledger.expect(size, run_seconds, start_up=steps.first_start - steps.start)
     ledger.budget.check_time(str(file.path))
@@ -245,6 +247,7 @@ def run_phase(phase: Phase, cluster: Cluster) -> None:
                     resources=ledger.design.experiment(phase.size).resources,
                     limit=phase.file.study.max_concurrent_trials,
                     scratch=phase.store.root / "tune",
+                    groups=cluster.groups,
                 )
     if not phase.progress.failures:  # which the next command tries again
         ledger.close(phase.name)

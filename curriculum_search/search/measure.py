@@ -12,10 +12,12 @@ from pathlib import Path
 from curriculum_search.experiment import Experiment, Training
 from curriculum_search.loading import UserError
 from curriculum_search.runs.executor import run_jobs
+from curriculum_search.runs.groups import Groups
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
 from curriculum_search.search.arms import NO_CURRICULUM, baseline
 from curriculum_search.search.design import Size
 from curriculum_search.search.study import StudyFile
+from curriculum_search.trainers import OUTPUT, SHOWN, last_lines
 from curriculum_search.training import Report
 
 _STEPS = 20  # between two evaluations
@@ -48,7 +50,7 @@ class Measured:
         return self.start + training.total_images * self.per_image + evaluations
 
 
-def measure(file: StudyFile, size: Size, *, concurrency: int, root: Path, cache_dir: Path) -> Measured:
+def measure(file: StudyFile, size: Size, *, concurrency: int, root: Path, cache_dir: Path, groups: Groups) -> Measured:
     """Train a few steps of ordinary training on the connected cluster, as many runs at once as the study has.
 
     Nothing of it stays: neither in the study's folder nor in MLflow.
@@ -59,6 +61,7 @@ def measure(file: StudyFile, size: Size, *, concurrency: int, root: Path, cache_
         concurrency: runs of the study at once.
         root: the folder of all results, which all nodes see; a temporary folder is made there.
         cache_dir: where reference statistics are kept; what is computed for them stays.
+        groups: of workers, which the study goes on with.
 
     Raises:
         UserError: the steps fail.
@@ -66,7 +69,7 @@ def measure(file: StudyFile, size: Size, *, concurrency: int, root: Path, cache_
     experiment = file.experiment(baseline(NO_CURRICULUM, file.base), file.study.seed, small=size == "small")
     with temporary_folder(root) as folder:
         steps = _FewSteps(file, experiment, folder, cache_dir, min(concurrency, _MOST_AT_ONCE))
-        run_jobs(steps, resources=experiment.resources, limit=concurrency, scratch=folder / "tune")
+        run_jobs(steps, resources=experiment.resources, limit=concurrency, scratch=folder / "tune", groups=groups)
     return steps.measured()
 
 
@@ -137,7 +140,7 @@ class _FewSteps(JobSource):
     def ended(self, job: Job, outcome: Outcome) -> None:
         self.running -= 1
         if outcome.status is not Status.FINISHED:
-            self.problem = self.problem or f"{outcome.status.value}: {outcome.reason}"
+            self.problem = self.problem or f"{outcome.status.value}: {reason_of(job, outcome)}"
 
     def measured(self) -> Measured:
         """What the runs so far say.
@@ -162,6 +165,14 @@ class _FewSteps(JobSource):
             evaluation=max(evaluation, 0.0),
             final=max(final, 0.0),
         )
+
+
+def reason_of(job: Job, outcome: Outcome) -> str:
+    """Why a run in a temporary folder has ended.  The end of a program's output, which will be gone, is printed."""
+    output = job.run_dir / OUTPUT
+    for line in last_lines(output)[-SHOWN:]:
+        print(f"  | {line}", flush=True)
+    return outcome.reason.replace(f" ({output})", "")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from curriculum_search.search.measure import Measured, measure
 from curriculum_search.search.stopping import NoStopping
 from curriculum_search.search.study import StudyFile
 from curriculum_search.search.warm_start import check_warm_start
+from curriculum_search.storage import as_it_stands
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ def show_plan(file: StudyFile, *, root: Path, cache_dir: Path) -> None:
     """
     check_limits(file)
     check_warm_start(file)
-    folder = root / file.study.name
+    folder = as_it_stands(root / file.study.name, cache_dir)
     check_same_study(folder, file)
     tracker = make_tracker(folder, root=root, name=file.study.name)  # of which nothing is asked
     ledger = Ledger(file, open_store(file, folder, tracker=tracker, cache_dir=cache_dir))
@@ -97,7 +98,7 @@ def show_plan(file: StudyFile, *, root: Path, cache_dir: Path) -> None:
 
 def _pace(ledger: Ledger, size: Size, cluster: Cluster, root: Path, cache_dir: Path) -> Pace:
     capacity, at_once = find_capacity(cluster, ledger.file, size)
-    measured = measure(ledger.file, size, concurrency=at_once, root=root, cache_dir=cache_dir)
+    measured = measure(ledger.file, size, concurrency=at_once, root=root, cache_dir=cache_dir, groups=cluster.groups)
     seconds = measured.run_seconds(ledger.design.experiment(size).training)
     return Pace(capacity=capacity, at_once=at_once, measured=measured, run_seconds=seconds)
 

@@ -24,6 +24,7 @@ from curriculum_search.search.phases.ablation import AblationPhase
 from curriculum_search.search.phases.base import Phase
 from curriculum_search.search.phases.confirmation import RECORD, ConfirmationPhase
 from curriculum_search.search.phases.search import SearchPhase
+from curriculum_search.search.results.figures import FIGURES, write_figures
 from curriculum_search.search.results.page import PAGE, write_page
 from curriculum_search.search.results.publish import find
 from curriculum_search.search.study import JOURNAL, RESOLVED
@@ -115,13 +116,16 @@ def _phases(copy: Path, runner: PluginRunner | None) -> tuple[SearchPhase, Confi
     return search, confirmation, ablation
 
 
-def report_folder(folder: Path, path: Path | None = None, runner: PluginRunner | None = None) -> Path:
+def report_folder(
+    folder: Path, path: Path | None = None, runner: PluginRunner | None = None, *, figures: bool = False
+) -> Path:
     """Write the page of the study in a folder.
 
     Args:
         folder: of the study.
         path: of the page; None: report.html in the folder.
         runner: runs the plug-ins of the study; None: one that runs whatever is named.
+        figures: also draw the figures for papers, in a folder beside the page.
 
     Returns:
         The page's path.
@@ -133,6 +137,8 @@ def report_folder(folder: Path, path: Path | None = None, runner: PluginRunner |
     with read_folder(folder, runner) as study:
         phases = (study.search, study.confirmation, study.ablation)
         try:
+            if figures:
+                write_figures(path.parent / FIGURES, study.search, study.confirmation, vectors=True)
             return write_page(path, folder, find(*phases), *phases, state=study.state())
         except OSError as error:
             raise UserError(f"{path}: cannot be written ({error.strerror}); choose another with --output") from error

@@ -7,18 +7,19 @@ from pathlib import Path
 from curriculum_search.experiment import Experiment, OwnTrainer
 from curriculum_search.loading import UserError
 from curriculum_search.runs.executor import run_jobs
+from curriculum_search.runs.groups import Groups
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
 from curriculum_search.runs.watch import STACKS
 from curriculum_search.search.arms import NO_CURRICULUM, baseline
 from curriculum_search.search.design import SIZES, Size
-from curriculum_search.search.measure import temporary_folder
+from curriculum_search.search.measure import reason_of, temporary_folder
 from curriculum_search.search.study import StudyFile
-from curriculum_search.training import Report
+from curriculum_search.training import Report, StatusReport
 
 _STEPS, _EVALUATIONS = 4, 2
 
 
-def rehearse(file: StudyFile, *, root: Path, cache_dir: Path) -> None:
+def rehearse(file: StudyFile, *, root: Path, cache_dir: Path, groups: Groups) -> None:
     """Have a few steps trained on the connected cluster, at each size that the study has.
 
     The curriculum is that of the baseline that asks most of the code: one that watches the loss, if there is one.
@@ -27,6 +28,7 @@ def rehearse(file: StudyFile, *, root: Path, cache_dir: Path) -> None:
         file: the study file, whose trainer is code of the user's own.
         root: the folder of all results, which all nodes see; a temporary folder is made there.
         cache_dir: where what can be computed again is kept.
+        groups: of workers, which the study goes on with.
 
     Raises:
         UserError: the code does not do what a study needs; the message names its file and says what to change.
@@ -37,7 +39,7 @@ def rehearse(file: StudyFile, *, root: Path, cache_dir: Path) -> None:
         with temporary_folder(root) as folder:
             source = _Rehearsal(file, size, experiment, folder, cache_dir)
             print(f"{file.study.name}: a rehearsal of {source.trainer.title}, {_STEPS} steps", flush=True)
-            run_jobs(source, resources=experiment.resources, limit=1, scratch=folder / "tune")
+            run_jobs(source, resources=experiment.resources, limit=1, scratch=folder / "tune", groups=groups)
         if source.problem:
             raise UserError(f"{file.path}: base.trainer: {source.problem}")
 
@@ -55,10 +57,13 @@ class _Rehearsal(JobSource):
             training=replace(
                 experiment.training, total_images=_STEPS * batch_size, num_evaluations=_EVALUATIONS, warmup_images=0
             ),
-            cadence=replace(experiment.cadence, silence_minutes=self.trainer.rehearsal_minutes),
+            cadence=replace(
+                experiment.cadence, silence_minutes=self.trainer.rehearsal_minutes, status_images=batch_size
+            ),
         )
         self.problem = ""
         self._given = False
+        self._drawn = 0
 
     def next(self) -> Job | Exhausted:
         if self._given:
@@ -79,6 +84,9 @@ class _Rehearsal(JobSource):
     def reported(self, job: Job, report: Report) -> bool:
         return False
 
+    def progressed(self, job: Job, status: StatusReport) -> None:
+        self._drawn = status.images
+
     def ended(self, job: Job, outcome: Outcome) -> None:
         if outcome.status is Status.FINISHED:
             return
@@ -86,10 +94,11 @@ class _Rehearsal(JobSource):
             self.problem = (
                 f"{self.trainer.title}: has not reported within {self.trainer.rehearsal_minutes:g} minutes "
                 f"(base.trainer.rehearsal_minutes){self._stood(job.run_dir / STACKS)}: {_STEPS} steps and a report "
-                "must fit; run.total_images and run.report_is_due say how much is to be done"
+                f"must fit, and it has drawn noise levels for {self._drawn} of {job.experiment.training.total_images} "
+                "images; run.total_images and run.report_is_due say how much is to be done"
             )
         else:
-            self.problem = outcome.reason.removeprefix("TrainerError: ")
+            self.problem = reason_of(job, outcome).removeprefix("TrainerError: ")
 
     def _stood(self, stacks: Path) -> str:
         """Where in the user's files a silent run was."""

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import optuna
 from optuna.trial import TrialState
 
+from curriculum_search.cli import cache_root
 from curriculum_search.curriculum import Curriculum
 from curriculum_search.direction import Direction
 from curriculum_search.experiment import Experiment
@@ -30,6 +31,7 @@ from curriculum_search.search.optuna.journal import JournalReader
 from curriculum_search.search.optuna.searcher import LEARNT, Searcher
 from curriculum_search.search.space import Categorical, Distribution, Space, holds
 from curriculum_search.search.study import FINGERPRINT, JOURNAL, StudyFile
+from curriculum_search.storage import fetched, is_address
 
 PUBLISHED: Literal["published"] = "published"
 #: How many of an earlier study's configs are tried.
@@ -149,7 +151,7 @@ def project(space: Space, plain: Mapping[str, Any]) -> tuple[dict[str, Any], dic
 
 
 def _read(file: StudyFile, item: str) -> Source:
-    path = Path(item)
+    path = fetched(item, cache_root()) if is_address(item) else Path(item)
     try:
         if item == PUBLISHED:
             experiment = file.experiment(baseline(PUBLISHED, file.small), file.study.seed, small=True)

@@ -141,7 +141,7 @@ def _model(place: Place, record: Mapping[str, Any]) -> "LoggedModel":
             return model
     made = client.create_logged_model(
         place.experiment_id,
-        name=" ".join(re.sub(r"""[/:.%"']""", " ", record["name"]).split()),
+        name=" ".join(re.sub(r"""[/:."']""", " ", record["name"].replace("%", "percent")).split()),
         source_run_id=place.run,
         tags={STUDY_TAG: place.study_id, _ARM_TAG: arm},
         params=dict(record["params"]),

@@ -57,6 +57,7 @@ class Tracker:
         self._thread: threading.Thread | None = None
         self._points: dict[tuple[str, str, int], float] = {}
         self._params: set[tuple[str, str]] = set()
+        self._images: set[tuple[str, str, int]] = set()
         self._last_images: dict[str, int] = {}
         self._study_id = ""
         self._keys: set[str] = set()
@@ -136,7 +137,8 @@ class Tracker:
         self.send(key, [{"kind": "artifact", "path": self._stored(path), "folder": folder}])
 
     def log_image(self, key: str, path: Path, name: str, images: int) -> None:
-        """Show an image file, which must stay as it is, among a run's images of a name, after so many images seen."""
+        """Show an image file, which must stay as it is, among a run's images of a name, after so many images seen; one
+        that was said before is left out."""
         self.send(key, [{"kind": "image", "path": self._stored(path), "name": name, "images": images}])
 
     def log_dataset(self, key: str, *, name: str, digest: str, source: Mapping[str, Any], summary: str) -> None:
@@ -306,6 +308,8 @@ class Tracker:
             }
             if not line["metrics"] and line["kind"] == "metrics":
                 return None
+        if line["kind"] == "image" and (key, line["name"], line["images"]) in self._images:
+            return None
         self._remember(line)
         return line
 
@@ -315,6 +319,8 @@ class Tracker:
         if "metrics" in line:
             self._points.update({(line["run"], name, line["images"]): v for name, v in line["metrics"].items()})
             self._last_images[line["run"]] = max(line["images"], self._last_images.get(line["run"], 0))
+        if line["kind"] == "image":
+            self._images.add((line["run"], line["name"], line["images"]))
         self._params.update((line["run"], name) for name in line.get("params", {}))
 
     def _carry(self) -> None:

@@ -16,6 +16,7 @@ from curriculum_search.atomic import write_whole
 from curriculum_search.experiment import PARAMS_FILE, CommandTrainer, Experiment, search_path
 from curriculum_search.trainers.assignment import Assignment
 from curriculum_search.trainers.checks import TrainerError, check_end
+from curriculum_search.trainers.output import OUTPUT, SHOWN, cause, last_lines
 from curriculum_search.trainers.program import (
     ASSIGNMENT,
     CURRICULUM,
@@ -28,10 +29,8 @@ from curriculum_search.trainers.program import (
 from curriculum_search.trainers.relay import Lines, Relay
 from curriculum_search.training import Interrupted, Session, TrainingResult
 
-OUTPUT = "output.txt"
 _PROGRAM, _OWN = "program", "own"
 _LOOK_SECONDS = 0.05
-_TAIL_LINES, _TAIL_BYTES = 30, 1 << 16
 
 
 def train_with_command(experiment: Experiment, trainer: CommandTrainer, session: Session) -> TrainingResult:
@@ -174,10 +173,8 @@ def _end(process: subprocess.Popen[bytes], seconds: float) -> None:
 
 
 def _failure(trainer: CommandTrainer, status: int, output: Path) -> TrainerError:
-    with output.open("rb") as file:
-        file.seek(max(output.stat().st_size - _TAIL_BYTES, 0))
-        tail = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()][-_TAIL_LINES:]
+    tail = last_lines(output)
     how = f"is killed by {signal.Signals(-status).name}" if status < 0 else f"ends with exit status {status}"
-    error = TrainerError(trainer.title, f"{how}: {tail[-1].strip() if tail else 'it has said nothing'} ({output})")
-    error.add_note("The end of its output:\n" + "\n".join(tail))
+    error = TrainerError(trainer.title, f"{how}: {cause(tail)} ({output})")
+    error.add_note("The end of its output:\n" + "\n".join(tail[-SHOWN:]))
     return error

@@ -241,7 +241,7 @@ class Run:
         self._clock.reported()
         if checkpoint is not None:
             self._save(checkpoint, images)
-        if report.final and self.params.unread:
+        if report.final and self.params.unread and self._announce is None:  # a program has them as arguments
             warnings.warn(
                 f"{self._assignment.title} never reads {', '.join(sorted(self.params.unread))} of trainer.params",
                 stacklevel=1,

@@ -27,7 +27,8 @@ from curriculum_search.training.session import Interrupted, Report, Session
 from curriculum_search.training.state import TrainingState
 from curriculum_search.training.unfinished import UnfinishedEvaluation
 
-GRID = "samples.png"
+#: The samples at a run's end, and the folder of those after earlier evaluations.
+GRID, GRIDS = "samples.png", "samples"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,13 +165,13 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
                     state, session=session, saver=saver, cadence=experiment.cadence, saved_at=saved_at
                 )
                 report = _report(state, evaluation.metrics(ema.network, final=final, keeper=kept), final=final)
+                if rank == 0 and experiment.cadence.grid_is_due(final=final):
+                    # Before the checkpoint, which the run goes on from without looking back.
+                    _save_grid(evaluation.grid(ema.network), session.run_dir / grid_name(report))
                 state.end_evaluation(report)
                 if rank == 0:
                     saver.save({path: state.state_dict()})
                     saved_at = time.monotonic()
-                    if final:
-                        with replacing(session.run_dir / GRID) as partial:
-                            save_grid(evaluation.grid(ema.network), partial)
                 saver.wait()  # What is reported can be gone on from.
                 distributed.barrier()
                 if rank == 0:
@@ -245,6 +246,17 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
     return TrainingResult(
         metrics=dict(report.metrics), images=state.images_seen, seconds=state.seconds, exposure=dict(report.exposure)
     )
+
+
+def grid_name(report: Report) -> str:
+    """Where in the run's folder the samples of an evaluation are."""
+    return GRID if report.final else f"{GRIDS}/{report.images}.png"
+
+
+def _save_grid(grid: Tensor, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as partial:
+        save_grid(grid, partial)
 
 
 def _parts(batch: int, size: int | None) -> Iterator[tuple[slice, bool]]:

@@ -11,7 +11,16 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
-TOP = ("tutorial.md", "how-to", "reference", "explanation", "benchmarks.md", "CONTRIBUTING.md", "CHANGELOG.md")
+TOP = (
+    "tutorial.md",
+    "how-to",
+    "reference",
+    "explanation",
+    "findings.md",
+    "benchmarks.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

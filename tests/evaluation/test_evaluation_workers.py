@@ -16,6 +16,7 @@ class Result(TypedDict):
     """What a worker found."""
 
     metrics: dict[str, float]
+    grid: Tensor
     samples: dict[int, Tensor]
     bank: Tensor
     diverged: bool
@@ -46,6 +47,12 @@ def samples(workers: list[Result]) -> Tensor:
 def test_samples_are_the_same_bit_for_bit(results: Results, world_size: int) -> None:
     assert torch.equal(samples(results[world_size]), samples(results[1]))
     assert len(samples(results[1])) == 80
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_a_grid_of_several_workers_samples_is_that_of_a_single_one(results: Results, world_size: int) -> None:
+    for worker in results[world_size]:
+        assert torch.equal(worker["grid"], results[1][0]["grid"])
 
 
 @pytest.mark.parametrize("world_size", [2, 4])

@@ -6,6 +6,7 @@ Usage: worker.py FOLDER
 import multiprocessing
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
@@ -25,6 +26,7 @@ from curriculum_search.evaluation import (
     PrecisionRecall,
     ValidationLoss,
 )
+from curriculum_search.evaluation.generation import Generation
 from curriculum_search.models import DiT
 
 EXTRACTOR = Classifier(num_features=16, training_images=1_000)
@@ -58,6 +60,8 @@ def work(rank: int, world_size: int, folder: Path, cache: Path) -> None:
         process=DDPM(), source=source, train_set=source.load(), device=device, cache_dir=cache / str(rank % 2)
     )
     metrics = run.metrics(network, final=True)
+    with patch.object(Generation, "block", side_effect=AssertionError):  # All of it is there, in four blocks.
+        grid = run.grid(network)
     samples = {block.first: block.values for block in run.generation.blocks(network, 0, 75)}
     bank = FixedBank(source.load(), DDPM(), num_images=10, num_levels=7, seed=0, device=device, batch_size=16)
 
@@ -69,7 +73,7 @@ def work(rank: int, world_size: int, folder: Path, cache: Path) -> None:
         diverged = False
     except Diverged:
         diverged = True
-    result = {"metrics": metrics, "samples": samples, "bank": bank.losses(network), "diverged": diverged}
+    result = {"metrics": metrics, "grid": grid, "samples": samples, "bank": bank.losses(network), "diverged": diverged}
     torch.save(result, folder / f"result-{rank}.pt")
     if world_size > 1:
         dist.destroy_process_group()

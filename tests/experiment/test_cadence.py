@@ -23,6 +23,13 @@ def test_a_status_is_due_every_200_steps_where_nothing_is_said() -> None:
     assert points(Cadence().status_is_due, end=7000) == [3200, 6400]
 
 
+def test_a_grid_follows_the_last_evaluation_and_unless_that_is_unwanted_each_before() -> None:
+    for wanted, before in ((None, True), ("evaluations", True), ("end", False)):
+        cadence = Cadence(sample_grids=wanted)  # type: ignore[arg-type]
+        assert cadence.grid_is_due(final=True)
+        assert cadence.grid_is_due(final=False) is before
+
+
 def test_checkpoints_are_due_by_images_only_where_that_is_asked_for() -> None:
     assert points(Cadence().checkpoint_is_due, end=7000) == []
     assert points(Cadence(checkpoint_images=300).checkpoint_is_due) == [304, 608]
@@ -49,6 +56,14 @@ def test_cadences_that_cannot_be_are_named(fields: dict[str, float], message: st
 
 
 def test_the_cadence_is_a_field_of_an_experiment_like_any_other() -> None:
-    cadence = Cadence(status_images=100, checkpoint_images=200, checkpoint_minutes=None, silence_minutes=9)
+    cadence = Cadence(
+        status_images=100, checkpoint_images=200, checkpoint_minutes=None, silence_minutes=9, sample_grids="end"
+    )
     plain = Experiment(cadence=cadence).to_dict()["cadence"]
-    assert plain == {"status_images": 100, "checkpoint_images": 200, "checkpoint_minutes": None, "silence_minutes": 9}
+    assert plain == {
+        "status_images": 100,
+        "checkpoint_images": 200,
+        "checkpoint_minutes": None,
+        "silence_minutes": 9,
+        "sample_grids": "end",
+    }

@@ -101,7 +101,7 @@ SAFETENSORS = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0
         (b"\n<!DOCTYPE html><html>login</html>", "a web page, such as a server answers with"),
         (len(SAFETENSORS).to_bytes(8, "little") + SAFETENSORS + bytes(4), "a safetensors file"),
         (bytes(4096), "4,096 bytes that begin with zeros, as a copy that was cut off leaves"),
-        (gzip.compress(b"weights"), "a gzip archive"),
+        (gzip.compress(b"weights", mtime=0), "a gzip archive"),
         (b"kind: dit\npatch_size: 2\n", "text"),
         (b"PK\x03\x04 cut off", "a zip archive that is damaged or was cut off"),
         (b"\x80\x02}q\x00", "a pickle that is damaged or was cut off"),

@@ -118,11 +118,18 @@ def test_a_copy_for_reading_tells_all_but_has_no_checkpoint(tmp_path: Path) -> N
     folder.write_result(FINISHED)
     folder.checkpoint.write_bytes(b"large")
     folder.grid.write_bytes(b"images")
+    (folder.path / "samples").mkdir()
+    for name in ("1280.png", "640.png", "640.png.host.17.partial"):
+        (folder.path / "samples" / name).write_bytes(name.encode())
     folder.copy_for_reading(copy.path)
     assert copy.read_result() == FINISHED
     assert copy.read_curve() == folder.read_curve()
     assert copy.read_experiment() == folder.read_experiment()
     assert copy.grid.read_bytes() == b"images"
+    assert {images: path.read_bytes() for images, path in copy.earlier_grids().items()} == {
+        640: b"640.png",
+        1280: b"1280.png",
+    }
     assert not copy.checkpoint.exists()
     RunFolder(tmp_path / "not there").copy_for_reading(tmp_path / "copies" / "empty")
     assert RunFolder(tmp_path / "copies" / "empty").read_curve().images == []

@@ -62,7 +62,7 @@ def test_events_are_lines_above_a_table_that_changes_in_place_and_is_gone_at_the
     lines = shown.lines()
     assert heads(lines) == [4]
     assert lines[1] == "search: trial 2: none finished at 1,000 images, 100 s, fd 3.25 (best so far)"
-    assert lines[4] == "search: 3 of 6 runs done, 1 running, best 3.25 (trial 2: none), about 2 min left"
+    assert lines[4:6] == ["search: 3 of 6 runs done, 1 running, about 2 min left", "  best so far 3.25: trial 2: none"]
     shown.do("stack.close()\nprint('the end')")
     assert shown.end() == 0
     assert shown.lines()[4:] == ["the end"]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import Mock, create_autospec
+from unittest.mock import Mock, call, create_autospec
 
 import pytest
 from support.clock import Clock
@@ -165,6 +165,11 @@ def test_statuses_that_a_resumed_run_says_again_move_it_on_and_are_not_written_t
 def test_the_end_of_a_run_is_written_last_and_takes_it_out_of_what_is_under_way(open_store: Open, clock: Clock) -> None:
     store, tracker = open_store()
     job = store.start("key", SHORT, name="trial 0", tags={})
+    (job.run_dir / "samples").mkdir()
+    (job.run_dir / "samples" / "160.png").write_bytes(b"pixels")
+    store.reported("key", report(160, 3.0))
+    shown = call("key", job.run_dir / "samples" / "160.png", "samples", 160)
+    assert tracker.log_image.mock_calls == [shown]  # while the run goes on
     store.reported("key", report(320, 2.0, exposure={"mass": [1.0]}))
     (job.run_dir / "samples.png").write_bytes(b"pixels")
     clock.now = 7.0
@@ -183,6 +188,7 @@ def test_the_end_of_a_run_is_written_last_and_takes_it_out_of_what_is_under_way(
     assert (store.records["key"].status, store.records["key"].seconds) == (Status.FINISHED, 7.0)
     assert store.records["key"].settled
     assert tracker.log_artifact.call_args.args == ("key", job.run_dir / "samples.png")
+    assert tracker.log_image.mock_calls[-2:] == [shown, call("key", job.run_dir / "samples.png", "samples", 320)]
     assert tracker.set_tags.call_args.args == ("key", {"outcome": "finished"})
 
 

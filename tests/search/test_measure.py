@@ -11,6 +11,7 @@ from support.workplace import Workplace
 
 from curriculum_search.experiment import Resources, Training
 from curriculum_search.loading import UserError
+from curriculum_search.runs.groups import Groups
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
 from curriculum_search.search.design import Size
 from curriculum_search.search.measure import Measured, measure
@@ -35,7 +36,7 @@ class Cluster:
         self.scratch = Path()
         self.first_start, self.start, self.per_image, self.evaluation, self.final = 9.0, 9.0, 0.01, 2.0, 5.0
 
-    def run(self, source: JobSource, *, resources: Resources, limit: int | None, scratch: Path) -> None:
+    def run(self, source: JobSource, *, resources: Resources, limit: int | None, scratch: Path, groups: Groups) -> None:
         self.scratch = scratch
         while isinstance(job := source.next(), Job):
             self.clock.now += self.start if self.jobs else self.first_start
@@ -64,7 +65,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
 
 def measured(workplace: Workplace, *overrides: str, size: Size = "full", concurrency: int = 1) -> Measured:
     file = workplace.load(*overrides)
-    return measure(file, size, concurrency=concurrency, root=workplace.results, cache_dir=workplace.cache)
+    return measure(
+        file, size, concurrency=concurrency, root=workplace.results, cache_dir=workplace.cache, groups=Groups()
+    )
 
 
 def test_the_parts_of_a_run_are_told_from_its_reports(workplace: Workplace, cluster: Cluster) -> None:
@@ -110,7 +113,7 @@ def test_nothing_of_the_measuring_stays(workplace: Workplace, cluster: Cluster) 
     assert workplace.results in cluster.scratch.parents  # on the storage that all nodes see
     assert sorted(workplace.results.rglob("*")) == before
     nowhere = workplace.folder / "not" / "yet"
-    measure(workplace.load(), "full", concurrency=1, root=nowhere, cache_dir=workplace.cache)
+    measure(workplace.load(), "full", concurrency=1, root=nowhere, cache_dir=workplace.cache, groups=Groups())
     assert not nowhere.parent.exists()
 
 

@@ -233,8 +233,9 @@ def test_the_command_writes_the_page_and_names_it(
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     call(copy)
     assert capsys.readouterr().out.endswith(f"{copy / 'report.html'}\n")
-    call(copy, "--output", tmp_path / "page.html")
+    call(copy, "--output", tmp_path / "page.html", "--figures")
     assert (tmp_path / "page.html").read_text().count("<section") == 9
+    assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".png", ".pdf", ".svg"}
     with pytest.raises(SystemExit, match="2"):
         call("nothing")
     assert capsys.readouterr().err == "error: nothing: is no study's folder, it has no study.yaml\n"

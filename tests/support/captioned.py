@@ -77,7 +77,7 @@ def save_t5(folder: Path) -> str:
     return str(folder)
 
 
-def save_clip(folder: Path, *, text_only: bool = False) -> str:
+def save_clip(folder: Path, *, text_only: bool = False, positions: int = 16) -> str:
     """A CLIP whose text is 8 and whose images are 12 wide, and which compares them in 6."""
     from transformers import CLIPConfig, CLIPModel, CLIPTextModel
 
@@ -89,7 +89,7 @@ def save_clip(folder: Path, *, text_only: bool = False) -> str:
         "intermediate_size": 16,
         "num_hidden_layers": 1,
         "num_attention_heads": 2,
-        "max_position_embeddings": 16,
+        "max_position_embeddings": positions,
         "eos_token_id": 3,
         "bos_token_id": 2,
         "pad_token_id": 0,

@@ -34,6 +34,7 @@ PLAIN = {
     "scp",
     "optuna-dashboard",
     "kill",
+    "pip",
 }
 
 

@@ -60,7 +60,15 @@ def study_data(*, num_arms: int = 6, num_trials: int = 24, num_seeds: int = 4, *
             Row(group="leaders", name=arm.title, value=2.0 + i, images=64_000, train_seconds=7)
             for i, arm in enumerate(arms)
         ],
-        samples=[Samples(seed=seed, grids={arm.title: picture(rng) for arm in arms[:2]}) for seed in (1, 2)],
+        samples=[
+            Samples(
+                seed=seed,
+                grids={arm.title: picture(rng) for arm in arms[:2]},
+                earlier={images: {arm.title: picture(rng) for arm in arms[:2]} for images in earlier},
+                total_images=64_000,
+            )
+            for seed, earlier in ((1, (12_800, 38_400)), (2, ()))
+        ],
         parameters=[
             Parameter(path="training.learning_rate", low=1e-3, high=1e-2, log=True),
             Parameter(path="curriculum.order.kind", choices=("none", "easy_to_hard", "hard_to_easy", "random")),

@@ -108,6 +108,7 @@ class Workplace:
     folder: Path
     cache: Path
     database: Path
+    address: str = ""  #: of their results in a bucket, if they are to be there
     tracking_uri: str = ""  #: where commands are told to track; a file in the results, if nowhere
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
@@ -166,7 +167,7 @@ class Workplace:
     def start(self, script: str, *arguments: object) -> subprocess.Popen[str]:
         """Start a command in a process group of its own, as a shell does, on a Ray of its own."""
         process = subprocess.Popen(
-            [sys.executable, f"jobs/{script}.py", *map(str, arguments), "--results", str(self.results)],
+            [sys.executable, f"jobs/{script}.py", *map(str, arguments), "--results", self.address or str(self.results)],
             cwd=REPOSITORY,
             env={**os.environ, **self.environment, "RAY_ADDRESS": "local"},
             stdout=subprocess.PIPE,
@@ -182,7 +183,7 @@ class Workplace:
         plug-ins."""
         out, err = io.StringIO(), io.StringIO()
         argv, handler = sys.argv, signal.getsignal(signal.SIGTERM)
-        sys.argv = [f"{script}.py", *map(str, arguments), "--results", str(self.results)]
+        sys.argv = [f"{script}.py", *map(str, arguments), "--results", self.address or str(self.results)]
         status: object = 0
         try:
             with (

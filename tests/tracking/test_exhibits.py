@@ -21,11 +21,12 @@ def say_all(tracker: Tracker, grid: Path) -> None:
     tracker.start_run("a1", name="trial 1: easy to hard, seed 1", tags={"arm": "trial 1"})
     tracker.log_dataset("a1", **DATASET)  # type: ignore[arg-type]
     tracker.log_metrics("a1", 64000, {"fd": 2.5})
-    tracker.log_image("a1", grid, "samples", 64000)
+    for images in (32000, 64000):
+        tracker.log_image("a1", grid, "samples", images)
     tracker.log_model(
         "a1",
         arm="trial 1",
-        name="trial 1: easy to hard",
+        name="trial 1 (2 % of it): easy to hard",
         params={"order": "easy_to_hard"},
         values={"mean_fd": 2.4, "seeds": 4.0, "low": float("-inf")},
         dataset=(str(DATASET["name"]), str(DATASET["digest"])),
@@ -58,10 +59,13 @@ def test_a_run_has_its_data_its_samples_and_its_model_once_however_often_they_ar
     assert (given.dataset.name, given.dataset.digest) == ("digits 8x8", "0123456789abcdef")
     assert json.loads(given.dataset.source) == {"kind": "digits"}
     names = [Path(artifact.path).name for artifact in client.list_artifacts(run.info.run_id, "images")]
-    assert {name.split("+timestamp")[0] for name in names} == {"samples+step+64000"}
-    assert len(names) == 2  # the image, and a small one
+    assert {name.split("+timestamp")[0] for name in names} == {"samples+step+32000", "samples+step+64000"}
+    assert len(names) == 2 * 2  # the image, and a small one
+    journal = (tmp_path / "study" / "journal.jsonl").read_text()
+    assert journal.count('"kind":"image"') == 2
     (model,) = client.search_logged_models([experiment_id(client, experiment)])
-    assert (model.name, model.status, model.params) == ("trial 1 easy to hard", "READY", {"order": "easy_to_hard"})
+    assert model.name == "trial 1 (2 percent of it) easy to hard"
+    assert (model.status, model.params) == ("READY", {"order": "easy_to_hard"})
     assert model.source_run_id == run.info.run_id
     values = {metric.key: metric.value for metric in model.metrics or ()}
     assert values == {"mean_fd": 2.4, "seeds": 4.0}

@@ -156,6 +156,15 @@ def test_an_evaluation_decodes_no_image_twice(latent: Experiment, tmp_path: Path
     assert table.grid.shape == (1, 4 * 8, 5 * 8)
 
 
+def test_grids_after_every_evaluation_decode_no_image_twice(
+    latent: Experiment, runner: Runner, decoded: list[int]
+) -> None:
+    runner(dataclasses.replace(latent, evaluation=dataclasses.replace(latent.evaluation, grid_images=30)))
+    assert decoded == [8, 8, 8, 6] * 4  # the grid has six more samples than the evaluation
+    images = [int(path.stem) for path in (runner.session.run_dir / "samples").iterdir()]
+    assert sorted(images) == [80, 160, 240]
+
+
 def test_the_grid_of_a_network_that_was_not_evaluated_is_made_for_it(
     latent: Experiment, tmp_path: Path, decoded: list[int]
 ) -> None:

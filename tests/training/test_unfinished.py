@@ -26,14 +26,16 @@ PIXELS = Pixels(num_components=4)
 
 @pytest.fixture
 def long(tiny: Make) -> Experiment:
-    """A run of two evaluations in five blocks each, the last one half used; sums and features are kept of them."""
+    """A run of two evaluations in five blocks each, the last one half used; sums and features are kept of them, and the
+    images of three blocks for the grid."""
     experiment = tiny(training={"num_evaluations": 2})
     evaluators = (
         ValidationLoss(num_images=8, num_levels=10, num_intervals=5),
         Frechet(extractor=PIXELS, num_samples=36),
         KernelDistance(extractor=PIXELS, num_samples=20, subset_size=10),
     )
-    return replace(experiment, evaluation=replace(experiment.evaluation, evaluators=evaluators))
+    evaluation = replace(experiment.evaluation, evaluators=evaluators, grid_images=20)
+    return replace(experiment, evaluation=evaluation)
 
 
 @dataclass
@@ -50,9 +52,8 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> Blocks:
 
     def block(self: Generation, network: Any, first: int, count: int) -> Any:
         made = original(self, network, first, count)
-        if count == self.batch_size:  # not the grid
-            watched.first.append(first)
-            watched.after()
+        watched.first.append(first)
+        watched.after()
         return made
 
     monkeypatch.setattr(Generation, "block", block)
@@ -61,6 +62,10 @@ def blocks(monkeypatch: pytest.MonkeyPatch) -> Blocks:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def grids(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.png")}
 
 
 def stop_after(blocks: Blocks, session: PlainSession, count: int) -> None:
@@ -86,7 +91,7 @@ def test_an_evaluation_that_is_stopped_after_each_of_its_blocks_is_the_undisturb
     long: Experiment, runner: Runner, blocks: Blocks
 ) -> None:
     runner(long)
-    expected = runner.curve()
+    expected, undisturbed = runner.curve(), grids(runner.session.run_dir)
     assert blocks.first == BLOCKS + BLOCKS
     run_dir = runner.folder / "stopped"
     run_dir.mkdir()
@@ -99,7 +104,9 @@ def test_an_evaluation_that_is_stopped_after_each_of_its_blocks_is_the_undisturb
     runner(long, PlainSession(run_dir=run_dir, device=CPU))
     assert blocks.first == BLOCKS  # of the second evaluation; of the first all were there
     assert runner.curve() == expected
-    assert names(run_dir) == ["checkpoint.before.pt", CHECKPOINT, "samples.png"]
+    assert names(run_dir) == ["checkpoint.before.pt", CHECKPOINT, "samples", "samples.png"]
+    assert grids(run_dir) == undisturbed
+    assert list(undisturbed) == ["samples.png", "samples/160.png"]
 
 
 def test_a_kill_costs_what_was_generated_since_it_was_last_kept(
@@ -160,8 +167,9 @@ def test_an_evaluation_of_seconds_keeps_nothing(long: Experiment, runner: Runner
     run_dir.mkdir()
     seen: list[list[str]] = []
     blocks.after = lambda: seen.append(names(run_dir))
-    runner(long, PlainSession(run_dir=run_dir, device=CPU))
+    runner(replace(long, cadence=Cadence(sample_grids="end")), PlainSession(run_dir=run_dir, device=CPU))
     assert seen == 5 * [[]] + 5 * [[CHECKPOINT]]
+    assert list(grids(run_dir)) == ["samples.png"]
 
 
 def worker(rank: int, folder: str, experiment: Experiment) -> None:
@@ -171,8 +179,7 @@ def worker(rank: int, folder: str, experiment: Experiment) -> None:
     made, original = list[int](), Generation.block
 
     def block(self: Generation, network: Any, first: int, count: int) -> Any:
-        if count == self.batch_size:
-            made.append(first)
+        made.append(first)
         return original(self, network, first, count)
 
     Generation.block = block  # type: ignore[method-assign]
@@ -209,6 +216,7 @@ def test_several_workers_stop_after_the_same_block_and_go_on_together(long: Expe
     assert first[:2] == [[[0], [16]], [32, 0, 16, 32]]
     assert second[:2] == [[[8], [24]], [8, 24]]
     assert first[2] == second[2]
+    assert grids(runner.folder / "run").keys() == grids(alone).keys()
     for report, one in zip(first[2], runner.session.reports, strict=True):
         for name, value in report.items():
             assert value == pytest.approx(one.metrics[name], rel=1e-4, abs=1e-6)

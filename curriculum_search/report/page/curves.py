@@ -58,11 +58,12 @@ def _view(metric: str, arms: Sequence[Arm], looks: Mapping[str, Look], total_ima
                 }
             )
         seeds = f"{len(runs)} seed{'s' * (len(runs) != 1)}"
+        where = "" if images[-1] == total_images else f" after {images[-1]:,} images"
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers" if len(images) < 30 else "lines",
-                "name": f"{text(arm.title)} ({seeds}): {number(means[-1])}",
+                "name": f"{text(arm.title)} ({seeds}): {number(means[-1])}{where}",
                 "legendgroup": arm.title,
                 "x": images,
                 "y": means,

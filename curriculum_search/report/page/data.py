@@ -206,11 +206,15 @@ class Samples:
 
     Attributes:
         seed: of the runs.
-        grids: title of the arm to its grid, a PNG file.
+        grids: title of the arm to its grid at the end, a PNG or WebP file.
+        earlier: images seen to the same of an evaluation before, where all the arms have one.
+        total_images: images seen at the end.
     """
 
     seed: int
     grids: Mapping[str, bytes]
+    earlier: Mapping[int, Mapping[str, bytes]] = field(default_factory=dict)
+    total_images: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

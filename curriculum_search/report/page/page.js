@@ -95,6 +95,18 @@
     drawAll();
   });
 
+  document.querySelectorAll(".over-time").forEach((place) => {
+    const [slider, output] = ["input", "output"].map((name) => place.querySelector(name));
+    const frames = [...place.children].filter((child) => child.dataset.words);
+    const show = () => {
+      frames.forEach((frame, number) => (frame.hidden = number !== Number(slider.value)));
+      output.textContent = frames[slider.value].dataset.words;
+      slider.setAttribute("aria-valuetext", output.textContent);
+    };
+    slider.addEventListener("input", show);
+    show(); // a page that is loaded again keeps where its slider was
+  });
+
   document.querySelectorAll(".command button").forEach((button) => {
     button.addEventListener("click", async () => {
       await navigator.clipboard.writeText(button.previousElementSibling.textContent);

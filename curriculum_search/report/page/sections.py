@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from curriculum_search.report.page.bars import ablation, importance
 from curriculum_search.report.page.curves import convergence, plotted_metrics
-from curriculum_search.report.page.data import Cost, StudyData
+from curriculum_search.report.page.data import Cost, Samples, StudyData
 from curriculum_search.report.page.forest import forest
 from curriculum_search.report.page.plot import Look, Plot, duration, looks, percent
 from curriculum_search.report.page.schedules import Scale, scale, schedules
@@ -152,14 +152,30 @@ def _samples(data: StudyData) -> Section:
     first, *others = data.samples
     names = " and ".join(first.grids)
     body = _note(
-        f"Images of {names} at the end of training, from the same noise: an image has the same place in both. Seed "
-        f"{first.seed}, the first of the confirmation, not the nicest."
+        f"Images of {names}{' as they learn' if first.earlier else ' at the end of training'}, from the same noise: an "
+        f"image has the same place in both. Seed {first.seed}, the first of the confirmation, not the nicest."
     )
-    body += _grids(first.grids)
+    body += _over_time(first) if first.earlier else _grids(first.grids)
     if others:
         rest = "".join(f"<h4>Seed {samples.seed}</h4>{_grids(samples.grids)}" for samples in others)
         body += f"<details><summary>{len(others)} more seed{'s' * (len(others) > 1)}</summary>{rest}</details>"
     return Section(name="samples", heading="Samples", body=body)
+
+
+def _over_time(samples: Samples) -> str:
+    """The grids of one evaluation at a time, those of the end first; a slider has the others."""
+    steps = {**samples.earlier, samples.total_images: samples.grids}
+    last = len(steps) - 1
+    frames = "".join(
+        f"<div data-words='after {images:,} of {samples.total_images:,} images'{'' if i == last else ' hidden'}>"
+        f"{_grids(grids)}</div>"
+        for i, (images, grids) in enumerate(steps.items())
+    )
+    control = (
+        f"<label class='slider'>Samples <output>after {samples.total_images:,} of {samples.total_images:,} images"
+        f"</output><input type='range' min='0' max='{last}' value='{last}'></label>"
+    )
+    return f"<div class='over-time'>{control}{frames}</div>"
 
 
 def _grids(grids: Mapping[str, bytes]) -> str:

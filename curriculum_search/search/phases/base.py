@@ -1,8 +1,9 @@
 """What the phases of a study share: they hand out runs, keep to the budget, and show how it goes."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, stamped
@@ -104,7 +105,18 @@ class Phase(JobSource):
         tags = {"arm": arm.name, "role": arm.role, "phase": self.name, "curriculum": run.experiment.describe()}
         name = f"{title(arm, run.experiment)}, seed {run.experiment.seed}"
         self._handed_out[run.key] = run
-        return self.store.start(run.key, run.experiment, name=name, tags=tags)
+        return self.store.start(run.key, self._as_handed_out(run), name=name, tags=tags)
+
+    def shows_samples(self, run: Run) -> bool:
+        """Whether a run has its samples saved after each evaluation where its config leaves that open."""
+        return False
+
+    def _as_handed_out(self, run: Run) -> Experiment:
+        cadence = run.experiment.cadence
+        if cadence.sample_grids is not None:
+            return run.experiment
+        cadence = replace(cadence, sample_grids="evaluations" if self.shows_samples(run) else "end")
+        return replace(run.experiment, cadence=cadence)
 
     def reported(self, job: Job, report: Report) -> bool:
         """Write the report down."""

@@ -215,6 +215,10 @@ class ConfirmationPhase(Phase):
             return self.start(self._queue.pop(0))
         return Exhausted.WAIT if self._running else Exhausted.DONE
 
+    def shows_samples(self, run: Run) -> bool:
+        """An arm is seen to learn on its first seed."""
+        return run.experiment.seed == self.plan.first_seed
+
     def settle(self, run: Run, result: RunResult) -> None:
         """Count a run out."""
         self._running -= 1

@@ -14,26 +14,32 @@ from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.study import StudyFile
 
 _ORDINARY = "no curriculum"
-#: What each figure is written as beside PNG: sharp at any size.
-_FOR_PAPERS = (".pdf", ".svg")
+FIGURES = "figures"  #: the folder that they are in, beside the report
+#: What a figure can be written as beside PNG: sharp at any size, for papers.
+VECTORS = (".pdf", ".svg")
 
 
 def write_figures(
-    file: StudyFile, store: RunStore, search: SearchPhase, confirmation: ConfirmationPhase
+    folder: Path, search: SearchPhase, confirmation: ConfirmationPhase, *, vectors: bool = False
 ) -> dict[str, Path]:
-    """Draw them into the study's folder ``figures``, each as PNG, PDF and SVG.
+    """Draw them into a folder, which is made, each as PNG.
+
+    Args:
+        folder: for them.
+        search, confirmation: the phases of the study.
+        vectors: also as PDF and SVG, which takes twice the time of PNG alone again.
 
     Returns:
         Caption to PNG file.
     """
-    folder = store.root / "figures"
     folder.mkdir(exist_ok=True)
     files = {}
-    figures = {**_of_search(file, store, search), **_of_confirmation(file, confirmation)}
+    file = search.file
+    figures = {**_of_search(file, search.store, search), **_of_confirmation(file, confirmation)}
     for caption, (name, figure) in figures.items():
         files[caption] = folder / f"{name}.png"
         figure.savefig(files[caption], dpi=130)
-        for suffix in _FOR_PAPERS:
+        for suffix in VECTORS if vectors else ():
             figure.savefig(folder / f"{name}{suffix}")
     return files
 

@@ -44,7 +44,8 @@ from curriculum_search.search.study import RESOLVED
 PAGE = "report.html"
 _CURVES = ("val_loss", "train_loss", "unlocked_share")  # beside the study's own metrics
 _MOST_SAMPLES = 4
-_LARGE_BYTES, _LARGE_SIDE = 300_000, 1024  # of a grid that is made smaller
+_MOST_EARLIER = 9  # evaluations before the end of which samples are shown
+_LARGE_BYTES, _LARGE_SIDE, _EARLIER_SIDE = 300_000, 1024, 512  # of a grid that is made smaller
 _MOST_TEXT = 100_000  # characters of a file
 _PACKAGES = ("curriculum-search", "torch", "numpy", "ray", "optuna", "plotly")
 
@@ -228,25 +229,43 @@ def _samples(confirmation: ConfirmationPhase, winner: str | None) -> list[Sample
     if shown is None or shown not in confirmation.arms:
         return []
     found: list[Samples] = []
+    count = confirmation.file.base.evaluation.grid_images
     for seed in plan.seeds(shown):
-        files = {
-            arm_title(confirmation, name): confirmation.store.folder(confirmation.run(name, seed).key).grid
+        folders = {
+            arm_title(confirmation, name): confirmation.store.folder(confirmation.run(name, seed).key)
             for name in (plan.reference, shown)
         }
-        if len(found) < _MOST_SAMPLES and all(file.exists() for file in files.values()):
-            count = confirmation.file.base.evaluation.grid_images
-            found.append(Samples(seed=seed, grids={name: _grid(file, count) for name, file in files.items()}))
+        if len(found) < _MOST_SAMPLES and all(folder.grid.exists() for folder in folders.values()):
+            earlier = {} if found else _earlier({name: folder.earlier_grids() for name, folder in folders.items()})
+            samples = Samples(
+                seed=seed,
+                grids={name: _grid(folder.grid, count, _LARGE_SIDE) for name, folder in folders.items()},
+                earlier={
+                    images: {name: _grid(file, count, _EARLIER_SIDE) for name, file in files.items()}
+                    for images, files in earlier.items()
+                },
+                total_images=confirmation.curve(shown, seed).images_seen,
+            )
+            found.append(samples)
     return found
 
 
-def _grid(path: Path, count: int) -> bytes:
-    """A grid of images with gaps between them: a PNG, or where that is large a smaller WebP."""
+def _earlier(grids: Mapping[str, Mapping[int, Path]]) -> dict[int, dict[str, Path]]:
+    """Images seen to each arm's file, where all arms have one: some of them, evenly spread, where there are many."""
+    common = sorted(set.intersection(*map(set, grids.values())))
+    if len(common) > _MOST_EARLIER:
+        common = [common[i * (len(common) - 1) // (_MOST_EARLIER - 1)] for i in range(_MOST_EARLIER)]
+    return {images: {name: files[images] for name, files in grids.items()} for images in common}
+
+
+def _grid(path: Path, count: int, side: int) -> bytes:
+    """A grid of images with gaps between them: a PNG, or where that is large a WebP of at most `side` pixels."""
     columns = math.ceil(math.sqrt(count))
     with Image.open(path) as grid:
         apart = _apart(grid.convert("RGBA"), columns, math.ceil(count / columns))
     output = io.BytesIO()
     if path.stat().st_size > _LARGE_BYTES:
-        apart.thumbnail((_LARGE_SIDE, _LARGE_SIDE))
+        apart.thumbnail((side, side))
         apart.save(output, "WEBP", quality=85)
     else:
         apart.save(output, "PNG", optimize=True)
@@ -367,7 +386,7 @@ def _costs(search: SearchPhase, ablation: AblationPhase) -> list[Cost]:
 def _commands(folder: Path) -> dict[str, str]:
     here = os.path.relpath(folder)
     shown = folder if here.startswith("..") else Path(here)
-    commands = {"The same study again, or on": f"python jobs/search.py {shown / RESOLVED}"}
+    commands = {"Go on with it, or see its end again": f"python jobs/search.py {shown / RESOLVED}"}
     if (folder / BEST).exists():
         commands["Train the best config"] = f"python jobs/train.py {shown / BEST}"
         commands["Evaluate it in full"] = f"python jobs/evaluate.py {shown / BEST}"

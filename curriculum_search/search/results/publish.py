@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from curriculum_search.cli import show
@@ -21,13 +22,14 @@ from curriculum_search.search.phases.ablation import AblationPhase
 from curriculum_search.search.phases.confirmation import ConfirmationPhase
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.results.exports import Standing, density_beside, export, first_finished
-from curriculum_search.search.results.figures import arm_title, proxy_size, write_figures
+from curriculum_search.search.results.figures import FIGURES, arm_title, proxy_size, write_figures
 from curriculum_search.search.results.page import PAGE, Findings, write_page
 from curriculum_search.search.results.sections import sections
 from curriculum_search.search.results.tracked import track_arms
 from curriculum_search.search.results.words import describe, unconfirmed
 from curriculum_search.search.statistics.verdict import Verdict, judge
 from curriculum_search.search.study import StudyFile
+from curriculum_search.storage import address_of
 from curriculum_search.tracking import STUDY
 
 if TYPE_CHECKING:
@@ -112,14 +114,15 @@ def publish(
     best_path, curriculum_path, *beside = exported
     found = _findings(search, confirmation, ablation, verdict, layers)
     further = sections(file, search, ablation, found.tables)
-    figures = write_figures(file, store, search, confirmation)
+    figures = write_figures(store.root / FIGURES, search, confirmation)
+    again = f"python jobs/train.py {quote(address_of(best_path))}"
     report = write_report(
         store.root / "report.md",
         title=f"Study {file.study.name}",
         sections={"": layers.markdown(), "Arms": markdown_table(found.rows, metric=objective, direction=file.direction)}
         | {section.heading: section.markdown() for section in further}
-        | {"Best config": f"`python jobs/train.py {best_path}` trains it again and ends at {objective} = {value!r}."}
-        | ({"Its exposure alone": f"`python jobs/train.py {beside[0]}` trains it."} if beside else {}),
+        | {"Best config": f"`{again}` trains it again and ends at {objective} = {value!r}."}
+        | ({"Its exposure alone": f"`python jobs/train.py {address_of(beside[0])}` trains it."} if beside else {}),
         figures=figures,
     )
     page = write_page(store.root / PAGE, store.root, found, search, confirmation, ablation)
@@ -138,11 +141,11 @@ def publish(
     for section in further:
         section.print()
     show(layers.terminal())
-    print(f"Best config:  {best_path}\n              trains with: python jobs/train.py {best_path}")
-    print(f"Curriculum:   {curriculum_path} (for other training code)")
+    print(f"Best config:  {address_of(best_path)}\n              trains with: {again}")
+    print(f"Curriculum:   {address_of(curriculum_path)} (for other training code)")
     if beside:
-        print(f"Exposure:     {beside[0]}, a constant density that is not shown to be worse")
-    print(f"Report:       {page} (open it in a browser; {report.name} is the short one)")
+        print(f"Exposure:     {address_of(beside[0])}, a constant density that is not shown to be worse")
+    print(f"Report:       {address_of(page)} (open it in a browser; {report.name} is the short one)")
     print(f"MLflow:       {store.tracker.page(arms=True)}", flush=True)
     if found.failures:
         print(found.failures, flush=True)

@@ -235,10 +235,12 @@ def _next(verdict: Verdict, best: str, density: str) -> str:
             return f"search more: raise study.trials, or widen the space; {best} is {REFERENCE}."
         return "run the same command again, with a larger budget where this one is used up."
     if main.claimed and main.better:
+        against = [metric for metric, other in verdict.others.items() if other.claimed and not other.better]
+        doubt = f"look at the samples first, for {' and '.join(against)} found it worse; then " if against else ""
         if density:
-            return f"try {density}, which is simpler to train and not shown to be worse{_order_seeds(verdict)}."
+            return f"{doubt}try {density}, which is simpler to train and not shown to be worse{_order_seeds(verdict)}."
         simpler = ": a constant density, simpler than a curriculum" if arm in verdict.plan.controls.values() else ""
-        return f"train with {best}{simpler}{_order_seeds(verdict)}."
+        return f"{doubt}train with {best}{simpler}{_order_seeds(verdict)}."
     if main.claimed:
         return f"keep {REFERENCE}, which {best} is; search more trials, or a wider space."
     advice = _more_seeds(verdict, main)

@@ -15,7 +15,7 @@ MOST_SEEDS = 100  #: of an arm; what would take more is not planned for
 _SURE = 8.0  # standard errors above the bound
 
 
-def power(shift: float, *, level: float, freedom: float) -> float:
+def power(shift: float, *, level: float, freedom: float, share: float = 1.0) -> float:
     """Probability that a comparison finds a true difference by its last look, in the direction that it has.
 
     It is that of the last look alone, the tail of the non-central t-distribution.  Earlier looks find a little more,
@@ -25,19 +25,20 @@ def power(shift: float, *, level: float, freedom: float) -> float:
         shift: the difference in standard errors at the last look, at least 0.
         level: of the test, over all looks.
         freedom: degrees of freedom at the last look.
+        share: seeds at the last look as a share of those that were planned: below 1 for an arm that was given up.
     """
-    critical = -float(stdtrit(freedom, ndtr(-sup_quantile(level))))
+    critical = -float(stdtrit(freedom, ndtr(-sup_quantile(level) / math.sqrt(share))))
     if shift > critical + _SURE:  # where scipy's tail is no number
         return 1.0
     return 1.0 - float(nctdtr(freedom, shift, critical))
 
 
-def power_at(comparison: Comparison, difference: float, num_seeds: int) -> float:
+def power_at(comparison: Comparison, difference: float, num_seeds: int, *, share: float = 1.0) -> float:
     """`power` of a comparison that goes on to `num_seeds` seeds with the spread that it has by now."""
     grown = num_seeds / comparison.num_seeds
     freedom = comparison.freedom * max(num_seeds - 1, 1) / max(comparison.num_seeds - 1, 1)
     shift = abs(difference) / comparison.error * math.sqrt(grown)
-    return power(shift, level=comparison.level, freedom=freedom)
+    return power(shift, level=comparison.level, freedom=freedom, share=share)
 
 
 def seeds_needed(comparison: Comparison, difference: float) -> int | None:
@@ -51,10 +52,18 @@ def seeds_needed(comparison: Comparison, difference: float) -> int | None:
     return next((n for n in seeds if power_at(comparison, difference, n) >= CHANCE), None)
 
 
-def separable(comparison: Comparison, num_seeds: int) -> float:
-    """The least true difference that `num_seeds` seeds find with probability `CHANCE`, in units of the metric."""
+def separable(comparison: Comparison, num_seeds: int, *, chance: float = CHANCE, share: float = 1.0) -> float:
+    """The least true difference that `num_seeds` seeds find with probability `chance`, in units of the metric.
+
+    Args:
+        comparison: what is known by now.
+        num_seeds: of its arm.
+        chance: with which the difference is to be found.
+        share: these seeds as a share of those that were planned.
+    """
     low, high = 0.0, 100 * comparison.error
     while high - low > 1e-3 * high:
         middle = (low + high) / 2
-        low, high = (low, middle) if power_at(comparison, middle, num_seeds) >= CHANCE else (middle, high)
+        found = power_at(comparison, middle, num_seeds, share=share) >= chance
+        low, high = (low, middle) if found else (middle, high)
     return high

@@ -22,7 +22,7 @@ def test_a_line_is_the_mean_and_its_band_goes_from_the_lowest_to_the_highest_see
     band, line = view["data"]
     assert (band["x"], band["y"]) == ([10, 20, 20, 10], [6.0, 3.0, 2.0, 4.0])
     assert (line["x"], line["y"]) == ([10, 20], [5.0, 2.5])
-    assert line["name"] == "no curriculum (2 seeds): 2.5"
+    assert line["name"] == "no curriculum (2 seeds): 2.5 after 20 images"
     assert view["layout"]["shapes"][0]["y0"] == 2.5
 
 
@@ -37,6 +37,8 @@ def test_one_seed_has_no_band() -> None:
     view = drawn([replace(ARMS[0], curves={"fd": {1: [(10, 4.0), (20, 2.0)]}})]).views["fd"]
     assert len(view["data"]) == 1
     assert "1 seed)" in view["data"][0]["name"]
+    whole = drawn([replace(ARMS[0], curves={"fd": {1: [(10, 4.0), (64_000, 2.0)]}})]).views["fd"]
+    assert whole["data"][0]["name"] == "no curriculum (1 seed): 2"
 
 
 def test_of_many_arms_the_baselines_wait_in_the_legend() -> None:

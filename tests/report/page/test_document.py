@@ -72,6 +72,17 @@ def test_a_value_is_shown_where_the_pointer_is(opened: Opened) -> None:
     assert "12,800 images: " in (hover.text_content() or "")
 
 
+def test_samples_are_shown_after_as_many_images_as_the_slider_says(opened: Opened) -> None:
+    shown, slider = opened.page.locator("#samples .over-time > div:visible"), opened.page.locator("#samples input")
+    last = shown.locator("img").first.get_attribute("src")
+    slider.press("Home")
+    assert opened.page.locator("#samples output").inner_text() == "after 12,800 of 64,000 images"
+    assert shown.count() == 1
+    assert shown.locator("img").first.get_attribute("src") != last
+    slider.press("End")
+    assert shown.locator("img").first.get_attribute("src") == last
+
+
 def test_nothing_sticks_out_of_a_window_of_any_width(opened: Opened) -> None:
     for width in (800, 390, 1440):
         opened.page.set_viewport_size({"width": width, "height": 900})

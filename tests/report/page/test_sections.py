@@ -67,7 +67,9 @@ def test_a_path_that_does_not_exist_is_a_sentence() -> None:
 
 def test_samples_of_the_first_seed_are_open_and_the_others_folded() -> None:
     body = bodies()["samples"]
-    assert body.count("data:image/png;base64,") == 4
+    assert body.count("data:image/png;base64,") == 4 + 4
+    assert "<output>after 64,000 of 64,000 images</output>" in body
+    assert body.count(" hidden>") == 2
     assert body.index("Seed 1, the first") < body.index("<summary>1 more seed</summary>")
     assert "<details>" not in bodies(samples=DATA.samples[:1])["samples"]
 

@@ -47,7 +47,7 @@ def played(workplace: Workplace, make_search: MakeSearch) -> Callable[..., Playe
 
 
 def drawn(search: SearchPhase, confirmation: ConfirmationPhase) -> dict[str, Path]:
-    return write_figures(search.file, search.store, search, confirmation)
+    return write_figures(search.store.root / "figures", search, confirmation)
 
 
 def test_a_study_has_the_curves_and_the_stages_of_search_and_confirmation(played: Callable[..., Played]) -> None:
@@ -61,8 +61,14 @@ def test_a_study_has_the_curves_and_the_stages_of_search_and_confirmation(played
         "Unlocked noise levels, fresh seeds": folder / "unlocked_noise_levels_fresh_seeds.png",
     }
     assert {path.read_bytes()[:4] for path in files.values()} == {b"\x89PNG"}
+    assert sorted(folder.iterdir()) == sorted(files.values())
+
+
+def test_figures_for_papers_are_vectors_too(played: Callable[..., Played], tmp_path: Path) -> None:
+    search, confirmation = played("study.confirmation.leaders=0")
+    files = write_figures(tmp_path / "beside", search, confirmation, vectors=True)
     for_papers = [path.with_suffix(suffix) for path in files.values() for suffix in (".pdf", ".svg")]
-    assert sorted(folder.iterdir()) == sorted([*files.values(), *for_papers])
+    assert sorted((tmp_path / "beside").iterdir()) == sorted([*files.values(), *for_papers])
     assert {path.read_bytes()[:5] for path in for_papers} == {b"%PDF-", b"<?xml"}
 
 

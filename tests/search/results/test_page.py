@@ -32,6 +32,9 @@ def gather(workplace: Workplace, make_search: MakeSearch, monkeypatch: pytest.Mo
         Theatre(ablation).play()
         for folder in [*(search.store.root / "runs").iterdir()] if grids else []:
             Image.new("L", (grids, grids), 200).save(folder / "samples.png")
+            (folder / "samples").mkdir()
+            for images in range(16, 320, 16):
+                Image.new("L", (grids, grids), images // 2).save(folder / "samples" / f"{images}.png")
         given: list[StudyData] = []
 
         def render(data: StudyData) -> str:
@@ -101,9 +104,17 @@ def test_samples_are_of_the_reference_and_the_winner_on_the_same_seeds_with_gaps
     assert gather("study.name=b").samples == []
 
 
+def test_samples_of_earlier_evaluations_are_of_the_first_seed_and_few_where_there_are_many(gather: Gather) -> None:
+    first, *others = gather(grids=32).samples
+    assert list(first.earlier) == [16, 48, 80, 112, 160, 192, 224, 256, 304]
+    assert all(grids.keys() == first.grids.keys() for grids in first.earlier.values())
+    assert first.total_images == 320
+    assert [samples.earlier for samples in others] == [{}]
+
+
 def test_a_large_grid_is_made_smaller(tmp_path: Path) -> None:
     Image.effect_noise((2048, 2048), 80).save(tmp_path / "grid.png")
-    small = page._grid(tmp_path / "grid.png", 16)
+    small = page._grid(tmp_path / "grid.png", 16, 1024)
     assert small[8:12] == b"WEBP"
     assert len(small) < (tmp_path / "grid.png").stat().st_size / 4
 

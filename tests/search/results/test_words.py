@@ -227,8 +227,10 @@ def test_the_line_of_order_and_exposure_says_what_is_found_of_each() -> None:
 )
 def test_another_metric_says_a_size_and_what_it_tells(ours: float, theirs: float, words: str) -> None:
     other = full(PLAN, FLAT | {"A": theirs}, noise=0.7, seed=1)
-    said = words_of(PLAN, full(PLAN, FLAT | {"A": ours}, noise=0.7), kid=other)[1].metrics
-    assert re.fullmatch(words, said), said
+    layers = words_of(PLAN, full(PLAN, FLAT | {"A": ours}, noise=0.7), kid=other)[1]
+    assert re.fullmatch(words, layers.metrics), layers.metrics
+    doubt = "look at the samples first, for kid found it worse; then train with best.yaml"
+    assert layers.next_step.startswith(doubt) is ("contradicts" in words)
     assert words_of(PLAN, full(PLAN, FLAT))[1].metrics == "none was measured beside fd."
 
 

@@ -54,6 +54,16 @@ def test_the_least_difference_that_seeds_separate_takes_just_so_many_seeds() -> 
     assert separable(comparison, MOST_SEEDS) < separable(comparison, 12)
 
 
+def test_a_larger_chance_and_seeds_that_were_given_up_take_larger_differences() -> None:
+    comparison = compared()
+    usual, sure = separable(comparison, 12), separable(comparison, 12, chance=0.9)
+    assert power_at(comparison, sure, 12) == pytest.approx(0.9, abs=0.01)
+    given_up = separable(comparison, 12, share=0.5)
+    assert power_at(comparison, given_up, 12, share=0.5) == pytest.approx(CHANCE, abs=0.01)
+    assert usual < sure
+    assert usual < given_up
+
+
 @pytest.mark.parametrize("freedom", [1.0, 3.5, 20.0, 150.0, 1000.0])
 def test_it_grows_with_the_difference_up_to_certainty(freedom: float) -> None:
     chances = [power(shift, level=0.04, freedom=freedom) for shift in np.linspace(0, 400, 4001)]

@@ -14,14 +14,14 @@ from ray import tune
 from support.jobs import base_job
 from support.workplace import Workplace
 
+from curriculum_search.lock import locked
 from curriculum_search.runs import worker
 from curriculum_search.runs.job import RunError
-from curriculum_search.runs.lock import locked
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from curriculum_search.runs.lock import locked
+from curriculum_search.lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(float(sys.argv[2]))

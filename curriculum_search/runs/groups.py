@@ -1,0 +1,206 @@
+"""Groups of workers that stay up from trial to trial, and the trials that they do.
+
+Ray Train starts a group, places it, and sees whether its processes live.  It has no way to keep one for the next
+trial; so what it runs in each worker (`worker.run_member`) takes job after job from a mailbox, and a trial of Tune's
+does nothing but put its job there and hand on what it hears.  A group that breaks is replaced when the next trial
+needs one.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import os
+import shutil
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import tune
+
+from curriculum_search.runs import placement
+from curriculum_search.runs.mailbox import DIVERGED, End, Mailbox
+
+if TYPE_CHECKING:
+    from curriculum_search.experiment import Resources
+
+#: A resource of the head node alone: what only waits for others is there, and takes no processor.
+HEAD = "node:__internal_head__"
+
+_ANSWER_SECONDS = 10.0
+
+#: Ray Train looks at its workers so often, and learns of a death no sooner.  Its own watch of drained nodes, an actor
+#: a group, is not needed: `notices` are heard by each worker.
+_SETTINGS = {"RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.25", "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0"}
+
+
+def run_group_trial(config: dict[str, Any]) -> None:
+    """The function that Tune runs for a trial of several workers: has the group ``config["group"]`` train
+    ``config["job"]``, its job ``config["number"]``, and reports to Tune what that says."""
+    mailbox, number = ray.get_actor(config["group"]), config["number"]
+    ray.get(mailbox.put.remote(number, config["job"]))
+    for taken in itertools.count():
+        heard = ray.get(mailbox.hear.remote(number, taken))
+        if isinstance(heard, End):
+            break
+        tune.report(heard)
+    if heard.error is not None:
+        raise heard.error
+    if heard.diverged:
+        tune.report({"images": 0, DIVERGED: heard.diverged})
+
+
+class GroupHome(Mailbox):
+    """An actor: a group's mailbox, and whoever waits for Ray Train to be done with the group."""
+
+    def __init__(self, name: str, size: int) -> None:
+        super().__init__(size)
+        self._name = name
+
+    async def run(self, per_worker: dict[str, float], storage: str) -> None:
+        """Start the group, and return when it has ended.
+
+        Args:
+            per_worker: what Ray gives each worker.
+            storage: a folder for Ray Train's own files, on storage that all nodes see.
+        """
+        try:
+            await asyncio.to_thread(_fit, self._name, self._size, per_worker, storage)
+        except BaseException as error:
+            await self.broke(error)
+        else:
+            await self.broke(RuntimeError("the group of workers has ended"))
+
+    def gave_up(self) -> None:
+        placement.remove(self._name)
+
+
+def _fit(name: str, size: int, per_worker: dict[str, float], storage: str) -> None:
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    from curriculum_search.runs.worker import run_member
+
+    os.environ.update({name: value for name, value in _SETTINGS.items() if name not in os.environ})
+    TorchTrainer(
+        run_member,
+        train_loop_config={"group": name},
+        scaling_config=ScalingConfig(
+            num_workers=size, use_gpu=bool(per_worker.get("GPU")), resources_per_worker=per_worker
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=storage,
+            failure_config=FailureConfig(max_failures=0),  # it is the driver that starts another
+        ),
+    ).fit()
+
+
+@dataclass
+class _Group:
+    """A group as its driver has it."""
+
+    name: str
+    resources: "Resources"
+    storage: Path
+    home: Any
+    ended: Any  #: what is ready when the group has ended
+    number: int = 0  #: of its last job
+    trial: str | None = None  #: that it works for
+
+
+class Groups:
+    """The groups of a command.  Every method is called in its driver."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, _Group] = {}
+
+    def assign(self, trial: str, resources: "Resources", storage: Path) -> dict[str, Any]:
+        """Give a trial a group, an idle one if there is one; what `run_group_trial` needs to know of it.
+
+        Args:
+            trial: its name.
+            resources: of its workers.
+            storage: for files of Ray Train's, on storage that all nodes see.
+        """
+        idle = [group for group in self._groups.values() if group.trial is None and group.resources == resources]
+        self._end(gone := [group for group in idle if _is_ready(group.ended)])
+        group = next((group for group in idle if group not in gone), None) or self._start(resources, storage)
+        group.trial = trial
+        group.number += 1
+        return {"group": group.name, "number": group.number}
+
+    def stop(self, trial: str) -> None:
+        """Have the group of a trial leave its job, and take it back."""
+        if (group := self._of(trial)) is not None:
+            group.home.stop.remote(group.number)
+            group.trial = None
+
+    def take_back(self, trial: str, *, failed: bool) -> None:
+        """Take the group of a trial that has ended back.
+
+        Args:
+            trial: its name.
+            failed: whether the group has to be asked if it can go on.
+        """
+        if (group := self._of(trial)) is not None:
+            group.trial = None
+            if failed and not _is_usable(group):
+                self._end([group])
+
+    def discard(self, trial: str) -> None:
+        """End the group of a trial that is over, whatever it is at."""
+        if (group := self._of(trial)) is not None:
+            self._end([group])
+
+    def make_room(self, resources: "Resources") -> None:
+        """End all groups whose workers have other resources than those of the next trials."""
+        self._end(group for group in self._groups.values() if group.resources != resources)
+
+    def end_busy(self) -> None:
+        """End the groups whose trials have not come to an end."""
+        self._end(group for group in self._groups.values() if group.trial is not None)
+
+    def close(self) -> None:
+        """End all groups."""
+        self._end(self._groups.values())
+
+    def _of(self, trial: str) -> _Group | None:
+        return next((group for group in self._groups.values() if group.trial == trial), None)
+
+    def _start(self, resources: "Resources", storage: Path) -> _Group:
+        name = f"group-{uuid.uuid4().hex[:12]}"
+        per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
+        if resources.gpus_per_worker:
+            per_worker["GPU"] = resources.gpus_per_worker
+        actor: Any = ray.remote(GroupHome)
+        home = actor.options(name=name, num_cpus=0, resources={HEAD: 0.001}).remote(name, resources.workers)
+        self._groups[name] = _Group(
+            name=name,
+            resources=resources,
+            storage=storage / name,
+            home=home,
+            ended=home.run.remote(per_worker, str(storage.resolve())),
+        )
+        return self._groups[name]
+
+    def _end(self, groups: Iterable[_Group]) -> None:
+        for group in list(groups):
+            del self._groups[group.name]
+            with contextlib.suppress(Exception):  # It may be gone, and Ray with it.
+                ray.kill(group.home)  # and with it Ray Train's controller and the workers, which it has started
+                placement.remove(group.name)
+            shutil.rmtree(group.storage, ignore_errors=True)
+
+
+def _is_ready(reference: Any) -> bool:
+    return bool(ray.wait([reference], timeout=0)[0])
+
+
+def _is_usable(group: _Group) -> bool:
+    try:
+        return bool(ray.get(group.home.usable.remote(), timeout=_ANSWER_SECONDS))
+    except Exception:
+        return False
