@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import json
+import math
 import os
 import warnings
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from ray.util.placement_group import PlacementGroup
 from curriculum_search import distributed
 from curriculum_search.atomic import write_whole
 from curriculum_search.evaluation import Diverged
+from curriculum_search.experiment import CommandTrainer, Trainer
 from curriculum_search.runs.job import Job, RunError
 from curriculum_search.runs.lock import locked
 from curriculum_search.runs.notices import Stopped, listening
@@ -95,6 +97,12 @@ def free_group(run_dir: Path) -> None:
         path.unlink()
 
 
+def _seconds_to_end(trainer: Trainer) -> int:
+    """How long a run that has been stopped may take to come to its end before its process is given up: Tune's own 2
+    seconds are too few for a program that is asked to."""
+    return 30 + (math.ceil(trainer.stop_seconds) if isinstance(trainer, CommandTrainer) else 0)
+
+
 def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
     """Train a job, given as `Job.encode` writes it, in this process."""
 
@@ -128,6 +136,7 @@ def _train_one(fields: dict[str, Any], send: Any, device: torch.device) -> None:
         os.chdir(fields["working_dir"])
     try:
         job = Job.decode(fields)
+        os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = str(_seconds_to_end(job.experiment.trainer))
         job.run_dir.mkdir(parents=True, exist_ok=True)
         session = RaySession(run_dir=job.run_dir, device=device)
         session.remarks = []
