@@ -24,6 +24,7 @@ import ray
 from ray import tune
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -104,7 +105,7 @@ def run_jobs(
     forget_to_ask(searcher.driver)  # what an earlier call was told
     searcher.groups.make_room(resources)
     try:
-        with _deaths_are_no_surprise(), _no_signals_for_tune(), stop_signals(searcher.stop):
+        with _deaths_are_no_surprise(), _no_trial_is_forgotten(), _no_signals_for_tune(), stop_signals(searcher.stop):
             tuner.fit()
     finally:
         searcher.groups.end_busy()
@@ -131,6 +132,27 @@ def _deaths_are_no_surprise() -> Iterator[None]:
         original(self, tracked_actor_task, exception)
 
     with patch.object(RayActorManager, "_actor_task_failed", failed):
+        yield
+
+
+@contextmanager
+def _no_trial_is_forgotten() -> Iterator[None]:
+    """Have a trial that cannot take over another's process, whose code does not come to its end, told as one whose
+    process is gone: it is started again in another.
+
+    Tune ends such a trial and tells neither scheduler nor searcher, which would wait for it for ever.
+    """
+    original = TuneController._on_trial_reset
+
+    def reset(self: TuneController, trial: Any, success: bool) -> None:
+        if success:
+            original(self, trial, success)
+        else:
+            self._resetting_trials.remove(trial)
+            words = "the run before it does not end"
+            self._trial_task_failure(trial, RayActorError(error_msg=words))
+
+    with patch.object(TuneController, "_on_trial_reset", reset):
         yield
 
 

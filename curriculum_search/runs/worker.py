@@ -5,6 +5,7 @@ import gc
 import importlib
 import itertools
 import json
+import math
 import os
 import socket
 import warnings
@@ -21,6 +22,7 @@ from ray import tune
 
 from curriculum_search import distributed
 from curriculum_search.evaluation import Diverged
+from curriculum_search.experiment import CommandTrainer, Trainer
 from curriculum_search.lock import locked
 from curriculum_search.runs import placement
 from curriculum_search.runs.folder import RunFolder, is_workers_file
@@ -123,6 +125,12 @@ def _got(reference: Any) -> Any:
     return ray.get(reference)
 
 
+def _seconds_to_end(trainer: Trainer) -> int:
+    """How long a run that has been stopped may take to come to its end before its process is given up: Tune's own 2
+    seconds are too few for a program that is asked to."""
+    return 30 + (math.ceil(trainer.stop_seconds) if isinstance(trainer, CommandTrainer) else 0)
+
+
 def train_one(fields: dict[str, Any], send: Callable[[dict[str, Any]], None], device: torch.device) -> None:
     """Train a job in this process, which is as it was before, afterwards.
 
@@ -173,6 +181,7 @@ def train_one(fields: dict[str, Any], send: Callable[[dict[str, Any]], None], de
             os.chdir(fields["working_dir"])
         try:
             job = Job.decode(fields)
+            os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = str(_seconds_to_end(job.experiment.trainer))
             job.run_dir.mkdir(parents=True, exist_ok=True)
             session = RaySession(run_dir=job.run_dir, device=device)
             session.remarks = []

@@ -7,6 +7,7 @@ from typing import Protocol
 import pytest
 import torch
 from support.jobs import Jobs, base_job, unwatched
+from support.own_training import NOTHING, write_own
 from support.workplace import Workplace
 
 from curriculum_search.experiment import Experiment, Resources
@@ -14,6 +15,7 @@ from curriculum_search.loading import validated
 from curriculum_search.runs import restarts
 from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.job import Job, Outcome, Status
+from curriculum_search.search.load import load_study
 from curriculum_search.training import CHECKPOINT, PlainSession, Report, train
 
 #: A plug-in: an evaluator that raises an error of its own, which does not survive pickling, from another; or dies.
@@ -228,3 +230,35 @@ def test_runs_that_are_under_way_when_the_source_raises_have_not_ended(make_job:
         run_jobs(source, resources=Resources(), limit=2, scratch=held.run_dir.parents[1] / "tune3")
     hold.unlink()
     assert source.outcomes == {}
+
+
+#: Code that needs a while to end when it is stopped, and, where it is told so, longer than Tune waits for it.
+LINGERING = NOTHING.replace(
+    "    while not run.should_stop:", "    import os, time\n    while not run.should_stop:"
+).replace(
+    "            run.report(",
+    "            if patience := run.params['patience']:\n"
+    "                os.environ['TUNE_FUNCTION_THREAD_TIMEOUT_S'] = patience\n"
+    "            try:\n"
+    "                run.report(",
+)
+LINGERING += """            except SystemExit:
+                time.sleep(2.5)
+                raise
+"""
+
+
+@pytest.mark.timeout(60)
+def test_a_job_follows_one_that_is_slow_to_end_or_does_not_end(workplace: Workplace, two_cpus: None) -> None:
+    jobs = []
+    for name, patience in (("slow", ""), ("second", ""), ("stubborn", "0"), ("last", "")):
+        path = write_own(workplace.folder, LINGERING)
+        file = load_study(path, {"base.trainer.params.patience": patience})
+        jobs.append(base_job(workplace, file, name))
+    source = Jobs(list(jobs), stop_at={"slow": 80, "stubborn": 80})
+    run_jobs(source, resources=Resources(), limit=1, scratch=workplace.folder / "tune")
+    ends = {name: outcome.status for name, outcome in source.outcomes.items()}
+    stopped, finished = Status.STOPPED, Status.FINISHED
+    assert ends == {"slow": stopped, "second": finished, "stubborn": stopped, "last": finished}
+    (again,) = source.restarts.items()
+    assert again == ("last", ["its process or node is gone: RayActorError: the run before it does not end"])
