@@ -271,7 +271,7 @@ def test_a_record_holds_what_the_runs_came_to_and_one_of_them_ends_there_again(
     }
     assert (record["learning_rate"], record["images"], record["images_of_all"]) == (4e-3, 384, 8 * 384)
     assert Outcome("tiny", record).total("hard_half").num_seeds == 2
-    assert kept.curves_of(record)["hard_half"][101][0] == [192, 384]
+    assert kept.curves_of(record)["hard_half"][101][0] == [256, 384]
     monkeypatch.setattr(findings, "read_records", lambda: NO_RECORDS | {kept.CONTEXTS: {"tiny": record}})
     findings.repeat(context, "hard_half / exposure", 102, cache_dir=cache_dir)
     assert f"kept: {values['hard_half / exposure'][102]!r}: the same" in capsys.readouterr().out

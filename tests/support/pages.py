@@ -80,4 +80,5 @@ def write_files(page: Path, folder: Path) -> None:
         if block.name is not None:
             path = folder / block.name
             path.parent.mkdir(parents=True, exist_ok=True)
+            assert path.resolve().is_relative_to(folder.resolve()), f"{page}: {block.name} is the repository's own file"
             path.write_text(block.text)
