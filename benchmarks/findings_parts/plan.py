@@ -1,7 +1,7 @@
 """What all of it takes: runs, images and hours by context, from a few training steps of each kind of run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
