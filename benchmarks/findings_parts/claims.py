@@ -261,9 +261,7 @@ def _low_noise(difficulty: Mapping[str, Mapping[str, Any]]) -> Claim:
             half = len(values) // 2
             gaps.append(statistics.fmean(values[:half]) - statistics.fmean(values[half:]))
         width = (
-            statistics.stdev(gaps)
-            / math.sqrt(len(gaps))
-            * float(stdtrit(len(gaps) - 1, 1 - _ERROR / DIFFICULTIES / 2))
+            statistics.stdev(gaps) / math.sqrt(len(gaps)) * float(stdtrit(len(gaps) - 1, 1 - _ERROR / DIFFICULTIES / 2))
         )
         mean = statistics.fmean(gaps)
         words.append(HOLDS if mean - width > 0 else DOES_NOT if mean + width < 0 else OPEN)

@@ -142,6 +142,6 @@ def captions_of(conditions: Conditions, model: str) -> Captions:
     if not isinstance(conditions, Captions):
         raise ValueError(
             f"model kind {model} is conditioned on captions, and the data have {conditions.words}; data kinds "
-            "captioned_folder, coco and webdataset have captions"
+            "captioned_folder and coco have captions"
         )
     return conditions

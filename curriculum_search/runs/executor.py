@@ -233,7 +233,10 @@ class _JobSearcher(_DriverOnly, Searcher):
             outcome = Outcome(status=Status.STOPPED)
         elif error:
             broke, outcome = broken(self.failures.pop(trial_id), job)
-            self.groups.take_back(trial_id, failed=True) if broke is Break.ERROR else self.groups.discard(trial_id)
+            if broke is Break.ERROR:
+                self.groups.take_back(trial_id, failed=True)
+            else:
+                self.groups.discard(trial_id)
             if self.asked:  # The next command goes on with it.
                 self._guarded(lambda: self.source.remarked(job, outcome.reason), otherwise=None)
                 return

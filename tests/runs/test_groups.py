@@ -149,7 +149,7 @@ def test_a_job_of_a_group_that_has_done_others_equals_that_of_a_fresh_group_bit_
 def test_a_job_that_raises_on_one_worker_fails_alone(trained: Trained) -> None:
     outcome = trained.source.outcomes["messy"]
     assert outcome.status is Status.FAILED
-    assert outcome.reason == "TrainerError: my_training.py: raises RuntimeError: only here (my_training.py, line 32)"
+    assert outcome.reason == "TrainerError: my_training.py: raises RuntimeError: only here (my_training.py, line 29)"
 
 
 def test_a_worker_that_dies_is_replaced_and_its_job_goes_on_from_its_checkpoint_to_the_undisturbed_numbers(

@@ -48,7 +48,7 @@ class WordsAndImages(Extractor):
     kind: Literal["words_and_images"] = "words_and_images"
     version: Literal[1] = 1
     num_features: int = 64
-    training_images: int = 60_000
+    training_images: int = 20_000
     seed: int = 0
 
     def __post_init__(self) -> None:
