@@ -3,12 +3,14 @@
 Ray and MLflow are imported where a fixture needs them, for most tests do not.
 """
 
+import os
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from support.keys import ENVIRONMENT
 from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
@@ -24,6 +26,11 @@ TESTS = Path(__file__).parent
 #: Where tests start Ray, or a command that does: one process runs them all, for a command joins the cluster that it
 #: finds on its machine, and a cluster takes the processors for its own.
 RAY = {"benchmarks", "commands", "runs", "search", "test_api.py", "test_rayignore.py"}
+
+
+def pytest_configure() -> None:
+    """Lets all processes of the tests into their S3 server, those of a Ray of an earlier test too."""
+    os.environ.update(ENVIRONMENT)
 
 
 class OneProcessForRay(LoadFileScheduling):  # type: ignore[misc]
@@ -77,21 +84,14 @@ def workplace(make_workplace: Callable[[], "Workplace"]) -> "Workplace":
 
 
 @pytest.fixture(scope="session")
-def _s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["S3Server"]:
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator["S3Server"]:
+    """A real S3 server."""
     from support.s3_server import S3Server
 
     server = S3Server(tmp_path_factory.mktemp("s3"))
     server.start()
     yield server
     server.kill()
-
-
-@pytest.fixture
-def s3(_s3_server: "S3Server", monkeypatch: pytest.MonkeyPatch) -> "S3Server":
-    """A real S3 server, which lets this process in."""
-    for name, value in _s3_server.environment.items():
-        monkeypatch.setenv(name, value)
-    return _s3_server
 
 
 @pytest.fixture(scope="session")

@@ -42,6 +42,7 @@ class Claim:
     def __init__(self, remote: Remote, copy: str) -> None:
         self.remote = remote
         self.copy = copy
+        self.stays = False  #: whether it is left to expire, for something may still be written to the folder
         self._file = remote / _CLAIMS / copy
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="claim", daemon=True)
@@ -97,8 +98,9 @@ class Claim:
     def release(self) -> None:
         """Give the folder free, if the storage answers."""
         self._ended.set()
-        with suppress(OSError):
-            self._file.delete()
+        if not self.stays:
+            with suppress(OSError):
+                self._file.delete()
 
     def _beat(self) -> None:
         while not self._ended.wait(BEAT_SECONDS):

@@ -27,6 +27,7 @@ Stamp = tuple[int, int, int]
 
 _EVERY_SECONDS = 5.0
 _MOST_FILES = 200  # of a pass
+_LAST_SECONDS = 2.0  # that a copy which is under way at the end is waited for
 _LONGEST_PAUSE_SECONDS = 30.0
 _NEVER = ("tune", "ray_train")  # folders, of Ray
 _LOGS, _JOURNAL = ".jsonl", ".journal"
@@ -117,7 +118,7 @@ class Mirror:
         self._thread = threading.Thread(target=self._run, name="mirror", daemon=True)
 
     def __enter__(self) -> Self:
-        self._seen = {name for name in self.copied.here if (self.folder / name).exists()}
+        self._seen = {name for name in self.copied.here if self._owns(name) and (self.folder / name).exists()}
         self._thread.start()
         return self
 
@@ -127,6 +128,12 @@ class Mirror:
         with self._wake:
             self._ended = True
             self._wake.notify_all()
+        self._thread.join(_LAST_SECONDS)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether something may still be copied: the storage has not answered to what was begun before the end."""
+        return self._thread.is_alive()
 
     @property
     def patience_left(self) -> float:
@@ -161,6 +168,8 @@ class Mirror:
                         else:
                             left = True
                 for name, file, at in reversed(opened):
+                    if self._ended:
+                        return True
                     self._copy(name, file, at)
             for name in gone:
                 (self.remote / name).delete()
@@ -202,6 +211,8 @@ class Mirror:
             try:
                 left = self.copy_changes()
             except ClaimLostError as error:
+                if self._ended:  # and the claim was given back
+                    return
                 self.lost = str(error)
                 self._tell(self.lost)
                 self._give_up()

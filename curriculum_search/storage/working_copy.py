@@ -6,10 +6,11 @@ while it works.  In the bucket ``.holder`` names the working copy that had the f
 is here is what is there or newer; else what is here is thrown away, and what is there brought here.
 """
 
-import _thread
 import hashlib
 import re
 import shutil
+import signal
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -111,26 +112,41 @@ def kept(folder: Path, *, is_workers: Callable[[str], bool], tell: Callable[[str
             _restore(folder, remote, copied, is_workers)
         except OSError as error:
             raise UserError(f"{remote}: cannot be brought here: {why(error)}") from error
-        with Mirror(
+        mirror = Mirror(
             folder,
             remote,
             copied,
             owns=lambda name: not is_workers(name),
             check=claim.check,
             tell=tell,
-            give_up=_thread.interrupt_main,
+            give_up=_interrupt,
             patience_seconds=PATIENCE_SECONDS,
-        ) as mirror:
-            try:
-                yield
-            except KeyboardInterrupt:
-                _finish(mirror, tell, lambda: _INTERRUPTED_SECONDS)
-                raise
-            except BaseException:
-                _finish(mirror, tell, lambda: min(_FAILED_SECONDS, mirror.patience_left))
-                raise
-            if trouble := _finish(mirror, tell, lambda: mirror.patience_left, silent=True):
-                raise UserError(trouble)
+        )
+        try:
+            with mirror:
+                yield from _copied_at_the_end(mirror, tell)
+        finally:
+            claim.stays = mirror.is_at_work
+
+
+def _copied_at_the_end(mirror: Mirror, tell: Callable[[str], None]) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        _finish(mirror, tell, lambda: _INTERRUPTED_SECONDS)
+        raise
+    except BaseException:
+        _finish(mirror, tell, lambda: min(_FAILED_SECONDS, mirror.patience_left))
+        raise
+    if trouble := _finish(mirror, tell, lambda: mirror.patience_left, silent=True):
+        raise UserError(trouble)
+
+
+def _interrupt() -> None:
+    """End the block as Ctrl-C does, which first asks what is under way to save itself."""
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
 
 
 def _finish(mirror: Mirror, tell: Callable[[str], None], seconds: Callable[[], float], *, silent: bool = False) -> str:

@@ -13,14 +13,13 @@ from pathlib import Path
 
 from pyarrow import fs
 
-KEY, SECRET = "tester", "tester-secret"
+from support.keys import KEY, SECRET
+
 BUCKET = "lab"
-_IDENTITY = {
-    "identities": [
-        {"name": KEY, "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin", "Read", "Write"]}
-    ]
-}
-_START_SECONDS = 60.0
+_IDENTITIES = [
+    {"name": KEY, "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin", "Read", "Write"]}
+]
+_START_SECONDS = 120.0
 
 
 @dataclass
@@ -31,13 +30,8 @@ class S3Server:
     ports: dict[str, int] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What a command needs to be let in."""
-        return {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_EC2_METADATA_DISABLED": "true"}
-
     def uri(self, path: str = "", bucket: str = BUCKET) -> str:
-        """An address in its bucket."""
+        """An address in a bucket."""
         return f"s3://{bucket}/{path}?endpoint_override=127.0.0.1:{self.ports['s3']}&scheme=http&region=us-east-1"
 
     def files(self) -> fs.FileSystem:
@@ -66,7 +60,7 @@ class S3Server:
         """Start it, and wait until it answers."""
         self.folder.mkdir(parents=True, exist_ok=True)
         identity = self.folder / "identity.json"
-        identity.write_text(json.dumps(_IDENTITY))
+        identity.write_text(json.dumps({"identities": _IDENTITIES}))
         names = ("s3", "s3.grpc", "master", "master.grpc", "volume", "volume.grpc", "filer", "filer.grpc")
         self.ports = self.ports or dict(zip(names, _free_ports(len(names)), strict=True))
         options = [f"-{name if '.' in name else f'{name}.port'}={port}" for name, port in self.ports.items()]
@@ -74,7 +68,7 @@ class S3Server:
         self.process = subprocess.Popen(
             [
                 *(str(Path(sys.executable).with_name("weed")), "server", f"-dir={self.folder}"),
-                *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-volume.max=5"),
+                *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-volume.max=60"),
                 *("-filer", "-s3", f"-s3.config={identity}", "-s3.iam=false", "-s3.port.iceberg=0", "-s3.port.lance=0"),
                 *("-master.electionTimeout=1s", "-master.heartbeatInterval=100ms", "-master.resumeState=false"),
                 *("-master.volumeSizeLimitMB=64", f"-filer.localSocket={self.folder / 'f'}"),
