@@ -1,8 +1,9 @@
 """Network architectures, and weights of other programs."""
 
 from curriculum_search.models.base import Model
+from curriculum_search.models.blocks import check_shards, recompute
 from curriculum_search.models.dit import DiT
 from curriculum_search.models.foreign import dit_weights, what_it_is
 from curriculum_search.models.unet import UNet
 
-__all__ = ["DiT", "Model", "UNet", "dit_weights", "what_it_is"]
+__all__ = ["DiT", "Model", "UNet", "check_shards", "dit_weights", "recompute", "what_it_is"]
