@@ -88,7 +88,7 @@ def main() -> None:
             background = bool(number % 2)
             wait = saved(state, saver, path, background=background)
             for _ in range(arguments.steps):
-                (beside if saver.busy else alone).append(step(state))
+                (alone if saver.done else beside).append(step(state))
             saver.wait()
             if number >= 2:  # The first of either kind asks the system for its memory.
                 waits[background].append(wait)

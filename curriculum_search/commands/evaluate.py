@@ -115,7 +115,7 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
         experiment.check()
         for name in experiment.evaluation.metric_names(final=True):
             check_metric_name(name)
-        state = load(run.checkpoint, device)
+        state = load(run.checkpoint, device, only={"identity", "images", "ema"})
     except ValueError as error:
         raise UserError(f"{run.checkpoint}: {error}") from error
     settings = json.dumps([experiment.evaluation.to_dict(), num_blocks, state["images"]], sort_keys=True)

@@ -67,18 +67,23 @@ class FixedBank:
     def losses(self, network: Network) -> Tensor:
         """The mean unweighted loss at each level: float64 [num_levels] on the CPU, the same on every worker.
 
-        Rows are split over the workers; every worker must call it.  Every row is computed in the same batch whatever
-        the number of workers, and the sum adds nothing but zeros to it, so the result does not depend on that number.
+        Rows are split over the workers; every worker must call it, and runs the network as often as the others, as a
+        sharded one needs.  Every row is computed in the same batch whatever the number of workers, and the sum adds
+        nothing but zeros to it, so the result does not depend on that number.
         """
         num_images = len(self._images)
         num_rows = num_images * len(self.q)
         losses = torch.zeros(num_rows, dtype=torch.float64, device=self._device)
         levels = self.q.to(self._device, torch.float32)
         starts = range(0, num_rows, self._batch_size)
-        for start in starts[distributed.rank() :: distributed.world_size()]:
+        for turn in range(0, len(starts), distributed.world_size()):
+            number = turn + distributed.rank()
+            start = starts[min(number, len(starts) - 1)]
             rows = torch.arange(start, min(start + self._batch_size, num_rows), device=self._device)
             level, image = rows // num_images, rows % num_images
-            losses[rows] = self._process.losses(
+            values = self._process.losses(
                 network, self._images[image], levels[level], self._noise[image], self._condition[image]
-            ).to(torch.float64)
+            )
+            if number < len(starts):
+                losses[rows] = values.to(torch.float64)
         return distributed.all_reduce_sum(losses).view(len(self.q), num_images).mean(1).cpu()

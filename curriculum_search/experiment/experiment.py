@@ -22,7 +22,7 @@ from curriculum_search.experiment.cadence import Cadence
 from curriculum_search.experiment.resources import Resources
 from curriculum_search.experiment.trainer import CommandTrainer, NativeTrainer, OwnTrainer, Trainer
 from curriculum_search.experiment.training import Training
-from curriculum_search.models import DiT, Model
+from curriculum_search.models import DiT, Model, check_shards
 from curriculum_search.models.encoders import PIXELS, Encoder
 
 #: What training code of the user's own has of an experiment, by dotted path; the rest is of our own loop.
@@ -91,6 +91,13 @@ class Experiment(Config):
             )
 
     def _check_own_workers(self, trainer: OwnTrainer, workers: int) -> None:
+        for name in ("sharding", "activation_checkpointing"):
+            default = Resources.added_later()[name]
+            if (value := getattr(self.resources, name)) != default:
+                raise ValueError(
+                    f"resources.{name} must be {_yaml(default)} where trainer is code of your own, not {_yaml(value)}: "
+                    "the network is its own too, and so is the way in which its workers share it"
+                )
         if workers > 1 and isinstance(trainer, CommandTrainer):
             raise ValueError(
                 f"resources.workers must be 1 where trainer is a command, not {workers}: the program starts its own "
@@ -221,12 +228,23 @@ class Experiment(Config):
 
     def _check_model(self) -> None:
         with torch.device("meta"):
-            self.build_network(self.data.load())
+            network = self.build_network(self.data.load())
+        blocks = self.model.blocks(network)
+        if self.resources.sharding == "full":
+            check_shards(network, blocks)
+        if self.resources.activation_checkpointing and not blocks:
+            raise ValueError(
+                "resources.activation_checkpointing must be false with this model, not true: its network has no blocks"
+            )
 
     def _check_curriculum(self) -> None:
         if self.curriculum.reset_ema and isinstance(self.trainer, OwnTrainer):
             raise ValueError("reset_ema must be false where code of your own trains: the averaged weights are its own")
         self.curriculum.resolve(self.process, self.density, self.training.total_images, self.training.batch_size)
+
+
+def _yaml(value: str | bool) -> str:
+    return str(value).lower()
 
 
 def counts(path: str) -> bool:

@@ -1,23 +1,31 @@
 """What a run is given to compute with."""
 
 from dataclasses import dataclass
+from typing import Literal
 
-from curriculum_search.config import Config
+from curriculum_search.config import Config, later
 
 
 @dataclass(frozen=True, kw_only=True)
 class Resources(Config):
-    """What one run is given.  None of it changes what is trained beyond the rounding of float sums.
+    """What one run is given.  Nothing of it changes what is trained beyond the rounding of float sums.
 
     Attributes:
         workers: processes that train one run together, data-parallel.
         cpus_per_worker: processors of each, and the threads it computes with (the thread count changes float sums).
         gpus_per_worker: GPUs of each; a fraction lets several runs share one GPU and needs ``workers: 1``.
+        sharding: what each worker holds of the weights, their average, the gradients and the optimiser's state: all of
+            it ("none", DistributedDataParallel) or its part ("full", PyTorch's fully_shard).  The latter needs several
+            workers; a run whose workers have become one goes on without.
+        activation_checkpointing: keep of each block of the network its input alone, and compute what is inside again
+            on the way back: less memory, about a third more time.
     """
 
     workers: int = 1
     cpus_per_worker: int = 1
     gpus_per_worker: float = 0.0
+    sharding: Literal["none", "full"] = later("none")
+    activation_checkpointing: bool = later(False)
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -30,3 +38,5 @@ class Resources(Config):
             raise ValueError(
                 f"gpus_per_worker must be a fraction up to 1 or a whole number, not {self.gpus_per_worker}"
             )
+        if self.sharding != "none" and self.workers == 1:
+            raise ValueError(f"sharding must be none with one worker, not {self.sharding}: it needs workers to share")

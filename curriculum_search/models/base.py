@@ -6,6 +6,7 @@ from torch import nn
 
 from curriculum_search.conditions import Conditions
 from curriculum_search.config import Kinded
+from curriculum_search.models.blocks import listed_blocks
 
 
 class Model(Kinded):
@@ -30,3 +31,17 @@ class Model(Kinded):
         Raises:
             ValueError: the architecture does not fit ``resolution``, or cannot be conditioned on such ``conditions``.
         """
+
+    def blocks(self, network: nn.Module) -> list[nn.Module]:
+        """The modules of a network of this kind that most of its weights are in, none inside another.
+
+        Where weights are sharded they are gathered for one of them after the other, and with activation checkpointing
+        each is computed again on the way back.  So each has to be run as a module, by calling it.
+
+        Args:
+            network: as `build` made it.
+
+        Returns:
+            The members of its ``nn.ModuleList``; a model whose blocks lie elsewhere, or are not called, has another.
+        """
+        return listed_blocks(network)

@@ -11,20 +11,15 @@ import json
 import logging
 import os
 import shutil
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
-from unittest.mock import patch
 
 import ray
 from ray import tune
-from ray.air.execution._internal import RayActorManager
-from ray.exceptions import RayActorError, RayError, RayTaskError
-from ray.tune.execution.tune_controller import TuneController
+from ray.exceptions import RayError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
@@ -36,6 +31,7 @@ from curriculum_search.runs.groups import HEAD, Groups, run_group_trial
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
 from curriculum_search.runs.mailbox import DIVERGED, REMARKS, REPORT, STATUS, WARNINGS
 from curriculum_search.runs.notices import ask_to_stop, forget_to_ask
+from curriculum_search.runs.patches import tune_as_needed
 from curriculum_search.runs.restarts import Break, Restarts
 from curriculum_search.runs.signals import stop_signals
 from curriculum_search.runs.watch import ProcessId
@@ -105,7 +101,7 @@ def run_jobs(
     forget_to_ask(searcher.driver)  # what an earlier call was told
     searcher.groups.make_room(resources)
     try:
-        with _deaths_are_no_surprise(), _no_trial_is_forgotten(), _no_signals_for_tune(), stop_signals(searcher.stop):
+        with tune_as_needed(), stop_signals(searcher.stop):
             tuner.fit()
     finally:
         searcher.groups.end_busy()
@@ -115,52 +111,6 @@ def run_jobs(
         raise searcher.error
     if searcher.asked:
         raise KeyboardInterrupt
-
-
-@contextmanager
-def _deaths_are_no_surprise() -> Iterator[None]:
-    """Have each death of a process reach the trial that it is of.
-
-    Ray's manager of actors knows the death of an actor and the error of a task; on any other, such as that the node ran
-    out of memory, it gives up the whole of Tune.  There is no public way to tell it.
-    """
-    original = RayActorManager._actor_task_failed
-
-    def failed(self: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
-        if isinstance(exception, RayError) and not isinstance(exception, RayActorError | RayTaskError):
-            exception = RayActorError(error_msg=str(exception))
-        original(self, tracked_actor_task, exception)
-
-    with patch.object(RayActorManager, "_actor_task_failed", failed):
-        yield
-
-
-@contextmanager
-def _no_trial_is_forgotten() -> Iterator[None]:
-    """Have a trial that cannot take over another's process, whose code does not come to its end, told as one whose
-    process is gone: it is started again in another.
-
-    Tune ends such a trial and tells neither scheduler nor searcher, which would wait for it for ever.
-    """
-    original = TuneController._on_trial_reset
-
-    def reset(self: TuneController, trial: Any, success: bool) -> None:
-        if success:
-            original(self, trial, success)
-        else:
-            self._resetting_trials.remove(trial)
-            words = "the run before it does not end"
-            self._trial_task_failure(trial, RayActorError(error_msg=words))
-
-    with patch.object(TuneController, "_on_trial_reset", reset):
-        yield
-
-
-@contextmanager
-def _no_signals_for_tune() -> Iterator[None]:
-    """Keep Tune from handlers of its own, with which it ends at once; of SIGUSR1 it has one whatever it is told."""
-    with patch("ray.tune.tune._setup_signal_catching", threading.Event):
-        yield
 
 
 class _DriverOnly:

@@ -169,7 +169,8 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Keep the last checkpoint alone, of a run that has ended."""
-        for path in (checkpoint.before(self.checkpoint), *self.path.glob("evaluation-*.pt")):
+        checkpoint.keep_last(self.checkpoint)
+        for path in self.path.glob("evaluation-*.pt"):
             path.unlink(missing_ok=True)
 
     def read_curve(self) -> Curve:
@@ -255,7 +256,7 @@ class RunFolder:
         """All reports up to the last checkpoint that can be read; None if there is none."""
         for path in (self.checkpoint, checkpoint.before(self.checkpoint)):
             with suppress(ValueError, OSError, KeyError):
-                return list(checkpoint.load(path)["reports"])
+                return list(checkpoint.load(path, only={"reports"})["reports"])
         return None
 
     def _read_log(self) -> list[dict[str, Any]]:

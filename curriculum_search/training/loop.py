@@ -18,6 +18,7 @@ from curriculum_search.data import DataOrder, Prefetcher
 from curriculum_search.diffusion import Histogram
 from curriculum_search.evaluation import Diverged, FixedBank, save_grid
 from curriculum_search.experiment import Experiment
+from curriculum_search.models import recompute
 from curriculum_search.training.checkpoint import CHECKPOINT
 from curriculum_search.training.ema import Ema
 from curriculum_search.training.events import Schedule
@@ -26,6 +27,7 @@ from curriculum_search.training.saver import Saver
 from curriculum_search.training.session import Interrupted, Report, Session
 from curriculum_search.training.state import TrainingState
 from curriculum_search.training.unfinished import UnfinishedEvaluation
+from curriculum_search.training.writer import CheckpointWriter
 
 #: The samples at a run's end, and the folder of those after earlier evaluations.
 GRID, GRIDS = "samples.png", "samples"
@@ -66,11 +68,11 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
         Interrupted: the session said "stop now", and the run has been saved.
         ValueError: something in the experiment does not fit the data, or the number of workers.
     """
-    settings, device = experiment.training, session.device
+    settings, resources, device = experiment.training, experiment.resources, session.device
     rank, world_size = distributed.rank(), distributed.world_size()
     experiment.check_workers(world_size)
     if device.type == "cpu":
-        torch.set_num_threads(experiment.resources.cpus_per_worker)
+        torch.set_num_threads(resources.cpus_per_worker)
 
     # What to learn from.
     images = experiment.data.load()
@@ -88,7 +90,16 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
     torch.manual_seed(derive_seed(experiment.seed, "weights"))
     network = experiment.build_network(images).to(device)
     codec, shape = experiment.encoder.load(device), experiment.encoder.shape_of(images)
-    ema = Ema(network, halflife_images=settings.ema_halflife_images, rampup_share=settings.ema_rampup_share)
+    blocks = experiment.model.blocks(network)
+    halflife, rampup = settings.ema_halflife_images, settings.ema_rampup_share
+    sharding = None
+    if resources.sharding == "full" and world_size > 1:
+        from curriculum_search.training.sharding import Sharding
+
+        sharding = Sharding(network, blocks, device, halflife_images=halflife, rampup_share=rampup)
+    ema = sharding.ema if sharding else Ema(network, halflife_images=halflife, rampup_share=rampup)
+    if resources.activation_checkpointing:
+        recompute(blocks)
     parameters = list(network.parameters())
     optimizer = torch.optim.AdamW(
         parameters,
@@ -130,13 +141,14 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
         optimizer=optimizer,
         sampler=sampler,
         device=device,
+        sharding=sharding,
     )
     damage = state.restore(path)
     if damage and rank == 0:
         session.remark(damage)
 
     forward: nn.Module = torch.compile(network) if settings.compile else network  # type: ignore[assignment]
-    if world_size > 1:
+    if world_size > 1 and sharding is None:
         forward = nn.parallel.DistributedDataParallel(
             forward, device_ids=[device.index] if device.type == "cuda" else None
         )
@@ -153,6 +165,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
     )
     schedule = Schedule(experiment, world_size)
     saver, saved_at = Saver(), time.monotonic()
+    writer = CheckpointWriter(path, state, saver)
     with batches, saver:
         for report in state.reports:  # Whoever listens may not have heard what was said before an interruption.
             session.report(report)
@@ -161,19 +174,18 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
             # The clock stands still: evaluate, save, report.  A run that was left after the step before begins here.
             if state.images_seen in schedule.points and not state.is_reported:
                 final = state.images_seen == settings.total_images
-                kept = UnfinishedEvaluation.of_state(
-                    state, session=session, saver=saver, cadence=experiment.cadence, saved_at=saved_at
-                )
-                report = _report(state, evaluation.metrics(ema.network, final=final, keeper=kept), final=final)
-                if rank == 0 and experiment.cadence.grid_is_due(final=final):
-                    # Before the checkpoint, which the run goes on from without looking back.
-                    _save_grid(evaluation.grid(ema.network), session.run_dir / grid_name(report))
-                state.end_evaluation(report)
-                if rank == 0:
-                    saver.save({path: state.state_dict()})
+                with ema.whole() as averaged:
+                    kept = UnfinishedEvaluation.of_run(
+                        writer, averaged, session=session, cadence=experiment.cadence, saved_at=saved_at
+                    )
+                    report = _report(state, evaluation.metrics(averaged, final=final, keeper=kept), final=final)
+                    if rank == 0 and experiment.cadence.grid_is_due(final=final):
+                        # Before the checkpoint, which the run goes on from without looking back.
+                        _save_grid(evaluation.grid(averaged), session.run_dir / grid_name(report))
+                    state.end_evaluation(report)
+                    writer.save()
                     saved_at = time.monotonic()
-                saver.wait()  # What is reported can be gone on from.
-                distributed.barrier()
+                writer.finish()  # What is reported can be gone on from.
                 if rank == 0:
                     kept.clear()
                 session.report(report)
@@ -201,6 +213,8 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
             losses = []
             for part, last in _parts(len(x), settings.microbatch_size):
                 later = isinstance(forward, nn.parallel.DistributedDataParallel) and not last
+                if sharding is not None:
+                    sharding.exchange_gradients(last)
                 with forward.no_sync() if later else nullcontext():  # type: ignore[operator]
                     with arithmetic:
                         part_losses = process.losses(forward, x[part], q[part], noise[part], condition[part])
@@ -211,6 +225,8 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
                 nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+            if sharding is not None:
+                sharding.share_buffers()
             state.images_seen += settings.batch_size
             ema.update(network, images_seen=state.images_seen, batch_size=settings.batch_size)
 
@@ -228,18 +244,19 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
             late = due.asks and experiment.cadence.overdue(time.monotonic() - saved_at)
             if not (due.meeting or stop or late):
                 continue
-            stop = state.gather(stop=stop)
+            agreed = state.gather(stop=stop, late=late, written=saver.done)
+            if agreed.written:
+                writer.commit()
             state.seconds += time.perf_counter() - started
             if not math.isfinite(state.train_loss):
                 raise Diverged(f"the training loss is {state.train_loss} at {state.images_seen} images")
             if due.status:
                 session.status(state.end_status())
-            if rank == 0 and (stop or (not due.evaluation and (due.checkpoint or late))):
-                saver.save({path: state.state_dict()})
+            if agreed.stop or (not due.evaluation and (due.checkpoint or agreed.late)):
+                writer.save()
                 saved_at = time.monotonic()
-            if stop:
-                saver.wait()
-                distributed.barrier()  # Workers that leave may take the one that writes with them.
+            if agreed.stop:
+                writer.finish()  # Workers that leave may take those that write with them.
                 raise Interrupted(state.images_seen)
             started = time.perf_counter()
     report = state.reports[-1]

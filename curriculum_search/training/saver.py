@@ -33,15 +33,17 @@ class Saver:
             DiskFullError: there was no room for what was handed over before.
         """
         self.wait()
+        if not states:
+            return
         copies = {path: _copied(state) for path, state in states.items()}
         copied = [_done(device) for device in _gpus(states)]
         self._thread = threading.Thread(target=self._write, args=(copies, copied), name="saver", daemon=True)
         self._thread.start()
 
     @property
-    def busy(self) -> bool:
-        """Whether something is being written."""
-        return self._thread is not None and self._thread.is_alive()
+    def done(self) -> bool:
+        """Whether all that was handed over is on the disk."""
+        return (self._thread is None or not self._thread.is_alive()) and self._error is None
 
     def check(self) -> None:
         """Find out whether a write has gone wrong; does not wait.

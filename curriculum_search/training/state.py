@@ -4,28 +4,47 @@ After EDM2's checkpoints: one object knows what belongs to the state, so that no
 care.  Random numbers are no part of it, for they are a function of the images seen (`randomness`).
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from curriculum_search import distributed
-from curriculum_search.atomic import set_aside
 from curriculum_search.curriculum import CurriculumSampler
 from curriculum_search.training import checkpoint
 from curriculum_search.training.ema import Ema
+from curriculum_search.training.pieces import whole
 from curriculum_search.training.session import Report, StatusReport
+
+if TYPE_CHECKING:
+    from curriculum_search.training.sharding import Sharding
 
 #: What the running sums of the losses are of: the steps since the last evaluation, and since the last status.
 _EVALUATION, _STATUS = 0, 1
 
 
+@dataclass(frozen=True)
+class Agreed:
+    """What the workers of a run have agreed on where they met.
+
+    Attributes:
+        stop: one of them is to stop.
+        late: the last checkpoint is too old by the first worker's clock.
+        written: all that any of them had to write is on the disk.
+    """
+
+    stop: bool
+    late: bool
+    written: bool
+
+
 class TrainingState:
     """What a run has learned, how far it is, and what it has said.
 
-    All workers hold the same, but for their own part of the running sums, which `gather` brings together.
+    All workers hold the same, but for their own part of the running sums, which `gather` brings together, and for what
+    is shared out.
 
     Args:
         identity: of the experiment; a checkpoint of another one is refused.
@@ -34,11 +53,13 @@ class TrainingState:
         optimizer: of its parameters.
         sampler: the curriculum at work.
         device: where they are.
+        sharding: how the weights are shared out; None: every worker has all of them.
 
     Attributes:
         images_seen: images trained on, over all workers.
         seconds: spent in training steps, over all the processes that the run was resumed in.
         reports: of the evaluations so far.
+        saves: checkpoints so far.
     """
 
     def __init__(
@@ -50,6 +71,7 @@ class TrainingState:
         optimizer: torch.optim.Optimizer,
         sampler: CurriculumSampler,
         device: torch.device,
+        sharding: "Sharding | None" = None,
     ) -> None:
         self.identity = identity
         self.network = network
@@ -57,9 +79,11 @@ class TrainingState:
         self.optimizer = optimizer
         self.sampler = sampler
         self.device = device
+        self.sharding = sharding
         self.images_seen = 0
         self.seconds = 0.0
         self.reports: list[Report] = []
+        self.saves = 0
         self._own_sums = torch.zeros(2, dtype=torch.float64, device=device)
         self._sums: list[list[float]] = [[0.0, 0.0]]  # of each worker, as last gathered
         self._status_images, self._status_seconds = 0, 0.0  # where the last status was
@@ -68,19 +92,21 @@ class TrainingState:
         """Count a step's unweighted losses [local batch]; nothing waits for the device."""
         self._own_sums += losses.sum()
 
-    def gather(self, *, stop: bool = False) -> bool:
-        """Let every worker know the sums of all, and whether any of them is to stop.
+    def gather(self, *, stop: bool = False, late: bool = False, written: bool = True) -> Agreed:
+        """Let every worker know the sums of all, and what follows from what each of them alone knows.
 
         The one place that waits for the device.  Every worker must call it, after the same step, before anything below
         is read and before the state is saved.
 
         Args:
             stop: whether this worker is to stop.
+            late: whether the last checkpoint is too old by its clock.
+            written: whether all that it had to write is on the disk.
         """
-        flag = torch.full((1,), float(stop), dtype=torch.float64, device=self.device)
-        rows = distributed.all_gather_cat(torch.cat([self._own_sums, flag])[None]).tolist()
+        flags = torch.tensor([stop, late, written], dtype=torch.float64, device=self.device)
+        rows = distributed.all_gather_cat(torch.cat([self._own_sums, flags])[None]).tolist()
         self._sums = [row[:2] for row in rows]
-        return any(row[2] for row in rows)
+        return Agreed(stop=any(row[2] for row in rows), late=bool(rows[0][3]), written=all(row[4] for row in rows))
 
     @property
     def train_loss(self) -> float:
@@ -125,25 +151,31 @@ class TrainingState:
             "seconds": self.seconds,
             "reports": [asdict(report) for report in self.reports],
             "network": self.network.state_dict(),
-            "ema": self.ema.network.state_dict(),
+            "ema": self.ema.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "sampler": self.sampler.state_dict(),
             "loss_sums": [list(row) for row in self._sums],
             "status": {"images": self._status_images, "seconds": self._status_seconds},
+            "saves": self.saves,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on where `state_dict` was taken: to the bit with as many workers, to rounding with another number.
 
         A state without running sums and status is from a version that saved at evaluations alone, where both begin.
+
+        Args:
+            state: of whole tensors or, of a sharded run, of `Pieces`, however this one is shared out.
         """
+        state = whole(state, self.device) if self.sharding is None else self.sharding.fitted(state)
         self.images_seen, self.seconds = state["images"], state["seconds"]
         self.reports = [Report(**report) for report in state["reports"]]
         self.network.load_state_dict(state["network"])
-        self.ema.network.load_state_dict(state["ema"])
+        self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.sampler.load_state_dict(state["sampler"])
         self._sums = [list(row) for row in state.get("loss_sums", [[0.0, 0.0]])]
+        self.saves = state.get("saves", 0)
         status = state.get("status", {"images": self.images_seen, "seconds": self.seconds})
         self._status_images, self._status_seconds = status["images"], status["seconds"]
         rank, own = distributed.rank(), [0.0, 0.0]
@@ -166,20 +198,22 @@ class TrainingState:
             ValueError: a checkpoint is another experiment's, or of no version that is known.
         """
         damages = []
+        worker = (distributed.rank(), distributed.world_size())
         for candidate in (path, checkpoint.before(path)):
             state, damage = None, ""
             if candidate.exists():
                 try:
-                    state = checkpoint.load(candidate, self.device)
+                    state = checkpoint.head(candidate, self.device, mapped=self.sharding is not None, worker=worker)
                 except checkpoint.DamagedError as error:
                     damage = str(error)
             damaged = distributed.all_gather_cat(torch.tensor([bool(damage)], dtype=torch.float64, device=self.device))
             if damaged.any():
-                aside = set_aside(candidate) if distributed.rank() == 0 else None
-                damages.append(f"{damage or f'{candidate} is damaged'}; it is now {aside and aside.name}")
+                if distributed.rank() == 0:
+                    damage = damage or checkpoint.describe_damage(candidate)  # which another worker has found
+                    damages.append(f"{damage}; it is now {checkpoint.put_aside(candidate).name}")
                 distributed.barrier()
             elif state is not None:
-                self._take(state, candidate)
+                self._take(checkpoint.with_parts(candidate, state), candidate)
                 break
         return checkpoint.fallback(damages, self.images_seen)
 

@@ -7,7 +7,7 @@ only where the averaged weights are the same to the bit.
 import hashlib
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from curriculum_search.experiment import Cadence
 from curriculum_search.training import checkpoint
 from curriculum_search.training.saver import Saver
 from curriculum_search.training.session import Interrupted, Session
-from curriculum_search.training.state import TrainingState
+from curriculum_search.training.writer import CheckpointWriter
 
 _NONE = -1  # blocks of a file that is not there, or not of this evaluation
 
@@ -40,7 +40,7 @@ class UnfinishedEvaluation:
         saver: writes.
         cadence: when.
         saved_at: when something was last saved, by `time.monotonic`.
-        first: gives what the first worker has to save before anything is kept.
+        writer: of the run's checkpoints, of which there has to be one before anything is kept; None: there is no run.
     """
 
     path: Path
@@ -51,24 +51,24 @@ class UnfinishedEvaluation:
     saver: Saver
     cadence: Cadence
     saved_at: float
-    first: Callable[[], Mapping[Path, State]] = dict
+    writer: CheckpointWriter | None = None
     _has_kept: bool = field(default=False, init=False)
 
     @classmethod
-    def of_state(
-        cls, state: TrainingState, *, session: Session, saver: Saver, cadence: Cadence, saved_at: float
+    def of_run(
+        cls, writer: CheckpointWriter, network: nn.Module, *, session: Session, cadence: Cadence, saved_at: float
     ) -> Self:
-        """That of a run which is being trained: a checkpoint of the state, as gathered, comes first."""
+        """That of a run which is being trained: a checkpoint of its state, as gathered, comes first."""
         return cls(
             path=session.run_dir / f"evaluation-{distributed.rank()}.pt",
-            identity=state.identity,
-            images=state.images_seen,
-            network=state.ema.network,
+            identity=writer.state.identity,
+            images=writer.state.images_seen,
+            network=network,
             session=session,
-            saver=saver,
+            saver=writer.saver,
             cadence=cadence,
             saved_at=saved_at,
-            first=lambda: {session.run_dir / checkpoint.CHECKPOINT: state.state_dict()},
+            writer=writer,
         )
 
     def find(self, what: str) -> State | None:
@@ -90,16 +90,20 @@ class UnfinishedEvaluation:
         if not together:
             return
         late = self.cadence.overdue(time.monotonic() - self.saved_at)
-        wishes = torch.tensor([[self.session.should_stop, late]], dtype=torch.float64, device=self.session.device)
-        stop, late = distributed.all_gather_cat(wishes).any(0).tolist()
+        own = torch.tensor([[self.session.should_stop, late, not self.saver.done]], device=self.session.device)
+        stop, late, writes = distributed.all_gather_cat(own.double()).any(0).tolist()
+        if self.writer is not None and not writes:
+            self.writer.commit()
         if not (stop or late):
             return
-        first = self.first() if distributed.rank() == 0 and not self._has_kept else {}
+        first = self.writer.states() if self.writer is not None and not self._has_kept else {}
         self.saver.save({**first, self.path: {"what": self._identity(what), **collected()}})
         self.saved_at, self._has_kept = time.monotonic(), True
         if stop:
-            self.saver.wait()
-            distributed.barrier()
+            if self.writer is not None:
+                self.writer.finish()
+            else:
+                self.saver.wait()
             raise Interrupted(self.images)
 
     def clear(self) -> None:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from curriculum_search import distributed
 from curriculum_search.conditions import Condition
 from curriculum_search.data import MemoryImages, to_float
 from curriculum_search.diffusion import DDPM, Network
@@ -59,3 +60,24 @@ def test_two_calls_agree_bit_for_bit_and_two_seeds_do_not(digits: MemoryImages, 
 def test_more_images_than_there_are_is_an_error(digits: MemoryImages) -> None:
     with pytest.raises(ValueError, match=r"num_images must be in 1\.\.1797 .* not 1798"):
         FixedBank(digits, DDPM(), num_images=1798, num_levels=4, seed=0, device=CPU)
+
+
+def test_all_workers_run_the_network_equally_often_and_share_the_rows(
+    digits: MemoryImages, network: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank = FixedBank(digits, DDPM(), num_images=10, num_levels=4, seed=4, device=CPU, batch_size=8)  # 5 batches
+    whole, calls = bank.losses(network), list[int]()
+
+    def counted(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        calls[-1] += 1
+        return network(x, time, condition)
+
+    monkeypatch.setattr(distributed, "world_size", lambda: 3)
+    monkeypatch.setattr(distributed, "all_reduce_sum", lambda tensor: tensor)
+    own = []
+    for rank in range(3):
+        calls.append(0)
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        own.append(bank.losses(counted))
+    assert calls == [2, 2, 2]
+    assert torch.allclose(sum(own, torch.zeros(4, dtype=torch.float64)), whole, rtol=1e-12)

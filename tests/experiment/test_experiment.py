@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from curriculum_search.curriculum import Curriculum, EasyToHard, Linear, NoOrder, Plateau
 from curriculum_search.data import Array, Digits
@@ -49,6 +50,7 @@ def test_whatever_changes_what_is_trained_changes_the_identity(fields: dict[str,
     "fields",
     [
         {"resources": Resources(workers=2, cpus_per_worker=2)},
+        {"resources": Resources(workers=2, sharding="full", activation_checkpointing=True)},
         {"cadence": Cadence(status_images=64, checkpoint_images=64, checkpoint_minutes=None)},
         {"plugins": ("mine.py",)},
         {},
@@ -161,3 +163,25 @@ def test_a_check_touches_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     BASE.check()
     assert list(tmp_path.iterdir()) == []
+
+
+class Flat(DiT):
+    """A model that says that it has no blocks."""
+
+    def blocks(self, network: nn.Module) -> list[nn.Module]:
+        return []
+
+
+class Foreign(DiT):
+    """A model that names a block which is none of its network's."""
+
+    def blocks(self, network: nn.Module) -> list[nn.Module]:
+        return [nn.Linear(2, 2)]
+
+
+def test_a_model_that_cannot_be_sharded_or_computed_again_is_known_before_training() -> None:
+    replace(BASE, model=Flat(), resources=Resources(workers=2, sharding="full")).check()  # as a single block
+    with pytest.raises(ValueError, match=r"^model: resources\.activation_checkpointing must be false with this model"):
+        replace(BASE, model=Flat(), resources=Resources(activation_checkpointing=True)).check()
+    with pytest.raises(ValueError, match=r"^model: resources\.sharding must be none: blocks\(\) gives a module"):
+        replace(BASE, model=Foreign(), resources=Resources(workers=2, sharding="full")).check()

@@ -1,5 +1,7 @@
 """What a run can be given."""
 
+from typing import Any
+
 import pytest
 
 from curriculum_search.experiment import Resources
@@ -11,8 +13,9 @@ from curriculum_search.experiment import Resources
         ({"workers": 0}, "workers must be at least 1"),
         ({"gpus_per_worker": -1.0}, "gpus_per_worker must be at least 0"),
         ({"gpus_per_worker": 1.5}, "gpus_per_worker must be a fraction up to 1 or a whole number"),
+        ({"sharding": "full"}, "sharding must be none with one worker, not full: it needs workers to share"),
     ],
 )
-def test_resources_that_no_cluster_has_are_named(fields: dict[str, float], message: str) -> None:
+def test_resources_that_no_cluster_has_are_named(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Resources(**fields)  # type: ignore[arg-type]
+        Resources(**fields)

@@ -144,6 +144,20 @@ def test_workers_share_a_batch_evenly_and_the_average_is_the_codes_own(trainer: 
         experiment.check()
 
 
+@pytest.mark.parametrize(
+    ("resources", "message"),
+    [
+        ({"workers": 2, "sharding": "full"}, "resources.sharding must be none where trainer is code of your own"),
+        ({"activation_checkpointing": True}, "resources.activation_checkpointing must be false where trainer is code"),
+    ],
+)
+def test_how_the_memory_of_its_network_is_saved_is_the_codes_own(
+    trainer: FunctionTrainer, resources: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        Experiment(trainer=trainer, resources=Resources(**resources))
+
+
 def program(folder: Path, *command: str, **fields: Any) -> CommandTrainer:
     return CommandTrainer(command=command, folder=str(folder), metrics={"fid": "minimize"}, **fields)
 

@@ -1,0 +1,46 @@
+"""What Tune's private parts are made to do: each is still where it is looked for, and is put back."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import ray.tune.tune
+from ray.air.execution._internal import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.execution.tune_controller import TuneController
+
+from curriculum_search.runs.patches import tune_as_needed
+
+
+def test_all_of_it_is_put_back() -> None:
+    def parts() -> tuple[Any, ...]:
+        return RayActorManager._actor_task_failed, TuneController._on_trial_reset, ray.tune.tune._setup_signal_catching
+
+    before = parts()
+    with tune_as_needed():
+        assert all(part is not old for part, old in zip(parts(), before, strict=True))
+    assert parts() == before
+
+
+def test_a_process_that_ran_out_of_memory_is_a_death_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Exception] = []
+    monkeypatch.setattr(RayActorManager, "_actor_task_failed", lambda self, task, error: seen.append(error))
+    manager: Any = SimpleNamespace()
+    error = OutOfMemoryError("the node is out of memory")  # type: ignore[no-untyped-call]
+    with tune_as_needed():
+        RayActorManager._actor_task_failed(manager, None, error)
+    assert isinstance(seen[0], RayActorError)
+    assert "the node is out of memory" in str(seen[0])
+
+
+def test_a_trial_that_cannot_take_over_is_started_again_in_another_process() -> None:
+    trial: Any = "trial"
+    failures: list[tuple[object, Exception]] = []
+    controller: Any = SimpleNamespace(
+        _resetting_trials={trial}, _trial_task_failure=lambda trial, error: failures.append((trial, error))
+    )
+    with tune_as_needed():
+        TuneController._on_trial_reset(controller, trial, success=False)
+    assert controller._resetting_trials == set()
+    assert failures[0][0] == trial
+    assert isinstance(failures[0][1], RayActorError)
