@@ -26,9 +26,10 @@ def test_a_process_that_ran_out_of_memory_is_a_death_like_others(monkeypatch: py
     seen: list[Exception] = []
     monkeypatch.setattr(RayActorManager, "_actor_task_failed", lambda self, task, error: seen.append(error))
     manager: Any = SimpleNamespace()
+    task: Any = None
     error = OutOfMemoryError("the node is out of memory")  # type: ignore[no-untyped-call]
     with tune_as_needed():
-        RayActorManager._actor_task_failed(manager, None, error)
+        RayActorManager._actor_task_failed(manager, task, error)
     assert isinstance(seen[0], RayActorError)
     assert "the node is out of memory" in str(seen[0])
 
