@@ -15,7 +15,7 @@ emoji: .venv/ready
 	$(BIN)/python examples/emoji/prepare.py data/emoji
 
 test: .venv/ready lint browser
-	$(BIN)/python -m pytest --numprocesses 2
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -4,14 +4,15 @@ Ray and MLflow are imported where a fixture needs them, for most tests do not.
 """
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from support.keys import ENVIRONMENT
-from xdist.scheduler import LoadFileScheduling
 
 if TYPE_CHECKING:
     from support.s3_server import S3Server
@@ -21,29 +22,16 @@ if TYPE_CHECKING:
 #: What a shell starts in the background ignores Ctrl-C, and so would the commands that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-TESTS = Path(__file__).parent
 
-#: Where tests start Ray, or a command that does: one process runs them all, for a command joins the cluster that it
-#: finds on its machine, and a cluster takes the processors for its own.
-RAY = {"benchmarks", "commands", "runs", "search", "test_api.py", "test_rayignore.py"}
+def pytest_configure(config: pytest.Config) -> None:
+    """Gives each process of the tests a folder for its Ray, and lets all into their S3 server, Ray's workers too.
 
-
-def pytest_configure() -> None:
-    """Lets all processes of the tests into their S3 server, those of a Ray of an earlier test too."""
-    os.environ.update(ENVIRONMENT)
-
-
-class OneProcessForRay(LoadFileScheduling):  # type: ignore[misc]
-    """Gives pytest-xdist's processes a file at a time, and all that may start Ray to one of them."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file: str = super()._split_scope(nodeid)
-        return "ray" if Path(file).parts[1] in RAY else file
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> OneProcessForRay:
-    return OneProcessForRay(config, log)
+    A command joins the cluster that it finds in that folder; a cluster of another process of the tests may end at any
+    time.
+    """
+    folder = tempfile.mkdtemp(prefix="ray-")  # short: the sockets below it must have paths of at most 107 bytes
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ.update(ENVIRONMENT, RAY_TMPDIR=folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,18 +1,16 @@
-"""Which tests share a process: without groups each fixture of a module is made twice, and two processes start Ray."""
+"""The processes of the tests do not meet in one Ray."""
 
-import re
-import subprocess
-import sys
+import os
 from pathlib import Path
+from typing import Any
 
-TESTS = Path(__file__).parent
+import ray
+from ray._private import worker
 
 
-def test_the_tests_of_a_file_and_all_that_start_ray_have_one_process() -> None:
-    files = ("test_direction.py", "test_rayignore.py", "runs/test_result.py")
-    command = [sys.executable, "-m", "pytest", "-v", "--numprocesses=2", "-p", "no:cacheprovider", *files]
-    run = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, timeout=120)
-    assert run.returncode == 0, run.stdout
-    by = {file: set(re.findall(rf"^\[(gw\d)\].* PASSED {file}::", run.stdout, re.M)) for file in files}
-    assert all(len(processes) == 1 for processes in by.values())
-    assert by["test_rayignore.py"] == by["runs/test_result.py"] != by["test_direction.py"]
+def test_a_cluster_of_this_process_is_in_a_folder_of_its_own(two_cpus: None) -> None:
+    assert ray.is_initialized()
+    node: Any = worker._global_node
+    session = Path(node.get_session_dir_path())
+    assert session.is_relative_to(os.environ["RAY_TMPDIR"])
+    assert os.environ["RAY_TMPDIR"] != "/tmp"
