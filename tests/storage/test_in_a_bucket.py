@@ -31,7 +31,12 @@ def test_a_run_whose_bucket_is_killed_in_the_middle_goes_on_and_comes_to_be_ther
     monkeypatch.setattr(mirrors, "_EVERY_SECONDS", 0.2)
     is_told = threading.Event()
     away = mirrors.Mirror._away
-    monkeypatch.setattr(mirrors.Mirror, "_away", lambda *arguments: (away(*arguments), is_told.set()))
+
+    def told(self: mirrors.Mirror, trouble: str) -> None:
+        away(self, trouble)
+        is_told.set()
+
+    monkeypatch.setattr(mirrors.Mirror, "_away", told)
     workplace = make_workplace()
     experiment = workplace.folder / "experiment.yaml"
     experiment.write_text(to_yaml(read_yaml(workplace.study)["base"]))
