@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from support.s3_server import S3Server
@@ -17,6 +17,19 @@ def mirrored(folder: Path, remote: Remote, lines: list[str], **options: Any) -> 
     return Mirror(folder, remote, copied, owns=lambda _: True, tell=lines.append, patience_seconds=60, **options)
 
 
+def uploads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files that are uploaded from now on."""
+    names: list[str] = []
+    upload = Remote.upload
+
+    def noted(self: Remote, file: BinaryIO) -> None:
+        names.append(self.name)
+        upload(self, file)
+
+    monkeypatch.setattr(Remote, "upload", noted)
+    return names
+
+
 def write(path: Path, text: str, at: float) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
@@ -26,9 +39,7 @@ def write(path: Path, text: str, at: float) -> None:
 def test_files_are_copied_in_the_order_in_which_they_were_written(
     s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order: list[str] = []
-    upload = Remote.upload
-    monkeypatch.setattr(Remote, "upload", lambda self, file: (order.append(self.name), upload(self, file))[1])  # type: ignore[func-returns-value]
+    order = uploads(monkeypatch)
     write(tmp_path / "search.journal", "told", 1.0)
     write(tmp_path / "runs/a/result.json", "ended", 3.0)
     write(tmp_path / "runs/a/experiment.json", "begun", 2.0)
@@ -46,9 +57,7 @@ def test_files_are_copied_in_the_order_in_which_they_were_written(
 def test_only_what_changes_is_copied_and_what_is_removed_goes_there_too(
     s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uploads: list[str] = []
-    upload = Remote.upload
-    monkeypatch.setattr(Remote, "upload", lambda self, file: (uploads.append(self.name), upload(self, file))[1])  # type: ignore[func-returns-value]
+    copied = uploads(monkeypatch)
     remote = Remote.of(s3.uri("mirror/changes"))
     (tmp_path / "checkpoint.pt").write_text("first")
     (tmp_path / "gone.txt").write_text("soon")
@@ -59,12 +68,12 @@ def test_only_what_changes_is_copied_and_what_is_removed_goes_there_too(
     (tmp_path / "checkpoint.pt").write_text("second")
     (tmp_path / "gone.txt").unlink()
     assert not mirror.copy_changes()
-    assert uploads == ["checkpoint.pt", "gone.txt", "checkpoint.pt"]
+    assert copied == ["checkpoint.pt", "gone.txt", "checkpoint.pt"]
     assert s3.read("mirror/changes/checkpoint.before.pt") == "first"
     assert s3.read("mirror/changes/checkpoint.pt") == "second"
     assert s3.names("mirror/changes") == {"checkpoint.pt", "checkpoint.before.pt"}
     assert not mirrored(tmp_path, remote, []).copy_changes()  # of the next command
-    assert len(uploads) == 3
+    assert len(copied) == 3
 
 
 def test_nothing_is_copied_to_a_folder_that_is_anothers(s3: S3Server, tmp_path: Path) -> None:

@@ -18,7 +18,12 @@ def test_a_folder_is_fetched_without_the_checkpoints_below_it_and_kept_as_it_is_
         (there / name).write("first")
     downloads: list[str] = []
     download = Remote.download
-    monkeypatch.setattr(Remote, "download", lambda self, path: (downloads.append(self.name), download(self, path))[1])  # type: ignore[func-returns-value]
+
+    def noted(self: Remote, path: Path) -> None:
+        downloads.append(self.name)
+        download(self, path)
+
+    monkeypatch.setattr(Remote, "download", noted)
     here = fetched(there.address, tmp_path)
     assert sorted(downloads) == ["gone.json", "log.jsonl", "study.yaml"]
     assert address_of(here / "report.html") == (there / "report.html").address
