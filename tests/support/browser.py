@@ -55,6 +55,6 @@ def open_page(
     context = launched.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, offline=True)
     opened = Opened(context.new_page())
     opened.listen()
-    opened.page.goto(path.as_uri())
+    opened.page.goto(path.as_uri(), timeout=120_000)
     opened.page.wait_for_function("document.documentElement.dataset.ready === 'true'", timeout=120_000)
     return opened
