@@ -113,7 +113,7 @@ def main() -> None:
     arguments = parser.parse_args()
     resources = Resources(workers=arguments.workers)
     experiment = replace(EXPERIMENT, resources=resources)
-    with tempfile.TemporaryDirectory() as name, Cluster(dashboard=True) as cluster:
+    with tempfile.TemporaryDirectory() as name, Cluster(dashboard=False) as cluster:
         folder = Path(name)
         cluster.capacity(resources)
         source = Timed(experiment, folder, arguments.trials)
