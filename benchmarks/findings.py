@@ -93,15 +93,15 @@ def repeat(context: Context, arm_name: str, seed: int, *, cache_dir: Path) -> No
     arm = arms.get(arm_name)
     if arm is None:  # the control of another, whose exposure is that of its first run
         ordered = arms[arm_name.removesuffix(" / exposure")]
-        arm = exposure_control(ordered, _last(file, ordered, record["plan"]["first_seed"], cache_dir).exposure)
-    report = _last(file, arm, seed, cache_dir)
+        arm = exposure_control(ordered, last_report(file, ordered, record["plan"]["first_seed"], cache_dir).exposure)
+    report = last_report(file, arm, seed, cache_dir)
     for metric in record["metrics"]:
         known = values_of(record, metric)[arm_name][seed]
         value = report.metrics[metric]
         print(f"{metric}: {value!r}, kept: {known!r}: {'the same' if value == known else 'not the same'}")
 
 
-def _last(file: StudyFile, arm: Arm, seed: int, cache_dir: Path) -> Report:
+def last_report(file: StudyFile, arm: Arm, seed: int, cache_dir: Path) -> Report:
     """The last report of a run that is trained in this process."""
     with tempfile.TemporaryDirectory() as folder:
         session = PlainSession(Path(folder))

@@ -1,8 +1,9 @@
 """The findings: the contexts are what they are said to be, and the page follows from the runs that were kept."""
 
+import json
 import math
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,19 @@ from findings_parts.effects import Outcome, detectable, family_confidence, side
 from findings_parts.figure import draw
 from findings_parts.page import PAGE, render
 from findings_parts.plan import Left
+from support.theatre import Theatre, confirmation_of
 from support.workplace import Workplace
 
 from curriculum_search.loading import UserError, parse_overrides, read_yaml
-from curriculum_search.search.arms import baseline
-from curriculum_search.search.driver import run_study
+from curriculum_search.search.arms import baseline, exposure_control
+from curriculum_search.search.driver import open_searcher, open_store
+from curriculum_search.search.ledger import Ledger
 from curriculum_search.search.load import load_study, read_study
+from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.statistics.comparison import Plan
 from curriculum_search.search.statistics.verdict import allocate
+from curriculum_search.search.study import StudyFile
+from curriculum_search.tracking import Tracker
 
 ARMS = tuple(read_yaml(STUDY)["study"]["arms"])
 ORDERED = ARMS[:6]
@@ -241,39 +247,89 @@ def test_records_keep_every_digit_and_what_is_not_finite_as_null(tmp_path: Path)
 
 # From a study's runs to its record, and one of them again.
 
-TINY = {
-    "base.training.total_images": 384,
-    "base.training.num_evaluations": 2,
-    "base.evaluation.evaluators": [{"kind": "val_loss"}],
-    "base.evaluation.final_evaluators": [],
-    "study.objective": "val_loss",
-}
+
+@pytest.fixture
+def searches(workplace: Workplace) -> Iterator[Callable[[StudyFile], SearchPhase]]:
+    """Makes the search phase of a study, whose runs are played."""
+    trackers = []
+
+    def make(file: StudyFile) -> SearchPhase:
+        folder = workplace.results / file.study.name
+        folder.mkdir()
+        file.write_resolved(folder)
+        trackers.append(Tracker(folder / "tracking", uri=workplace.store, study=file.study.name, experiment="played"))
+        store = open_store(file, folder, tracker=trackers[-1], cache_dir=workplace.cache)
+        search = SearchPhase(file, store, Ledger(file, store), open_searcher(folder, file))
+        search.resume()
+        return search
+
+    yield make
+    for tracker in trackers:
+        tracker.close(0)
 
 
-@pytest.mark.usefixtures("two_cpus")
-def test_a_record_holds_what_the_runs_came_to_and_one_of_them_ends_there_again(
-    make_workplace: Callable[[], Workplace], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_a_record_holds_what_the_runs_of_a_study_came_to(
+    workplace: Workplace, searches: Callable[[StudyFile], SearchPhase]
 ) -> None:
-    place = make_workplace()
-    others = {f"study.arms.{arm}": None for arm in ARMS if arm != "hard_half"}
-    overrides = TINY | others | {"study.confirmation.min_seeds": 2, "study.confirmation.max_seeds": 2}
-    context = Context(name="tiny", overrides=overrides, learning_rate=4e-3)
-    root, cache_dir = place.results, place.cache
-    assert kept.read_arms(root / "findings-tiny") is None
-    run_study(context.study(), root=root, cache_dir=cache_dir)
-    record = kept.read_arms(root / "findings-tiny")
+    arms = "study.arms={slow: {curriculum.num_clusters: 10}, mine: {density: {kind: beta, b: 2.0}}}"
+    metrics = "base.evaluation.evaluators=[{kind: val_loss, num_images: 8, num_levels: 10, num_intervals: 5}]"
+    alone = ("study.trials=0", "space=null", "study.baselines=[no_curriculum]", "base.plugins=[]")
+    file = workplace.load(*alone, metrics, arms)
+    assert kept.read_arms(workplace.results / "tiny") is None
+    confirmation = confirmation_of(searches(file))
+    assert kept.read_arms(workplace.results / "tiny") is None  # nothing of it has run
+    Theatre(confirmation).play()
+    record = kept.read_arms(workplace.results / "tiny")
     assert record is not None
-    values = kept.values_of(record, "val_loss")
-    assert {arm: len(runs) for arm, runs in values.items()} == {
-        "no_curriculum": 4,
-        "hard_half": 2,
-        "hard_half / exposure": 2,
-    }
-    assert (record["learning_rate"], record["images"], record["images_of_all"]) == (4e-3, 384, 8 * 384)
-    assert Outcome("tiny", record).total("hard_half").num_seeds == 2
-    assert kept.curves_of(record)["hard_half"][101][0] == [256, 384]
-    monkeypatch.setattr(findings, "read_records", lambda: NO_RECORDS | {kept.CONTEXTS: {"tiny": record}})
-    findings.repeat(context, "hard_half / exposure", 102, cache_dir=cache_dir)
-    assert f"kept: {values['hard_half / exposure'][102]!r}: the same" in capsys.readouterr().out
-    with pytest.raises(UserError, match="no run of tiny, hard_half, seed 7"):
-        findings.repeat(context, "hard_half", 7, cache_dir=cache_dir)
+    for metric in ("val_loss", "fd_pca4_24"):
+        assert kept.values_of(json.loads(json.dumps(record)), metric) == confirmation.values(metric)
+    assert (record["learning_rate"], record["images"], record["images_of_all"]) == (1e-3, 320, 10 * 320)
+    assert kept.plan_of(json.loads(json.dumps(record))) == confirmation.plan
+    assert kept.curves_of(record)["slow"][1][0] == [80, 160, 240, 320]
+    outcome = Outcome("tiny", record)
+    assert outcome.order("slow") is not None
+    assert outcome.order("mine") is None
+
+
+def test_the_learning_rate_is_the_one_at_which_ordinary_training_ends_best(
+    workplace: Workplace,
+    searches: Callable[[StudyFile], SearchPhase],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = read_yaml(LEARNING_RATE)
+    file = workplace.load(
+        *("study.trials=5", "study.seeds_per_trial=3", "study.algorithm={kind: grid}", "study.confirmation.leaders=0"),
+        *("study.baselines=[no_curriculum]", "base.curriculum={order: {kind: none}}"),
+        f"space={json.dumps(given['space'])}",
+    )
+    Theatre(searches(file)).play()
+    path = tmp_path / "rates.yaml"
+    monkeypatch.setattr(kept, "LEARNING_RATES", path)
+    monkeypatch.setattr(kept, "read_rates", dict)
+    kept.keep_rate(Context(name="a", overrides={}, learning_rate=None), workplace.results / "tiny")
+    found = read_yaml(path)["a"]
+    assert found["learning_rate"] == 2e-3  # as played
+    assert {rate: len(values) for rate, values in found["values"].items()}["0.016"] == 3
+
+
+def test_a_run_again_ends_at_the_same_number(
+    workplace: Workplace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = workplace.load("study.trials=0", "space=null", "study.arms={slow: {curriculum.num_clusters: 10}}")
+    arm = file.arms[0]
+    exposure = findings.last_report(file, arm, 1, workplace.cache).exposure
+    control = exposure_control(arm, exposure)
+    value = findings.last_report(file, control, 2, workplace.cache).metrics["val_loss"]
+    arms: dict[str, Any] = {"slow / exposure": {"runs": {"2": [value, []]}}}
+    record = {"metrics": ["val_loss"], "plan": {"first_seed": 1}, "arms": arms}
+    monkeypatch.setattr(findings, "read_records", lambda: NO_RECORDS | {kept.CONTEXTS: {"a": record}})
+    monkeypatch.setattr(Context, "study", lambda self: file)
+    context = Context(name="a", overrides={}, learning_rate=1e-3)
+    findings.repeat(context, "slow / exposure", 2, cache_dir=workplace.cache)
+    assert capsys.readouterr().out.endswith(f"val_loss: {value!r}, kept: {value!r}: the same\n")
+    arms["slow / exposure"]["runs"]["2"][0] = 0.0
+    findings.repeat(context, "slow / exposure", 2, cache_dir=workplace.cache)
+    assert capsys.readouterr().out.endswith(f"val_loss: {value!r}, kept: 0.0: not the same\n")
+    with pytest.raises(UserError, match="no run of a, slow, seed 7"):
+        findings.repeat(context, "slow", 7, cache_dir=workplace.cache)

@@ -130,12 +130,15 @@ def test_a_study_leaves_its_files(study: Ended) -> None:
         *("convergence_by_arm_fresh_seeds", "unlocked_noise_levels_fresh_seeds"),
     )
     assert {path.name for path in (study.root / "figures").iterdir()} == {f"{figure}.png" for figure in figures}
+    sampled = []
     for folder in (study.root / "runs").iterdir():
         files = {path.name for path in folder.iterdir()}
         written = {"experiment.json", "witness.py", "log.jsonl", "checkpoint.pt", "samples.png", "result.json"}
-        assert files == written | {".lock"}
+        assert files - {"samples"} == written | {".lock"}
+        sampled += [json.loads((folder / "experiment.json").read_text())] if "samples" in files else []
         reports = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         assert [report["images"] for report in reports] == POINTS
+    assert {experiment["seed"] for experiment in sampled} == {1}  # the first that the search never saw
     resolved = yaml.safe_load((study.root / "study.yaml").read_text())
     assert resolved["base"]["training"]["learning_rate"] == 1e-3
     assert CurriculumFile.load(study.root / "curriculum.json").total_images == 320
