@@ -43,7 +43,8 @@ def starting(text: str) -> str:
         ),
         (
             "space.model.kind={kind: categorical, choices: [dit, resnet]}",
-            r"space\.model\.kind = 'resnet': base\.model\.kind: 'resnet' is unknown.*; allowed: dit, pixart, text_dit, unet",
+            r"space\.model\.kind = 'resnet': base\.model\.kind: 'resnet' is unknown.*; "
+            r"allowed: dit, pixart, text_dit, unet",
         ),
         (
             "study.secondary_objectives=[fid50k]",
