@@ -100,7 +100,10 @@ MISTAKES = {
         "base.model.kind=ditt",
         r"base\.model\.kind: 'ditt' is unknown \(did you mean dit\?\); allowed: .*",
     ),
-    "a missing kind": ("base.model={depth: 2}", r'base\.model: needs a kind: dit, unet; given {"depth": 2}'),
+    "a missing kind": (
+        "base.model={depth: 2}",
+        r'base\.model: needs a kind: dit, pixart, text_dit, unet; given {"depth": 2}',
+    ),
     "a field of another kind": (
         "base.curriculum.pacing={kind: linear, patience_share: 0.1}",
         r"base\.curriculum\.pacing\.patience_share: no such field .*; allowed: end_share, kind, start_unlocked",
