@@ -13,20 +13,19 @@ from support.workplace import wait_for
 from curriculum_search.runs import placement
 
 
-class Member:
-    def remember(self) -> None:
-        placement.remember("some-group")
-
-
 def test_what_is_held_for_a_group_is_given_back_once(two_cpus: None) -> None:
-    assert wait_for(lambda: free_cpus() == 2.0, 30)
+    class Member:  # here, for a worker cannot import this file
+        def remember(self) -> None:
+            placement.remember("some-group")
+
+    assert wait_for(lambda: free_cpus() == 2.0, 120)
     held = placement_group([{"CPU": 1}])
     where = PlacementGroupSchedulingStrategy(placement_group=held)
     actor: Any = ray.remote(Member)
     member = actor.options(num_cpus=1, scheduling_strategy=where).remote()
     ray.get(member.remember.remote())
     placement.remove("some-group")
-    assert wait_for(lambda: free_cpus() == 2.0, 30)
+    assert wait_for(lambda: free_cpus() == 2.0, 120)
     with pytest.raises(RayActorError):
         ray.get(member.remember.remote())
     placement.remove("some-group")  # of which nothing is known any more

@@ -149,7 +149,11 @@ def test_an_identity_is_computed_once_for_each_run_of_a_whole_study(
     jobs += Theatre(confirmation).play()
     jobs += Theatre(ablation_of(confirmation)).play()
     assert len({job.key for job in jobs}) > 20
-    trained = {json.dumps(job.experiment.to_dict(), sort_keys=True) for job in jobs}
+    trained = set()
+    for job in jobs:
+        plain = job.experiment.to_dict()
+        plain["cadence"]["sample_grids"] = None  # which is each run's own, and no part of its identity
+        trained.add(json.dumps(plain, sort_keys=True))
     assert trained <= calls.keys()
     search.file.run(baseline("no_curriculum", search.file.base), 2)  # known
     assert {config: count for config, count in calls.items() if count > 1} == {}
