@@ -81,7 +81,7 @@ class Head:
             env=self.environment | environment,
             capture_output=True,
             text=True,
-            timeout=150,
+            timeout=300,
         )
 
     def submit(self, *options: str) -> subprocess.CompletedProcess[str]:
@@ -145,7 +145,7 @@ def jobs(head: Head) -> Jobs:
     name = ("--submission-id", "first")
     submitted = head.submit("--no-wait", *name)
     assert submitted.returncode == 0, submitted.stderr
-    assert wait_for(lambda: len(workplace.witnessed()) > 5, 120), head.job("logs", "first").stdout
+    assert wait_for(lambda: len(workplace.witnessed()) > 5, 300), head.job("logs", "first").stdout
     stop = head.job("stop", "first")
     logs = head.job("logs", "first").stdout
     statuses = head.statuses()
