@@ -20,6 +20,8 @@ from support.workplace import Workplace, wait_for
 
 REPOSITORY = Path(__file__).parents[2]
 
+pytestmark = pytest.mark.timeout(900)
+
 
 @dataclass
 class Head:
