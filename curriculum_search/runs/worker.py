@@ -197,6 +197,7 @@ def train_one(fields: dict[str, Any], send: Callable[[dict[str, Any]], None], de
                         job.bucket,
                         job.run_dir,
                         rank=distributed.rank(),
+                        world_size=distributed.world_size(),
                         is_workers=is_workers_file,
                         tidy=RunFolder(job.run_dir).tidy,
                         tell=session.remark,

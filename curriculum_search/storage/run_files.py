@@ -16,7 +16,7 @@ from curriculum_search.storage.working_copy import PATIENCE_SECONDS
 #: How long a run that has been asked to leave, or has failed, waits for its bucket.
 _LEAVING_SECONDS = 20.0
 _RETRY_SECONDS = 2.0
-_OF_ONE_WORKER = re.compile(r"evaluation-(\d+)\.|(\d+)-")  # as other workers than the first write
+_OF_ONE_WORKER = re.compile(r"(?:evaluation-|checkpoint\.\d+\.part-|)(\d+)[.-]")  # as any worker writes
 
 
 @contextmanager
@@ -25,6 +25,7 @@ def shared_run(
     run_dir: Path,
     *,
     rank: int,
+    world_size: int,
     is_workers: Callable[[str], bool],
     tidy: Callable[[], None],
     tell: Callable[[str], None],
@@ -38,6 +39,7 @@ def shared_run(
         address: of the run's folder in the bucket; "" where the run is on storage that all nodes see.
         run_dir: its folder here.
         rank: of this process among the workers of the run.
+        world_size: how many there are; files of more, from before, are shared out among them.
         is_workers: whether a file, by its path in the run's folder, is written by its workers.
         tidy: removes what is not needed any more, when the run has come to its end.
         tell: takes a line for the user.
@@ -53,7 +55,7 @@ def shared_run(
 
     def owns(name: str) -> bool:
         found = _OF_ONE_WORKER.match(name)
-        return is_workers(name) and (int(found[1] or found[2]) if found else 0) == rank
+        return is_workers(name) and (int(found[1]) if found else 0) % world_size == rank
 
     with locked(run_dir / ".copied-run.lock", seconds=PATIENCE_SECONDS):  # One worker of a node fetches for all.
         _fetch(remote, run_dir, is_workers, tell)
@@ -68,7 +70,7 @@ def shared_run(
             raise
         finally:
             end = time.monotonic() + (PATIENCE_SECONDS if ended else _LEAVING_SECONDS)
-            if ended and rank == 0:
+            if ended:
                 tidy()
             trouble = mirror.flush(lambda: min(end - time.monotonic(), mirror.patience_left))
         if trouble:

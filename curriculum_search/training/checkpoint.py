@@ -70,7 +70,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
             raise
         file.write(b"\ncrc32:%08x\n" % sealing.crc)
     if "saves" in state:
-        _remove_parts(path, state["saves"] - 1)
+        remove_parts(path, state["saves"] - 1)
 
 
 def check(path: Path) -> None:
@@ -261,11 +261,12 @@ def put_aside(path: Path) -> Path:
 
 
 def keep_last(path: Path) -> None:
-    """Remove all that belongs to a checkpoint but the last."""
+    """Remove all that belongs to another checkpoint than the last, of a run that has ended."""
     before(path).unlink(missing_ok=True)
-    if next(_parts(path), None) is not None and path.exists():
-        with suppress(ValueError, KeyError):
-            _remove_parts(path, _content(path, mapped=True, checked=False)["saves"])
+    if numbers := [number for _, number in _parts(path)]:
+        with suppress(ValueError):  # On a node without the first worker there may be none, or one from before.
+            numbers.append(_content(path, mapped=True, checked=False).get("saves", 0))
+        remove_parts(path, max(numbers))
 
 
 def fallback(damages: Sequence[str], images: int) -> str:
@@ -302,7 +303,7 @@ def _parts(path: Path) -> Iterator[tuple[Path, int]]:
             yield each, int(found[1])
 
 
-def _remove_parts(path: Path, first: int) -> None:
+def remove_parts(path: Path, first: int) -> None:
     """Remove the parts of checkpoints before the `first`-th."""
     for each, number in _parts(path):
         if number < first:

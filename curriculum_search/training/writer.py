@@ -29,6 +29,7 @@ class CheckpointWriter:
         self.state = state
         self.saver = saver
         self._pending: dict[str, Any] | None = None  # of a checkpoint whose parts are being written
+        self._has_old_parts = False
 
     def save(self) -> None:
         """Have the present state, as gathered, written in the background.
@@ -52,10 +53,14 @@ class CheckpointWriter:
         return {path: {"identity": self.state.identity, **own}}
 
     def commit(self) -> None:
-        """Have the checkpoint become the last one; called when all workers have their `saver.done`."""
-        if self._pending is not None and distributed.rank() == 0:
-            self.saver.save({self.path: self._pending})
-        self._pending = None
+        """Have the checkpoint become the last one; called whenever all workers have their `saver.done`."""
+        if self._pending is not None:
+            if distributed.rank() == 0:
+                self.saver.save({self.path: self._pending})
+            self._pending, self._has_old_parts = None, True
+        elif self._has_old_parts:  # Each worker removes them, for each may write to a disk of its own.
+            checkpoint.remove_parts(self.path, self.state.saves - 1)
+            self._has_old_parts = False
 
     def finish(self) -> None:
         """Return when what was handed over is on the disk, of all workers, and is the last checkpoint.
@@ -69,3 +74,4 @@ class CheckpointWriter:
             self.commit()
             self.saver.wait()
             distributed.barrier()
+        self.commit()

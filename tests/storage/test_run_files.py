@@ -13,7 +13,13 @@ from curriculum_search.storage import shared_run
 def node(folder: Path, address: str, rank: int = 0, tidy: Callable[[], None] = lambda: None) -> Iterator[None]:
     folder.mkdir(exist_ok=True)
     with shared_run(
-        address, folder, rank=rank, is_workers=lambda name: name.endswith(".pt"), tidy=tidy, tell=lambda words: None
+        address,
+        folder,
+        rank=rank,
+        world_size=2,
+        is_workers=lambda name: name.endswith(".pt"),
+        tidy=tidy,
+        tell=lambda words: None,
     ):
         yield
 
@@ -52,11 +58,14 @@ def test_each_worker_of_a_run_copies_its_own_files(s3: S3Server, tmp_path: Path)
     with node(tmp_path, address, rank=1):
         (tmp_path / "checkpoint.pt").write_text("the first worker's")
         (tmp_path / "evaluation-0.pt").write_text("too")
-        (tmp_path / "evaluation-1.pt").write_text("mine")
-    assert s3.names("run/workers") == {"evaluation-1.pt"}
+        (tmp_path / "checkpoint.7.part-2-of-4.pt").write_text("too, for there are two now")
+        mine = {"evaluation-1.pt", "checkpoint.7.part-1-of-4.pt", "checkpoint.7.part-3-of-4.pt"}
+        for name in mine:
+            (tmp_path / name).write_text("mine")
+    assert s3.names("run/workers") == mine
     with node(tmp_path, address):
         pass
-    assert s3.names("run/workers") == {"checkpoint.pt", "evaluation-0.pt", "evaluation-1.pt"}
+    assert s3.names("run/workers") == mine | {"checkpoint.pt", "evaluation-0.pt", "checkpoint.7.part-2-of-4.pt"}
 
 
 def test_a_run_on_storage_that_all_nodes_see_needs_no_bucket(tmp_path: Path) -> None:
