@@ -28,7 +28,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 from curriculum_search.cli import cache_root
 from curriculum_search.evaluation import Diverged
 from curriculum_search.search.load import load_study
-from curriculum_search.search.replay import Run, Table
+from curriculum_search.search.replay import RecordedRun, Table
 from curriculum_search.search.space import Distribution, Float, Space
 from curriculum_search.training import PlainSession, train
 
@@ -78,14 +78,14 @@ def record(job: tuple[dict[str, Any], int, int, Path]) -> None:
     path.with_suffix(".part").rename(path)
 
 
-def read(path: Path, total_images: int, metric: str) -> Run:
+def read(path: Path, total_images: int, metric: str) -> RecordedRun:
     """A recorded run; one that diverged ends with an infinite value after its last evaluation."""
     raw = json.loads(path.read_text())
     points = [(point["images"], point[metric], point["unlocked_share"]) for point in raw["points"]]
     if raw["diverged"]:
         points.append((points[-1][0] + 1 if points else 1, math.inf, 0.0))
     images, values, unlocked = zip(*points, strict=True)
-    return Run(
+    return RecordedRun(
         params=raw["params"],
         seed=raw["seed"],
         total_images=total_images,
@@ -95,7 +95,7 @@ def read(path: Path, total_images: int, metric: str) -> Run:
     )
 
 
-def _key(run: Run) -> tuple[str, int, int]:
+def _key(run: RecordedRun) -> tuple[str, int, int]:
     return json.dumps(run.params, sort_keys=True), run.total_images, run.seed
 
 
@@ -120,7 +120,7 @@ def main() -> None:
     def path(number: int, divisor: int, seed: int) -> Path:
         return Path(arguments.work) / f"{number:04d}-{divisor}-{seed}.json"
 
-    def result(number: int, divisor: int, seed: int) -> Run | None:
+    def result(number: int, divisor: int, seed: int) -> RecordedRun | None:
         if (found := known.get((json.dumps(params[number], sort_keys=True), total // divisor, seed))) is not None:
             return found
         file = path(number, divisor, seed)

@@ -39,7 +39,7 @@ from table_tpe import TableTPE
 from curriculum_search.entry import run_command
 from curriculum_search.loading import define_plugins, parse_value, read_plugins, validated
 from curriculum_search.search.optuna.samplers import TPE
-from curriculum_search.search.replay import Proposer, RandomOrder, Table, replay
+from curriculum_search.search.replay import Proposer, RandomSearch, Table, replay
 from curriculum_search.search.stopping import NoStopping, Stopping, SuccessiveHalving
 
 WITHIN = 0.02
@@ -116,7 +116,7 @@ class Rule:
 
 
 RULES = {
-    "random search": Rule(proposer=RandomOrder),
+    "random search": Rule(proposer=RandomSearch),
     "TPE": Rule(),
     "TPE, ASHA as published: 3, from 1/9": Rule(
         stopping=SuccessiveHalving(eta=3, first_rung_share=1 / 9, settle_share=None)
@@ -125,7 +125,7 @@ RULES = {
     "TPE, the same, once unlocked": Rule(stopping=SuccessiveHalving(settle_share=0.0)),
     "TPE, the same, settled for 1/6": Rule(stopping=SuccessiveHalving(settle_share=1 / 6)),
     "TPE, the same, settled for 1/4": Rule(stopping=SuccessiveHalving(settle_share=1 / 4)),
-    "random search, settled for 1/4": Rule(proposer=RandomOrder, stopping=SuccessiveHalving(settle_share=1 / 4)),
+    "random search, settled for 1/4": Rule(proposer=RandomSearch, stopping=SuccessiveHalving(settle_share=1 / 4)),
     "TPE, short runs, best third in full": Rule(first_short=1 / 3),
 }
 
@@ -226,7 +226,7 @@ def show(
         jobs = [(worlds, rule, workers, range(start, count, 8)) for start in range(8)]
         found, regrets, given_up, fresh = map(np.array, zip(*chain(*pool.map(replicate, jobs)), strict=True))
         low, median, high = np.quantile(found, [0.25, 0.5, 0.75], method="inverted_cdf")
-        if rule.proposer is RandomOrder and isinstance(rule.stopping, NoStopping):
+        if rule.proposer is RandomSearch and isinstance(rule.stopping, NoStopping):
             random_median = median
         print(
             f"{name:46}{f'{median:.1f} ({low:.1f} to {high:.1f})':>26}{median / random_median:>9.2f}"

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
+from curriculum_search.entry import IS_RAY_JOB
 from curriculum_search.loading import UserError
 from curriculum_search.storage import is_address, working_copy_of
 
-#: Set by Ray in the process that `ray job submit` starts.
-_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 _LOG_WIDTH = 150
 
 
@@ -27,7 +26,7 @@ def results_root(given: str | None, *, setting: str = "--results") -> Path:
         UserError: there can be no such folder, or the bucket cannot be used.
     """
     setting = setting if given else "CURRICULUM_SEARCH_RESULTS"
-    default = "~/curriculum-search-results" if os.environ.get(_RAY_JOB) else "results"
+    default = "~/curriculum-search-results" if os.environ.get(IS_RAY_JOB) else "results"
     chosen = given or os.environ.get("CURRICULUM_SEARCH_RESULTS") or default
     return working_copy_of(chosen, cache_root(), setting=setting) if is_address(chosen) else _resolved(setting, chosen)
 

@@ -1,7 +1,8 @@
 """How a command begins and ends.
 
 Importing torch, Ray and the rest takes seconds.  This module imports none of them, and the commands in jobs/ do so
-within `run_command`, so that a signal that arrives meanwhile ends a command as it does later.
+within `run_command`, so that a signal that arrives meanwhile ends a command as it does later; what trains and judges
+they import only when the user's file is read, so that a mistake in it is told sooner.
 """
 
 import signal
@@ -10,6 +11,9 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+
+#: Set by Ray in the process that ``ray job submit`` starts.
+IS_RAY_JOB = "RAY_JOB_CONFIG_JSON_ENV_VAR"
 
 
 def path_or_address(text: str) -> Path | str:

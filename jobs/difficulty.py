@@ -21,7 +21,6 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
 
     from curriculum_search.cli import cache_root, results_root
-    from curriculum_search.commands.difficulty import measure_difficulty
     from curriculum_search.difficulty import ConvergenceStudy, EntropyStudy
     from curriculum_search.loading import PluginRunner, UserError, load_experiment_or_base, parse_overrides
     from curriculum_search.storage import fetched
@@ -36,6 +35,8 @@ def main() -> None:
         convergence = ConvergenceStudy(num_intervals=arguments.intervals)
     except ValueError as error:
         raise UserError(f"--intervals: {error}") from error
+    from curriculum_search.commands.difficulty import measure_difficulty
+
     measure_difficulty(
         experiment,
         plugins,

@@ -6,28 +6,36 @@ labels, and how they came about.  Parts are encoded in parallel on Ray; the same
 """
 
 import argparse
-from pathlib import Path
 
-from curriculum_search.entry import run_command
+from curriculum_search.entry import path_or_address, run_command
 
 
 def main() -> None:
     """Read the command line and encode."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("experiment", type=Path, help="an experiment or a study file in YAML")
-    parser.add_argument("folder", type=Path, help="where the latents go")
+    parser.add_argument("experiment", type=path_or_address, help="an experiment or a study file in YAML")
+    parser.add_argument("folder", type=path_or_address, help="where the latents go")
     parser.add_argument("overrides", nargs="*", metavar="path=value", help="any field, as in data.path=train.zip")
     parser.add_argument("--flip", action="store_true", help="encode the mirrored images too, in place of mirroring")
     parser.add_argument("--part", type=int, default=4096, help="images of one file (default: 4096)")
     parser.add_argument("--no-plugins", dest="plugins", action="store_false", help="refuse files that name plug-ins")
     arguments = parser.parse_intermixed_args()
 
-    from curriculum_search.commands.encode import encode_images
-    from curriculum_search.loading import PluginRunner, load_experiment_or_base, parse_overrides
+    from curriculum_search.cli import cache_root
+    from curriculum_search.loading import PluginRunner, UserError, load_experiment_or_base, parse_overrides
+    from curriculum_search.storage import fetched
 
+    if isinstance(arguments.folder, str):
+        raise UserError(
+            f"{arguments.folder}: latents are mapped from a disk; give a folder, and copy it there yourself"
+        )
     experiment, plugins = load_experiment_or_base(
-        arguments.experiment, parse_overrides(arguments.overrides), PluginRunner(allowed=arguments.plugins)
+        fetched(arguments.experiment, cache_root()),
+        parse_overrides(arguments.overrides),
+        PluginRunner(allowed=arguments.plugins),
     )
+    from curriculum_search.commands.encode import encode_images
+
     encode_images(
         experiment,
         plugins,

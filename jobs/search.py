@@ -23,9 +23,7 @@ def main() -> None:
 
     from curriculum_search.cli import cache_root, results_root
     from curriculum_search.loading import PluginRunner, parse_overrides
-    from curriculum_search.search.driver import run_study
     from curriculum_search.search.load import load_study
-    from curriculum_search.search.plan import show_plan
     from curriculum_search.storage import fetched
 
     runner = PluginRunner(allowed=arguments.plugins)
@@ -33,8 +31,13 @@ def main() -> None:
     file = load_study(fetched(arguments.study, cache_dir), parse_overrides(arguments.overrides), runner)
     root = results_root(arguments.results)
     if arguments.plan:
+        from curriculum_search.search.plan import show_plan
+
         show_plan(file, root=root, cache_dir=cache_dir)
-    elif run_study(file, root=root, cache_dir=cache_dir).failures:
+        return
+    from curriculum_search.search.driver import run_study
+
+    if run_study(file, root=root, cache_dir=cache_dir).failures:
         sys.exit(1)
 
 

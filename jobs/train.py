@@ -23,9 +23,7 @@ def main() -> None:
     arguments = parser.parse_intermixed_args()
 
     from curriculum_search.cli import cache_root, results_root
-    from curriculum_search.commands.train import train_single
     from curriculum_search.loading import PluginRunner, load_experiment_or_base, parse_overrides
-    from curriculum_search.runs.job import Status
     from curriculum_search.storage import fetched
 
     cache_dir = cache_root()
@@ -34,6 +32,9 @@ def main() -> None:
         parse_overrides(arguments.overrides),
         PluginRunner(allowed=arguments.plugins),
     )
+    from curriculum_search.commands.train import train_single
+    from curriculum_search.runs.job import Status
+
     result = train_single(
         experiment,
         plugins,

@@ -77,14 +77,14 @@ def test_a_warning_is_one_line() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize("job", ["search", "train", "evaluate", "difficulty", "export"])
+@pytest.mark.parametrize("job", sorted(path.stem for path in REPOSITORY.joinpath("jobs").glob("*.py")))
 def test_a_signal_while_a_command_imports_ends_it_likewise(tmp_path: Path, job: str, number: signal.Signals) -> None:
     # In the place of the first large import, one that takes its time.
     (tmp_path / "torch.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(600)\n")
     search = os.pathsep.join(filter(None, (str(tmp_path), str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     command = [sys.executable, str(REPOSITORY / "jobs" / f"{job}.py"), "study.yaml"]
     with subprocess.Popen(
-        command + ["curriculum.json"] * (job == "export"),
+        command + ["output"] * (job in ("export", "encode")),
         env=os.environ | {"PYTHONPATH": search},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -14,7 +14,7 @@ CORE = (
     *("conditions", "curriculum", "diffusion", "models", "data", "experiment", "training", "evaluation", "difficulty"),
     *("text", "adapters", "testing", "trainers"),
 )
-CORE_FILES = ("atomic.py", "config.py", "direction.py", "distributed.py", "tensor_file.py")
+CORE_FILES = ("atomic.py", "config.py", "direction.py", "distributed.py", "duration.py", "tensor_file.py")
 ORCHESTRATION = {"ray", "optuna", "mlflow", "pyarrow", "pydantic", "yaml", "rich", "matplotlib", "plotly"}
 UPPER = {"api", "commands", "runs", "search", "tracking", "report", "cli", "entry", "loading", "export", "storage"}
 #: What stands on the core, and what of the package above it each room may import.
@@ -22,7 +22,7 @@ ROOMS = {
     "tracking": set[str](),
     "report": set[str](),
     "storage": {"loading"},
-    "runs": {"tracking", "loading", "storage"},
+    "runs": {"entry", "tracking", "loading", "storage"},
     "commands": {"runs", "tracking", "report", "cli", "loading", "export", "storage"},
     "search": {"runs", "tracking", "report", "cli", "loading", "export", "storage"},
 }

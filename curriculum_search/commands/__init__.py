@@ -1,1 +1,1 @@
-"""The commands beside the search: train one run, evaluate it, measure difficulty."""
+"""The commands beside the search: train one run, evaluate it, measure difficulty, encode images."""

@@ -53,7 +53,11 @@ from curriculum_search.curriculum.stage_density import UnionDensity
 from curriculum_search.diffusion.density import Density
 from curriculum_search.diffusion.process import Process
 
+#: What training without a curriculum is called.
+ORDINARY = "no curriculum"
+
 __all__ = [
+    "ORDINARY",
     "Accumulation",
     "Cumulative",
     "Curriculum",
@@ -102,7 +106,7 @@ __all__ = [
 class Curriculum(Config):
     """How a curriculum is made.  Every field is a choice that the paper leaves open, and can be searched.
 
-    Args:
+    Attributes:
         num_clusters: into how many clusters the noise levels are cut.
         partition: where they are cut.
         order: which cluster is unlocked first; kind ``none`` is ordinary training, whatever the other fields say.
@@ -187,7 +191,7 @@ class Curriculum(Config):
         plain = self.canonical().to_dict()
         order = plain["order"]["kind"]
         if order == "none":
-            return "no curriculum"
+            return ORDINARY
         pacing, accumulation = (plain[part]["kind"].replace("_", " ") for part in ("pacing", "accumulation"))
         words = [order.replace("_", " "), f"{plain['num_clusters']} clusters", pacing]
         return ", ".join(words if accumulation == "cumulative" else [*words, accumulation])

@@ -51,7 +51,7 @@ class Newest(Accumulation):
 class Replay(Accumulation):
     """The newest cluster, and a constant share of draws from those before it.
 
-    Args:
+    Attributes:
         share: share of the draws that replays earlier clusters, each according to its mass.
     """
 

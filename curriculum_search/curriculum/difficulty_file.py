@@ -42,7 +42,7 @@ _WITHOUT_EFFECT: Mapping[CurveName, frozenset[str]] = {
 class DifficultyCurve(Config):
     """A difficulty that is constant between edges of q, with mean 1 over q.
 
-    Args:
+    Attributes:
         edges: [K + 1], strictly increasing from 0 to 1.
         values: [K], finite, at least 0, of mean 1 (see `normalised`).
     """
@@ -93,7 +93,7 @@ class DifficultyCurve(Config):
 class DifficultyFile(Config):
     """The contents of a difficulty.json file.
 
-    Args:
+    Attributes:
         process: the noise process on which it was measured, as its configuration's plain fields.
         convergence: the loss that models trained on one interval each still had, per interval.
         entropy: square root of the relative entropy between neighbouring marginals.

@@ -40,7 +40,7 @@ VERSION = 1
 class CurriculumFile(Config):
     """The contents of a curriculum.json file.
 
-    Args:
+    Attributes:
         process: what q means.
         edges: [N + 1], the clusters' edges in q, strictly increasing from 0 to 1.
         permutation: [N], the clusters in the order of their unlocking.

@@ -21,7 +21,7 @@ class Moving(Density):
     2026, arXiv 2603.12517), whose abstract does not say when; half of the budget is the default here.  The other
     pacings go over by degrees, in 64 steps.  Once w is 1, training is ordinary training on ``end``.
 
-    Args:
+    Attributes:
         start: the density that training starts with, a constant one.
         end: the density that it ends with, a constant one.
         pacing: w as a function of the share of the budget that is spent: any pacing that only looks at the clock.

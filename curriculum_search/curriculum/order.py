@@ -79,7 +79,7 @@ class RandomOrder(Order):
 class MeasuredOrder(Order):
     """The cluster that was measured to be the easiest first; between equals, the noisier.
 
-    Args:
+    Attributes:
         path: the difficulty.json file that jobs/difficulty.py wrote.
         curve: which of its two curves.
     """
@@ -101,7 +101,7 @@ class MeasuredOrder(Order):
 class GivenOrder(Order):
     """The order that one says: by hand, or that of another curriculum.
 
-    Args:
+    Attributes:
         first_to_last: the clusters, 0 the cleanest, each once, as they are unlocked.
     """
 

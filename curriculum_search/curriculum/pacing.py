@@ -57,7 +57,7 @@ class FixedPacing(Pacing):
 class _Growth(FixedPacing):
     """What the pacing functions of Wu, Dyer & Neyshabur (2021, arXiv 2012.03107) share.
 
-    Args:
+    Attributes:
         end_share: their a, the share of the budget at which the fraction reaches 1.  As fractions are rounded up, the
             last of N clusters is unlocked earlier: when the fraction exceeds (N - 1) / N.
         start_unlocked: their b, the fraction unlocked at the start.
@@ -170,7 +170,7 @@ class Step(_Growth):
 class FixedExponential(FixedPacing):
     """min(b inc^floor(s / L), 1): every L steps a constant factor more (Hacohen & Weinshall 2019, arXiv 1904.03626).
 
-    Args:
+    Attributes:
         start_unlocked: b, the fraction unlocked at the start.
         increase: inc, the factor.
         step_share: L as a share of the budget.
@@ -194,7 +194,7 @@ class FixedExponential(FixedPacing):
 class VariedExponential(FixedPacing):
     """min(b inc^(how many of the L_k < s), 1): the factor at steps of one's choice (Hacohen & Weinshall 2019).
 
-    Args:
+    Attributes:
         start_unlocked: b, the fraction unlocked at the start.
         increase: inc, the factor.
         switch_shares: the L_k as shares of the budget.
@@ -221,7 +221,7 @@ class VariedExponential(FixedPacing):
 class SingleStep(FixedPacing):
     """b^(1 if s < L else 0): the fraction b until step L, then everything (Hacohen & Weinshall 2019).
 
-    Args:
+    Attributes:
         start_unlocked: b, the fraction unlocked at the start.
         switch_share: L as a share of the budget.
     """

@@ -85,7 +85,7 @@ class LogSnrPartition(Partition):
     r_t is the log-SNR of level t.  (Of the SNR itself, the easiest cluster would be most of the timesteps.)  Continuous
     processes are cut on a grid of 1,000 equal widths of q.
 
-    Args:
+    Attributes:
         min_cluster_share: smallest allowed width of a cluster in q, its share of the levels.
         max_cluster_share: largest allowed width of a cluster in q.
     """
@@ -123,7 +123,7 @@ class MeasuredPartition(Partition):
 
     Cumulated over q from the clean end, the difficulty of a difficulty.json file passes k / N of its total at edge k.
 
-    Args:
+    Attributes:
         path: the difficulty.json file that jobs/difficulty.py wrote.
         curve: which of its two curves: ``convergence`` (loss left after training on an interval alone) or ``entropy``
             (square root of the relative entropy between neighbouring marginals).
@@ -144,7 +144,7 @@ class MeasuredPartition(Partition):
 class GivenPartition(Partition):
     """Clusters cut where one says: by hand, or where another curriculum has them.
 
-    Args:
+    Attributes:
         all_edges: one more than there are clusters, strictly increasing from 0 to 1.
     """
 

@@ -21,7 +21,7 @@ Gate = Literal["raw", "smoothed", "bank"]
 class Plateau(Pacing):
     """Go on when the loss has not improved for longer than the patience, or the stage has lasted long enough.
 
-    Args:
+    Attributes:
         gate: the loss that is watched: ``raw``, the training loss of every step; ``smoothed``, its exponential average;
             ``bank``, the loss on fixed images and noise at the levels in training.
         patience_share: tau, as a share of the budget.

@@ -51,6 +51,12 @@ class LatentFiles:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
+def stamped(path: Path) -> list[Path]:
+    """Whose sizes and times of change tell one content of a path from another: the path and, in a folder, its files of
+    many latents; the times of a folder tell of files of one latent that come and go."""
+    return [path, *sorted(path.glob("*.safetensors"))]
+
+
 def find_latents(path: Path) -> LatentFiles:
     """The latents under a path.
 

@@ -42,8 +42,10 @@ class Rows(ABC):
     Attributes:
         shape: of one.
         dtype: of all.
+        in_memory: whether they are read as memory is, mapped, and not file by file.
     """
 
+    in_memory = True
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
@@ -81,6 +83,8 @@ class MappedRows(Rows):
 
 class NpyRows(Rows):
     """One ``.npy`` file for each, of one shape and type; a first axis of length one is left out."""
+
+    in_memory = False
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from curriculum_search.data.array import Array
 from curriculum_search.data.folder import Folder
 from curriculum_search.data.images import DataSource, ImageSet, Indices, existing, file_stamp
-from curriculum_search.data.latent_files import LatentFiles, Layout, find_latents, read_labels
-from curriculum_search.data.latent_rows import NpyRows
+from curriculum_search.data.latent_files import LatentFiles, Layout, find_latents, read_labels, stamped
 from curriculum_search.data.zip_archive import Zip
 
 _LOOKED_AT = 64  # latents, by a check
@@ -35,7 +34,7 @@ class LatentSet(ImageSet):
         self._rows, self._twins = files.rows, files.twins
         self._layout, self._scale = layout, scale
         self.provenance: Mapping[str, Any] = files.provenance
-        self.in_memory = not isinstance(files.rows, NpyRows)
+        self.in_memory = files.rows.in_memory
         copies = 1 if files.twins is None else 2
         channels, height, _ = files.rows.shape
         super().__init__(
@@ -79,7 +78,7 @@ class LatentSet(ImageSet):
 class Latents(DataSource):
     """Latents that were encoded before, in any of the forms of `data.latent_files`; mapped where they lie.
 
-    Args:
+    Attributes:
         path: of the file or folder.
         layout: what the channels are: `sample` (latents, drawn or expected), `mean_std` or `mean_logvar` (mean, then
             standard deviation or log-variance, of which a new latent is drawn each time); null: as the form says.
@@ -117,10 +116,8 @@ class Latents(DataSource):
 
     def stamp(self) -> str:
         """Sizes and times of change of the files, or of the folder where each latent has one."""
-        path = existing(self.path)
-        files = sorted(path.glob("*.safetensors")) if path.is_dir() else []
-        paths = [path, *files, *(existing(other) for other in (self.labels_path, self.reference_path) if other)]
-        return " ".join(file_stamp(each) for each in paths)
+        others = [existing(other) for other in (self.labels_path, self.reference_path) if other]
+        return " ".join(file_stamp(each) for each in (*stamped(existing(self.path)), *others))
 
     def check(self) -> None:
         """Look at the form, the labels and some of the latents, and find the reference."""

@@ -137,7 +137,7 @@ class ConvergenceCurve(Config):
 class ConvergenceStudy(Config):
     """Which models are trained, and how they are measured.
 
-    Args:
+    Attributes:
         num_intervals: models; the intervals are equally wide in the noise quantile q.
         num_images: of the bank, at most as many as the reference has.
         levels_per_interval: noise levels of the bank in each interval.

@@ -100,7 +100,7 @@ class EntropyCurve:
 class EntropyStudy(Config):
     """How the relative entropy is estimated.  Time and memory do not grow with the data set.
 
-    Args:
+    Attributes:
         num_images: images that the density estimate is made of; a quarter as many others choose its width.
         num_draws: noisy images per level in the Monte-Carlo integral.
         num_levels: pairs of neighbouring levels, spread evenly over q and log-SNR.

@@ -1,7 +1,6 @@
 """Noise processes, densities of noise levels, loss weights and samplers."""
 
 from curriculum_search.diffusion.adaptive import AdaptiveDensity, EntropyRate, LossSecondMoment
-from curriculum_search.diffusion.ancestral import DDIMSampler, DDPMSampler, StridedDDIMSampler
 from curriculum_search.diffusion.ddpm import DDPM
 from curriculum_search.diffusion.density import (
     Beta,
@@ -13,6 +12,7 @@ from curriculum_search.diffusion.density import (
     Speed,
     Uniform,
 )
+from curriculum_search.diffusion.discrete import DDIMSampler, DDPMSampler, StridedDDIMSampler
 from curriculum_search.diffusion.edm import EDM
 from curriculum_search.diffusion.flow import Flow
 from curriculum_search.diffusion.ode import EulerSampler, HeunSampler

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class AdaptiveDensity(Density):
     """A density that follows the losses observed in training.
 
-    Args:
+    Attributes:
         history: losses remembered per bin.
         uniform_share: share of a uniform density mixed in, so that no level is forgotten.
         num_bins: bins of equal width in q; None: one per timestep, or 100 where levels are continuous.

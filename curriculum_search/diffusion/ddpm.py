@@ -36,7 +36,7 @@ class Tables(NamedTuple):
 class DDPM(Process):
     """DDPM: x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps for t = 0 .. T-1, and q = (t + u) / T with u in [0, 1).
 
-    Args:
+    Attributes:
         schedule: ``linear``, betas from 1e-4 to 0.02 times 1000 / T, or ``cosine`` (Nichol & Dhariwal 2021, eq. 17,
             s = 0.008, betas at most 0.999).
         num_timesteps: T.

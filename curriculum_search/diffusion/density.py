@@ -180,7 +180,7 @@ class Beta(Density):
 class Speed(Density):
     """Levels below ``tau`` are ``k`` times as dense as those above (SpeeD, Wang et al. 2024, arXiv 2405.17403).
 
-    Args:
+    Attributes:
         k: density below tau over density above it.
         tau: q at the border: SpeeD's timestep 700 of 1000 is 0.7.
     """
@@ -202,7 +202,7 @@ class Speed(Density):
 class Histogram(Density):
     """Any density given by its bins: a recorded exposure, or one drawn by hand.
 
-    Args:
+    Attributes:
         edges: increasing from 0 to 1.
         mass: the mass of each bin, one fewer than edges; not necessarily normalised.
     """

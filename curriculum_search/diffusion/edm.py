@@ -22,7 +22,7 @@ from curriculum_search.diffusion.process import (
 class EDM(Process):
     """EDM: q = Phi((ln sigma - p_mean) / p_std), so that the published log-normal is uniform in q.
 
-    Args:
+    Attributes:
         p_mean: mean of ln sigma.
         p_std: standard deviation of ln sigma.
         sigma_data: standard deviation of the images' pixels, for the preconditioning.

@@ -29,7 +29,7 @@ class Flow(Process):
 
     Time runs from data at t = 0 to noise at t = 1, as in SiT's paper; SiT's code counts the other way.
 
-    Args:
+    Attributes:
         prediction: what the network predicts: the velocity, or the clean image (``x0``), from which the velocity
             (x_t - x0) / max(t, 0.05) follows (JiT, Li & He 2025, arXiv 2511.13720).
         shift: s of t = s q / (1 + (s - 1) q), in training and generation alike: more noise for larger images (Esser et

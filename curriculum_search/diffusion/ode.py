@@ -23,7 +23,7 @@ class ODESampler(Sampler):
 
     EDM steps along `rho_schedule`, flow matching in equal steps from t = 1 to 0.
 
-    Args:
+    Attributes:
         num_steps: steps.
         rho: EDM only: how strongly the steps crowd at low noise (Karras et al. 2022, eq. 5).
         sigma_min: EDM only: the last noise level before 0.
@@ -82,7 +82,10 @@ class ODESampler(Sampler):
 
     @abstractmethod
     def _step(self, slope: Callable[[Tensor, float], Tensor], x: Tensor, level: float, cleaner: float) -> Tensor:
-        """``x`` at ``level`` taken to ``cleaner``."""
+        """``x`` at ``level`` taken to ``cleaner``.
+
+        A method that needs the slopes of earlier steps, as multistep methods do, overrides `sample` instead.
+        """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ class PiecewiseDensity:
 
     A stretch may have density zero, and then no draw lands in it; there are no atoms.
 
-    Args:
+    Attributes:
         knots: float64 [K + 1], strictly increasing from 0 to 1.
         cdf: float64 [K + 1], the distribution function at the knots, never decreasing, from 0 to 1.
 
@@ -173,7 +173,7 @@ class PiecewiseDensity:
 class DeviceTable:
     """The quantile function of a `PiecewiseDensity` on a device, without its stretches of density zero.
 
-    Args:
+    Attributes:
         borders: float32 [K - 1], distribution function between the K bins.
         rows: float32 [K, 5], for each bin: distribution function and q at its left, dq/du, smallest and largest draw.
     """

@@ -1,6 +1,6 @@
 """Samplers: from noise and a network to images, as pure functions; the family, and classifier-free guidance.
 
-The members are in `ancestral` (ddim, ddim_strided, ddpm) and `ode` (euler, heun).
+The members are in `discrete` (ddim, ddim_strided, ddpm) and `ode` (euler, heun).
 """
 
 from abc import abstractmethod

@@ -26,7 +26,7 @@ _LONGEST_PERIOD = 10000.0
 class TransformerModel(Model):
     """What diffusion transformers have in common.
 
-    Args:
+    Attributes:
         patch_size: height and width in pixels of what becomes one token; must divide the resolution.
         hidden_size: width of a token; a multiple of 4 and of num_heads.
         depth: number of blocks.

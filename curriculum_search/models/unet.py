@@ -19,7 +19,7 @@ class UNet(Model):
 
     Needs ``pip install curriculum-search[unet]``.
 
-    Args:
+    Attributes:
         block_channels: channels at each level, from the full resolution down; multiples of 4.  Each further level
             halves the resolution, which 2^(levels - 1) must divide.
         layers_per_block: residual blocks per level.

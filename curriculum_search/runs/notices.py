@@ -1,7 +1,7 @@
 """What asks a worker to save its run and leave: its driver, a signal, or the notice that its node goes away.
 
-Ray Train tells its workers of a node that is drained, but neither of the others, and a trial of one worker of nothing;
-so a thread of each worker asks the cluster itself: of its driver four times a second, of its node every other second.
+Ray Train tells its workers of a node that is drained, and of nothing else; a trial of one worker is told nothing.  So a
+thread of each worker asks the cluster itself: about its driver four times a second, about its node every other second.
 """
 
 import ctypes

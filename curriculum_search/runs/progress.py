@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from curriculum_search.direction import Direction
+from curriculum_search.duration import duration
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.job import Status
 from curriculum_search.runs.record import LiveRun
@@ -162,7 +163,7 @@ class Progress:
         if self.best and named:
             parts.append(f"best {self.best[0]:.4g} ({self.best[1]})")
         if (left := self.seconds_left()) is not None:
-            parts.append(f"about {_duration(left)} left")
+            parts.append(f"about {duration(round(left))} left")
         return parts
 
     def seconds_left(self) -> float | None:
@@ -190,10 +191,3 @@ def _table(standing: Standing, *, narrow: bool) -> Table:
 def _name(text: str) -> Text:
     """A name, which is cut where there is no room for it."""
     return Text(text, no_wrap=True, overflow="ellipsis")
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

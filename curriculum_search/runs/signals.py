@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from curriculum_search.entry import IS_RAY_JOB
+
 #: Seconds that a command may take to save what is under way, by what asks it: somebody who waits at the terminal, a
 #: machine that is about to go, a batch system that has been told how early to ask (SLURM's ``--signal=USR1@120``).
 _PATIENCE = {signal.SIGINT: 10.0, signal.SIGTERM: 8.0, signal.SIGUSR1: 300.0}
 
-#: ``ray job stop`` kills a job so many seconds after it asked, 3 unless Ray is told otherwise; in a job, Ray sets the
-#: second variable.  Half of that is for what a command does after it has waited.
-_JOB_WAIT, _IS_JOB = "RAY_JOB_STOP_WAIT_TIME_S", "RAY_JOB_CONFIG_JSON_ENV_VAR"
+#: ``ray job stop`` kills a job so many seconds after it asked, 3 unless Ray is told otherwise.  Half of that is for
+#: what a command does after it has waited.
+_JOB_WAIT = "RAY_JOB_STOP_WAIT_TIME_S"
 
 
 @contextmanager
@@ -56,6 +58,6 @@ def stop_signals(ask: Callable[[str], None]) -> Iterator[None]:
 
 def patience_seconds(number: int) -> float:
     """How long what is under way may take to be saved after a signal."""
-    if number == signal.SIGTERM and _IS_JOB in os.environ:
+    if number == signal.SIGTERM and IS_RAY_JOB in os.environ:
         return float(os.environ.get(_JOB_WAIT, 3.0)) / 2
     return _PATIENCE[signal.Signals(number)]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from curriculum_search.curriculum import ORDINARY
 from curriculum_search.diffusion import Density
 from curriculum_search.experiment import Experiment
 
@@ -210,7 +211,7 @@ def title(arm: Arm, experiment: Experiment) -> str:
     """An arm as tables, figures and MLflow show it, as in "trial 3: hard to easy, 5 clusters, root"; the baselines with
     how long they last, as in "published (2 % of the run): easy to hard, 20 clusters, plateau"."""
     if arm.name == NO_CURRICULUM:
-        return "no curriculum"
+        return ORDINARY
     if arm.role == "control":
         return f"{arm.control_of}, exposure only"
     if arm.role == "named":

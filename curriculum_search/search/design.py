@@ -16,7 +16,7 @@ Size = Literal["small", "full"]
 SIZES: tuple[Size, ...] = ("small", "full")
 _MOST_BRANCHES = 10_000
 #: Ordinary training at the base's settings.
-_ORDINARY = Arm(name="", role="baseline", values={ORDER: "none"})
+_REFERENCE = Arm(name="", role="baseline", values={ORDER: "none"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class Design:
         leaders = tuple(f"leader {i + 1}" for i in range(settings.leaders if study.searches else 0))
         named = tuple(arm.name for arm in file.arms)
         ordered = [arm.name for arm in file.arms if file.has_order(arm)]
-        settings_of_named = {ordinary_with_settings_of(arm).text for arm in file.arms} - {_ORDINARY.text}
+        settings_of_named = {ordinary_with_settings_of(arm).text for arm in file.arms} - {_REFERENCE.text}
         plan = Plan(
             reference=NO_CURRICULUM,
             leaders=named + leaders,

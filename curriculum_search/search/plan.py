@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from curriculum_search.cli import show
+from curriculum_search.duration import duration
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.workspace import make_tracker
@@ -168,7 +169,7 @@ def _table(ledger: Ledger, parts: Sequence[Part], paces: dict[Size, Pace]) -> Ta
             _range(f"{part.least}", f"{part.most}"),
             *([f"{part.done}"] if begun else []),
             _range(_short(part.least * images), _short(part.most * images)),
-            _range(*map(_duration, _seconds(part, paces))),
+            _range(*map(duration, _seconds(part, paces))),
         )
     return table
 
@@ -179,7 +180,7 @@ def _total(ledger: Ledger, parts: Sequence[Part], paces: dict[Size, Pace]) -> st
         _short(sum(count * ledger.design.images(part.size) for part, count in zip(parts, counts, strict=True)))
         for counts in ([part.least for part in parts], [part.most for part in parts])
     ]
-    time = _range(*(_duration(sum(ends)) for ends in zip(*(_seconds(part, paces) for part in parts), strict=True)))
+    time = _range(*(duration(sum(ends)) for ends in zip(*(_seconds(part, paces) for part in parts), strict=True)))
     words = f"All of it: {_range(str(least), str(most))} runs, {_range(*images)} images; about {time} from here"
     if ledger.file.study.searches and not isinstance(ledger.file.study.rule, NoStopping):
         words += "; trials that are stopped early take less"
@@ -242,7 +243,7 @@ def _paces(ledger: Ledger, paces: dict[Size, Pace]) -> list[str]:
         )
         evaluations = _count(experiment.training.num_evaluations, "evaluation")
         lines.append(
-            f"Measured{which}: a run takes {_duration(pace.run_seconds)}: "
+            f"Measured{which}: a run takes {duration(pace.run_seconds)}: "
             f"{1000 * measured.per_image:.3g} ms an image, {evaluations} of {measured.evaluation:.2g} s "
             f"(the last {measured.final:.2g} s), {measured.start:.2g} s to start "
             f"({measured.first_start:.2g} s the first time)"
@@ -265,9 +266,3 @@ def _short(images: float) -> str:
         if images >= unit:
             return f"{images / (1e3 if name == ' k' else unit):.3g}{name}"
     return f"{images:,.0f}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

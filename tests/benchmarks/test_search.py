@@ -10,7 +10,7 @@ import pytest
 from search import had_won, late_curricula, unlocked_at
 from table_tpe import TableTPE
 
-from curriculum_search.search.replay import Proposer, RandomOrder, Table, replay
+from curriculum_search.search.replay import Proposer, RandomSearch, Table, replay
 from curriculum_search.search.stopping import NoStopping
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -22,7 +22,7 @@ def table() -> Table:
     return Table.read(BENCHMARKS / "curves.csv.gz").of_seeds([0])
 
 
-def median_to_find(table: Table, make: type[TableTPE] | type[RandomOrder]) -> float:
+def median_to_find(table: Table, make: type[TableTPE] | type[RandomSearch]) -> float:
     found = []
     for seed in range(40):
         proposer: Proposer = make(table)
@@ -32,7 +32,7 @@ def median_to_find(table: Table, make: type[TableTPE] | type[RandomOrder]) -> fl
 
 
 def test_tpe_finds_the_best_sooner_than_random_search(table: Table) -> None:
-    assert median_to_find(table, TableTPE) < 0.8 * median_to_find(table, RandomOrder)
+    assert median_to_find(table, TableTPE) < 0.8 * median_to_find(table, RandomSearch)
 
 
 def test_tpe_proposes_every_configuration_once(table: Table) -> None:

@@ -114,14 +114,18 @@ def test_a_worker_runs_them_without_a_word(workplace: Workplace, capfd: pytest.C
 # --- What is refused ---
 
 
-@pytest.mark.parametrize("command", ["search", "train", "difficulty", "export", "evaluate"])
+#: All but `report`, which is given the folder of a study (tests/search/test_reading.py).
+COMMANDS = {path.stem for path in REPOSITORY.joinpath("jobs").glob("*.py")} - {"report"}
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_refuses_plug_ins_where_none_is_allowed(tmp_path: Path, put: Put, command: str) -> None:
     marker = tmp_path / "marker"
     put("mine.py", f"open({str(marker)!r}, 'w')\n")
     file, field = experiment_file(tmp_path, "mine.py"), "plugins"
     if command == "search":
         file, field = put("study.yaml", "study: {}\nbase: {plugins: [mine.py]}\nspace: {}\n"), "base.plugins"
-    output = [tmp_path / "curriculum.json"] if command == "export" else []
+    output = [tmp_path / "output"] if command in ("export", "encode") else []
     done = run_job(command, file, *output, "--no-plugins")
     message = f'error: {file}: {field}: ["mine.py"] would be run, which --no-plugins forbids\n'
     assert (done.returncode, done.stdout, done.stderr) == (2, "", message)

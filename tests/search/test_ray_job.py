@@ -155,7 +155,7 @@ def jobs(head: Head) -> Jobs:
     left = not wait_for(lambda: not processes & set(workplace.started()), 30)
     workplace.hold_after(None)
     again = head.submit()
-    (package,) = head.folder.glob("ray/session_2*/runtime_resources/working_dir_files/_ray_pkg_*/")
+    (package,) = Path(head.temporary).glob("ray/session_2*/runtime_resources/working_dir_files/_ray_pkg_*/")
     files = {path.relative_to(package): path.stat().st_size for path in package.rglob("*") if path.is_file()}
     return Jobs(stop, logs, statuses, left, again, files)
 

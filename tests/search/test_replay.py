@@ -6,16 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curriculum_search.search.replay import RandomOrder, Run, Table, replay
+from curriculum_search.search.replay import RandomSearch, RecordedRun, Table, replay
 from curriculum_search.search.stopping import NoStopping, SuccessiveHalving
 
 TOTAL, POINTS = 1200, 6
 
 
-def run(params: dict[str, object], *, end: float, total: int = TOTAL, seed: int = 0, unlocked_at: float = 0.0) -> Run:
+def run(
+    params: dict[str, object], *, end: float, total: int = TOTAL, seed: int = 0, unlocked_at: float = 0.0
+) -> RecordedRun:
     images = tuple(total * (i + 1) // POINTS for i in range(POINTS))
     locked = [image < unlocked_at * total for image in images]
-    return Run(
+    return RecordedRun(
         params=params,
         seed=seed,
         total_images=total,
@@ -47,7 +49,7 @@ TABLE = made()
 
 
 def test_a_table_comes_back_from_its_file_and_equal_tables_give_equal_files(tmp_path: Path) -> None:
-    diverged = Run(
+    diverged = RecordedRun(
         params={"lr": 1e-3, "order": "none", "flag": True, "name": "3"},
         seed=1,
         total_images=TOTAL,
@@ -81,7 +83,7 @@ def test_a_table_can_be_cut_to_some_of_its_seeds() -> None:
 
 def test_the_pick_is_the_best_that_has_finished_by_then() -> None:
     table = Table(tuple(run({"a": i}, end=float(i)) for i in range(1, 5)))
-    trace = replay(table, RandomOrder(table), NoStopping(), workers=1, rng=np.random.default_rng(1))
+    trace = replay(table, RandomSearch(table), NoStopping(), workers=1, rng=np.random.default_rng(1))
     assert trace.pick(TOTAL - 1) is None
     assert trace.regret(TOTAL - 1) == math.inf
     assert trace.pick(TOTAL) == trace.found[0][1]
@@ -89,7 +91,7 @@ def test_the_pick_is_the_best_that_has_finished_by_then() -> None:
 
 
 def test_without_stopping_every_configuration_costs_a_full_run() -> None:
-    trace = replay(TABLE, RandomOrder(TABLE), NoStopping(), workers=4, rng=np.random.default_rng(0))
+    trace = replay(TABLE, RandomSearch(TABLE), NoStopping(), workers=4, rng=np.random.default_rng(0))
     assert trace.spent == 60 * TOTAL
     assert sorted(trace.complete) == list(range(60))
     assert trace.regret() == 0
@@ -97,8 +99,8 @@ def test_without_stopping_every_configuration_costs_a_full_run() -> None:
 
 def test_parallel_workers_spend_images_at_the_same_time() -> None:
     table = Table(tuple(run({"a": i}, end=float(i)) for i in range(1, 5)))
-    alone = replay(table, RandomOrder(table), NoStopping(), workers=1, rng=np.random.default_rng(1))
-    together = replay(table, RandomOrder(table), NoStopping(), workers=4, rng=np.random.default_rng(1))
+    alone = replay(table, RandomSearch(table), NoStopping(), workers=1, rng=np.random.default_rng(1))
+    together = replay(table, RandomSearch(table), NoStopping(), workers=4, rng=np.random.default_rng(1))
     assert alone.found[0][0] == TOTAL
     assert together.found[0][0] > 3 * TOTAL
     assert alone.spent == together.spent == 4 * TOTAL
@@ -109,7 +111,7 @@ def test_a_rule_that_is_unfair_to_curricula_gives_the_best_one_up() -> None:
     fair = SuccessiveHalving(settle_share=0.0)
     discarded = {
         rule: sum(
-            replay(TABLE, RandomOrder(TABLE), rule, workers=3, rng=np.random.default_rng(seed)).discarded_best
+            replay(TABLE, RandomSearch(TABLE), rule, workers=3, rng=np.random.default_rng(seed)).discarded_best
             for seed in range(30)
         )
         for rule in (unfair, fair)
@@ -119,7 +121,7 @@ def test_a_rule_that_is_unfair_to_curricula_gives_the_best_one_up() -> None:
 
 
 def test_short_runs_come_first_and_only_the_better_share_goes_on() -> None:
-    trace = replay(TABLE, RandomOrder(TABLE), NoStopping(), workers=3, rng=np.random.default_rng(0), first_short=1 / 3)
+    trace = replay(TABLE, RandomSearch(TABLE), NoStopping(), workers=3, rng=np.random.default_rng(0), first_short=1 / 3)
     assert len(trace.complete) + len(trace.stopped) == 60
     assert 15 <= len(trace.complete) <= 35
     assert trace.spent == 60 * TOTAL // 4 + len(trace.complete) * TOTAL
@@ -128,6 +130,7 @@ def test_short_runs_come_first_and_only_the_better_share_goes_on() -> None:
 def test_a_configuration_is_trained_on_one_of_its_seeds() -> None:
     table = Table(tuple(run({"a": 1}, end=float(seed), seed=seed) for seed in range(1, 4)))
     spent = {
-        replay(table, RandomOrder(table), NoStopping(), workers=1, rng=np.random.default_rng(s)).spent for s in range(5)
+        replay(table, RandomSearch(table), NoStopping(), workers=1, rng=np.random.default_rng(s)).spent
+        for s in range(5)
     }
     assert spent == {TOTAL}

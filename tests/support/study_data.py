@@ -20,8 +20,8 @@ from curriculum_search.report.page import (
     Importance,
     Outcome,
     Parameter,
-    Path,
     PathStep,
+    PathToWinner,
     Role,
     Samples,
     Schedule,
@@ -84,7 +84,7 @@ def study_data(*, num_arms: int = 6, num_trials: int = 24, num_seeds: int = 4, *
             )
         ],
         pareto="Large: the 2 configs.",
-        path=Path(
+        path=PathToWinner(
             sentence="fd changes by -0.4 in all.",
             steps=[
                 PathStep(change="ordinary training", values=(3.0, 3.2), difference=None, error=None),

@@ -1,6 +1,7 @@
 """The checks of noise processes and densities find what is wrong."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,8 +10,8 @@ from support.kinds import member
 from torch import Tensor
 
 from curriculum_search.conditions import Unconditional
-from curriculum_search.diffusion import DDPM, Flow, PiecewiseDensity, Uniform
-from curriculum_search.testing import check_density, check_process
+from curriculum_search.diffusion import DDPM, DDIMSampler, EulerSampler, Flow, PiecewiseDensity, Sampler, Uniform
+from curriculum_search.testing import check_density, check_process, check_sampler
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,48 @@ def test_a_density_that_is_drawn_from_wrongly_is_found(monkeypatch: pytest.Monke
     monkeypatch.setattr(PiecewiseDensity, "icdf", lambda self, u: np.asarray(u) ** 2)
     with pytest.raises(AssertionError, match="icdf is not the inverse of the cdf"):
         check_density(Uniform())
+
+
+def euler(*arguments: Any) -> Tensor:
+    return EulerSampler(num_steps=3).sample(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ({"check": lambda self, process: _refuse()}, "check refuses the processes"),
+        ({"sample": lambda self, *a: euler(*a) + torch.rand(())}, "random numbers that are not its generators'"),
+        ({"sample": lambda self, *a: euler(*a)[:1]}, r"samples must be float32 \(8, 3, 4, 4\)"),
+        ({"sample": lambda self, *a: euler(*a).double()}, "samples must be float32"),
+        ({"sample": lambda self, *a: euler(*a) / 0}, "not finite"),
+        ({"sample": lambda self, *a: euler(*a).requires_grad_()}, "carry a gradient"),
+        ({"sample": lambda self, *a: euler(*a) - euler(*a).mean()}, "depends on its batch"),
+        ({"sample": lambda self, p, n, x, c, g: euler(p, n, x, Unconditional(), g)}, "got the condition"),
+        ({"unclipped": lambda self: _Sliced()}, r"unclipped\(\) gives no samples"),
+    ],
+)
+def test_wrong_samplers_are_found(methods: dict[str, Callable[..., Any]], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_sampler(member(EulerSampler, **methods))
+
+
+def _refuse() -> None:
+    raise ValueError("nothing fits")
+
+
+class _Sliced:
+    def sample(self, *arguments: Any) -> Tensor:
+        return euler(*arguments)[:1]
+
+
+def test_samplers_that_repeat_themselves_are_not_taken_for_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = iter(range(100))
+    with pytest.raises(AssertionError, match="the same noise and generators give other samples"):
+        check_sampler(member(EulerSampler, sample=lambda self, *a: euler(*a) + next(calls)))
+
+
+def test_our_samplers_pass() -> None:
+    for kind in Sampler.kinds().values():
+        if kind.__module__.startswith("curriculum_search"):
+            check_sampler(kind(num_steps=4))  # type: ignore[call-arg]
+    check_sampler(DDIMSampler(num_steps=4, eta=0.5))

@@ -23,6 +23,19 @@ _HELD_OUT = 10  # every tenth image tells how good the classifier is
 _MAX_LEARNING_RATE = 3e-3
 
 
+def check_training(label: str, num_features: int, training_images: int, seed: int) -> None:
+    """What holds for every extractor that is trained here.
+
+    Raises:
+        ValueError: naming the field.
+    """
+    for name, value in (("num_features", num_features), ("training_images", training_images)):
+        if value < 1:
+            raise ValueError(f"{name} of extractor {label} must be at least 1, not {value}")
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed of extractor {label} must be in 0..{2**63 - 1}, not {seed}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Classifier(Extractor):
     """The penultimate layer of a small convolutional network that tells the classes of the training images.
@@ -46,11 +59,7 @@ class Classifier(Extractor):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_features", "training_images"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} of extractor classifier must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed of extractor classifier must be in 0..{2**63 - 1}, not {self.seed}")
+        check_training(self.label, self.num_features, self.training_images, self.seed)
 
     @property
     def label(self) -> str:

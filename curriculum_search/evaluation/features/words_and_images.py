@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from curriculum_search.conditions import Captions, Condition
 from curriculum_search.data import DataOrder, ImageSet, to_float
 from curriculum_search.evaluation.cache import digest, once_whole
-from curriculum_search.evaluation.features.classifier import ClassifierNetwork, undisturbed
+from curriculum_search.evaluation.features.classifier import ClassifierNetwork, check_training, undisturbed
 from curriculum_search.evaluation.features.extractor import Extractor, Features, Sources, share_from_first
 from curriculum_search.evaluation.features.matches import Matcher, check_captions
 
@@ -52,11 +52,7 @@ class WordsAndImages(Extractor):
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("num_features", "training_images"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} of extractor words_and_images must be at least 1, not {getattr(self, name)}")
-        if not 0 <= self.seed < 2**63:
-            raise ValueError(f"seed of extractor words_and_images must be in 0..{2**63 - 1}, not {self.seed}")
+        check_training(self.label, self.num_features, self.training_images, self.seed)
 
     @property
     def label(self) -> str:

@@ -25,7 +25,7 @@ class VAE(Encoder):
 
     Needs ``pip install curriculum-search[vae]``.
 
-    Args:
+    Attributes:
         path: a folder as ``save_pretrained`` writes it, or the name of one on the hub, as stabilityai/sd-vae-ft-ema.
         scale: a factor, or one for each channel; None: the autoencoder's own (0.18215 for Stable Diffusion's).
         shift: what is taken off first, or that for each channel; None: the autoencoder's own, where it has one.

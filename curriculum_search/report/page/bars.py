@@ -3,7 +3,7 @@
 import statistics
 
 from curriculum_search.direction import Direction
-from curriculum_search.report.page.data import Importance, Path
+from curriculum_search.report.page.data import Importance, PathToWinner
 from curriculum_search.report.page.plot import Plot, Spec, axis, number, spec, text, value_axis, wrapped
 from curriculum_search.report.page.trials import short
 
@@ -36,7 +36,7 @@ def importance(name: str, table: Importance) -> Plot:
     return Plot(name=name, label=table.heading, height=84 + 30 * rows, views=views)
 
 
-def ablation(path: Path, objective: str, direction: Direction) -> Plot:
+def ablation(path: PathToWinner, objective: str, direction: Direction) -> Plot:
     """The mean of each step with its runs, from ordinary training at the top down to the winner."""
     steps = [step for step in path.steps if step.values]
     means = [statistics.fmean(step.values) for step in steps]

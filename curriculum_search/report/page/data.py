@@ -167,7 +167,7 @@ class PathStep:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Path:
+class PathToWinner:
     """The way from ordinary training to the winner: its steps, or why there is none.
 
     Attributes:
@@ -261,7 +261,7 @@ class StudyData:
     trials: Sequence[Trial]
     importances: Sequence[Importance]
     pareto: str
-    path: Path | None
+    path: PathToWinner | None
     costs: Sequence[Cost]
     hours: float
     gpu_hours: float

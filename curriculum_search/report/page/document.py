@@ -4,17 +4,17 @@ import html
 import json
 import math
 import time
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from plotly.offline import get_plotlyjs
 
+from curriculum_search.duration import duration
 from curriculum_search.report.page.data import StudyData
-from curriculum_search.report.page.plot import duration
 from curriculum_search.report.page.sections import Section, sections
 from curriculum_search.report.style import BASELINE_COLOUR, COLOURS
 
-_HERE = FilePath(__file__).parent
+_HERE = Path(__file__).parent
 #: The colours of arms on a dark page: the same hues, where they are too dark for it lighter.
 _ON_DARK = dict(
     zip(COLOURS, ("#3d9be0", "#ef7d33", "#17b890", "#e29bc4", "#f0b429", "#8fd0f5", "#c79285", "#a8a8a8"), strict=True)
@@ -60,7 +60,7 @@ def _facts(data: StudyData) -> str:
     if seeds:
         spread = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         facts.append(f"{len(data.arms)} arms on {spread} fresh seeds")
-    facts += [f"{runs:,} runs", f"{images / 1e6:,.3g} M images", duration(data.hours)]
+    facts += [f"{runs:,} runs", f"{images / 1e6:,.3g} M images", duration(3600 * data.hours)]
     return "".join(f"<span>{_e(fact)}</span>" for fact in facts)
 
 

@@ -110,11 +110,6 @@ def wrapped(words: str, width: int = 30) -> str:
     return "<br>".join(lines)
 
 
-def duration(hours: float) -> str:
-    """In a unit of its size."""
-    return f"{60 * hours:.1f} minutes" if hours < 2 else f"{hours:,.1f} hours"
-
-
 def percent(share: float, *, digits: int = 0, signed: bool = False) -> str:
     """A share in words, as in "95 %"."""
     return f"{100 * share:{'+' if signed else ''}.{digits}f} %".replace("-", "−")

@@ -5,16 +5,17 @@ import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from curriculum_search.curriculum import ORDINARY
+from curriculum_search.duration import duration
 from curriculum_search.report.page.bars import ablation, importance
 from curriculum_search.report.page.curves import convergence, plotted_metrics
 from curriculum_search.report.page.data import Cost, Samples, StudyData
 from curriculum_search.report.page.forest import forest
-from curriculum_search.report.page.plot import Look, Plot, duration, looks, percent
+from curriculum_search.report.page.plot import Look, Plot, looks, percent
 from curriculum_search.report.page.schedules import Scale, scale, schedules
 from curriculum_search.report.page.trials import over_time, parallel, pareto, stopped
 from curriculum_search.report.table import columns_of
 
-ORDINARY = "no curriculum"
 #: More rows than these are listed in report.md, not on the page.
 _MOST_ROWS = 60
 
@@ -268,11 +269,11 @@ def _cost(data: StudyData) -> Section:
         "phase": [part.part for part in listed],
         "runs": [f"{part.runs:,}" for part in listed],
         "images": [f"{part.images:,}" for part in listed],
-        "time of its runs": [duration(part.hours) for part in listed],
+        "time of its runs": [duration(3600 * part.hours) for part in listed],
         "GPU-hours": [f"{part.gpu_hours:.2f}" for part in listed],
     }
     words = (
-        f"Commands were at work for {duration(data.hours)}, and runs held {data.gpu_hours:.2f} GPU-hours, with "
+        f"Commands were at work for {duration(3600 * data.hours)}, and runs held {data.gpu_hours:.2f} GPU-hours, with "
         "start-up and what was interrupted. The table adds up the runs that have ended, each with its own time, "
         "however many there were at once."
     )

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 
 import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
 from curriculum_search.search.space import ORDER, Space
@@ -113,6 +112,8 @@ def _fanova(trials: list[FrozenTrial], paths: list[str], values: list[float]) ->
                 distributions={path: distribution for path, (distribution, _) in scaled.items()},
             )
         )
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances  # imports scikit-learn: a second
+
     shares = get_param_importances(plain, evaluator=FanovaImportanceEvaluator(seed=0), params=paths)
     return {path: float(share) for path, share in shares.items()}
 

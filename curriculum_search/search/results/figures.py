@@ -4,6 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from curriculum_search.curriculum import ORDINARY
 from curriculum_search.export import curriculum_of
 from curriculum_search.report import Scored, StageHistory, convergence, pareto, unlocked, unlocked_levels
 from curriculum_search.runs.result import Curve
@@ -13,7 +14,6 @@ from curriculum_search.search.phases.confirmation import ConfirmationPhase
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.study import StudyFile
 
-_ORDINARY = "no curriculum"
 FIGURES = "figures"  #: the folder that they are in, beside the report
 #: What a figure can be written as beside PNG: sharp at any size, for papers.
 VECTORS = (".pdf", ".svg")
@@ -66,10 +66,10 @@ def _of_search(file: StudyFile, store: RunStore, search: SearchPhase) -> dict[st
                 metric=file.study.objective,
                 highlight="best",
                 direction=file.direction,
-                baseline=_ORDINARY,
+                baseline=ORDINARY,
             ),
         ),
-        f"Unlocked clusters, search{size}": ("unlocked_clusters_search", unlocked(stages, baseline=_ORDINARY)),
+        f"Unlocked clusters, search{size}": ("unlocked_clusters_search", unlocked(stages, baseline=ORDINARY)),
     }
     if len(file.objectives) > 1:
         front = [candidate.arm.name for candidate in search.pareto()]
@@ -79,7 +79,7 @@ def _of_search(file: StudyFile, store: RunStore, search: SearchPhase) -> dict[st
             scored[order_title(candidate.run)].append(
                 Scored(name=name.replace("_", " "), values=candidate.values, best=name in front)
             )
-        figure = pareto(scored, objectives=file.objectives, directions=file.directions, baseline=_ORDINARY)
+        figure = pareto(scored, objectives=file.objectives, directions=file.directions, baseline=ORDINARY)
         figures[f"Objectives, search{size}"] = ("pareto", figure)
     return figures
 
@@ -102,7 +102,7 @@ def _of_confirmation(file: StudyFile, confirmation: ConfirmationPhase) -> dict[s
                 curves,
                 metric=file.study.objective,
                 direction=file.direction,
-                baseline=_ORDINARY,
+                baseline=ORDINARY,
             ),
         )
     if levels:
@@ -123,7 +123,7 @@ def proxy_size(file: StudyFile) -> str:
 def order_title(run: Run) -> str:
     """The order of a run's curriculum, as figures of the search show it."""
     if is_ordinary(run.experiment):
-        return _ORDINARY
+        return ORDINARY
     if run.experiment.curriculum.canonical().order.all_at_once:
         return "moving density"
     return str(run.experiment.curriculum.order.to_dict()["kind"]).replace("_", " ")

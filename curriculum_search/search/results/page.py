@@ -21,13 +21,13 @@ from curriculum_search.report.page import (
     Importance,
     Parameter,
     PathStep,
+    PathToWinner,
     Role,
     Samples,
     StudyData,
     Trial,
     page,
 )
-from curriculum_search.report.page import Path as PathToWinner
 from curriculum_search.runs.result import Curve
 from curriculum_search.search.arms import Run, title
 from curriculum_search.search.optuna.importance import IMPORTANCE_MEANING, Importances

@@ -5,7 +5,7 @@ import re
 import pytest
 from support.study_data import checked
 
-from curriculum_search.report.page.plot import duration, looks, number, percent, spec, text, value_axis, wrapped
+from curriculum_search.report.page.plot import looks, number, percent, spec, text, value_axis, wrapped
 from curriculum_search.report.style import colours
 
 
@@ -49,9 +49,8 @@ def test_a_signed_number_shows_its_plus() -> None:
     assert number(0.25, signed=True) == "+0.25"
 
 
-def test_shares_and_times_are_said_in_words() -> None:
+def test_shares_are_said_in_words() -> None:
     assert (percent(0.95), percent(-0.124, signed=True)) == ("95 %", "−12 %")
-    assert (duration(0.1), duration(50)) == ("6.0 minutes", "50.0 hours")
 
 
 def test_names_are_wrapped_between_words_and_never_taken_for_marks() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from support.study_data import study_data
 
 from curriculum_search.report import Row
-from curriculum_search.report.page import Path
+from curriculum_search.report.page import PathToWinner
 from curriculum_search.report.page.sections import sections
 
 ORDER = ["verdict", "effects", "convergence", "schedules", "samples", "search", "ablation", "cost", "repeat"]
@@ -62,7 +62,9 @@ def test_a_study_that_has_nothing_yet_says_what_is_missing() -> None:
 
 
 def test_a_path_that_does_not_exist_is_a_sentence() -> None:
-    assert "No path: the budget" in bodies(path=Path(sentence="No path: the budget has no runs left."))["ablation"]
+    assert (
+        "No path: the budget" in bodies(path=PathToWinner(sentence="No path: the budget has no runs left."))["ablation"]
+    )
 
 
 def test_samples_of_the_first_seed_are_open_and_the_others_folded() -> None:

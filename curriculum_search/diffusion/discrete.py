@@ -23,7 +23,7 @@ from curriculum_search.diffusion.sampling import Sampler, filled, kind_of, requi
 class ImplicitSampler(Sampler):
     """DDIM (Song et al. 2021, arXiv 2010.02502, eq. 12) on some of the timesteps; the last step returns its own x_0.
 
-    Args:
+    Attributes:
         num_steps: network calls.
         eta: share of DDPM's noise: 0 is deterministic, 1 ancestral.
         clip_x0: clip each estimate of x_0 to [-1, 1], as published for images, where the encoder says that values are
@@ -117,7 +117,7 @@ class DDPMSampler(Sampler):
 
     The variance of a step is the learned one, or else the posterior's.
 
-    Args:
+    Attributes:
         num_steps: network calls.
         clip_x0: clip each estimate of x_0 to [-1, 1], where the encoder says that values are bounded by it.
     """

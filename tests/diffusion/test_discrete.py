@@ -19,7 +19,7 @@ from curriculum_search.diffusion import (
     Sampler,
     StridedDDIMSampler,
 )
-from curriculum_search.diffusion.ancestral import spaced_timesteps
+from curriculum_search.diffusion.discrete import spaced_timesteps
 
 Best = Callable[[Process], Network]
 Schedule = Literal["linear", "cosine"]
