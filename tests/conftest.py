@@ -24,14 +24,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Gives each process of the tests a folder for its Ray, and lets all into their S3 server, Ray's workers too.
+    """Gives each process of the tests a folder for its Ray and a cache, and lets all into their S3 server.
 
     A command joins the cluster that it finds in that folder; a cluster of another process of the tests may end at any
     time.
     """
     folder = tempfile.mkdtemp(prefix="ray-")  # short: the sockets below it must have paths of at most 107 bytes
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
-    os.environ.update(ENVIRONMENT, RAY_TMPDIR=folder)
+    os.environ.update(ENVIRONMENT, RAY_TMPDIR=folder, CURRICULUM_SEARCH_CACHE=str(Path(folder, "cache")))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from curriculum_search.data.latents import Latents, LatentSet
 from curriculum_search.data.order import DataOrder, rank_slice
 from curriculum_search.data.prefetch import Prefetcher
 from curriculum_search.data.relief import Relief
+from curriculum_search.data.webdataset import CaptionedWebDataset, WebDataset
 from curriculum_search.data.zip_archive import Zip
 from curriculum_search.tensor_file import open_tensors, write_tensors
 
@@ -18,6 +19,7 @@ __all__ = [
     "Array",
     "CaptionedFolder",
     "CaptionedImages",
+    "CaptionedWebDataset",
     "Coco",
     "DataOrder",
     "DataSource",
@@ -31,6 +33,7 @@ __all__ = [
     "PROVENANCE",
     "Prefetcher",
     "Relief",
+    "WebDataset",
     "Zip",
     "array_file",
     "open_tensors",

@@ -74,7 +74,7 @@ class CaptionedSource(FileSource):
             shape,
             None,
             fingerprint=digest.hexdigest()[:16],
-            cache_bytes=self.cache_bytes,
+            decoded=self.decoded(files, shape),
         )
 
 

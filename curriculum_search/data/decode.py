@@ -33,7 +33,7 @@ class ImageFiles(ABC):
 
     Attributes:
         where: the folder or archive, for messages.
-        names: of the images, sorted, with / between folders.
+        names: of the images, in an order of their own, mostly sorted, with / between folders.
         sizes: of the files in bytes, in the same order.
         folders: all that there are, also without images.
         documents: the files that EDM's dataset_tool would have written the labels to, sorted.

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
+import PIL
 
+from curriculum_search.config import later
 from curriculum_search.data.decode import Crop, ImageFiles, Shape, check_files, decode, first_shape, num_threads
+from curriculum_search.data.decoded import Decoded, decoded_path
 from curriculum_search.data.images import Bytes, DataSource, ImageSet, Indices, existing
 from curriculum_search.data.labels import Labels, find_labels
 
@@ -21,8 +24,8 @@ class FileSource(DataSource):
 
     Images are square and of one size, or with ``crop: center`` of any size, and are scaled down to `resolution`, never
     up; without a `resolution` they keep their size.  Without `channels` they are all grey or all in colour, with it
-    they are converted.  Decoded images are kept in memory, up to `cache_gib` in each process.  The reference is the
-    training images unless `reference_path` names others.
+    they are converted.  Decoded images are kept, up to `cache_gib`, in a file that all processes of a machine map, and
+    that the next study finds again.  The reference is the training images unless `reference_path` names others.
 
     Attributes:
         path: where the images lie.
@@ -30,7 +33,8 @@ class FileSource(DataSource):
         resolution: pixels a side; None: the images' own.
         channels: 1 for grey, 3 for colour; None: the images' own.
         crop: ``center`` cuts the largest square out of the middle; needs a resolution.
-        cache_gib: memory for decoded images in each process, in GiB.
+        cache_gib: how much of the decoded images is kept on each machine, in GiB on its disk.
+        decoded_path: folder in which they are kept, best on a disk of the machine itself; None: the cache.
     """
 
     path: str
@@ -39,6 +43,7 @@ class FileSource(DataSource):
     channels: Literal[1, 3] | None = None
     crop: Crop = "none"
     cache_gib: float = 1.0
+    decoded_path: str | None = later(None)
 
     def __post_init__(self) -> None:
         if self.resolution is not None and self.resolution < 1:
@@ -116,10 +121,13 @@ class FileSource(DataSource):
         """What the set is called."""
         return f"{Path(self.path).stem} {shape.resolution}x{shape.resolution}"
 
-    @property
-    def cache_bytes(self) -> int:
-        """Memory for decoded images."""
-        return int(self.cache_gib * 2**30)
+    def decoded(self, files: ImageFiles, shape: Shape) -> Decoded:
+        """What is kept of the decoded images; other files, another shape or another decoder are in another file."""
+        row = (shape.channels, shape.resolution, shape.resolution)
+        count = min(len(files.names), int(self.cache_gib * 2**30) // int(np.prod(row)))
+        digest = hashlib.sha256(f"{files.fingerprint} {shape} {count} {PIL.__version__}".encode()).hexdigest()[:16]
+        folder = None if self.decoded_path is None else Path(self.decoded_path)
+        return Decoded(decoded_path(folder, f"{Path(self.path).stem}-{digest}"), count, row)
 
     def _check(self) -> Shape:
         files = self.open_files()
@@ -140,11 +148,19 @@ class LabelledFileSource(FileSource):
     def check_conditions(self, files: ImageFiles) -> None:
         """Look at the labels."""
         if self.use_labels:
-            find_labels(files)
+            self.labels_of(files)
+
+    def labels_of(self, files: ImageFiles) -> Labels | None:
+        """The labels that come with image files, None where there are none.
+
+        Raises:
+            ValueError: an image has none, while others have.
+        """
+        return find_labels(files)
 
     def image_set(self, files: ImageFiles, shape: Shape) -> "FileImages":
         """The images, with their classes where there are labels."""
-        labels = find_labels(files) if self.use_labels else None
+        labels = self.labels_of(files) if self.use_labels else None
         digest = hashlib.sha256(f"{files.fingerprint} {shape}".encode())
         digest.update(b"" if labels is None else labels.values.tobytes())
         return FileImages(
@@ -153,7 +169,7 @@ class LabelledFileSource(FileSource):
             shape,
             labels,
             fingerprint=digest.hexdigest()[:16],
-            cache_bytes=self.cache_bytes,
+            decoded=self.decoded(files, shape),
         )
 
 
@@ -166,7 +182,7 @@ def _naming(field: str) -> Iterator[None]:
 
 
 class FileImages(ImageSet):
-    """Images that are decoded when they are read, by a pool of threads, and kept in memory as far as `cache_bytes`."""
+    """Images that are decoded when they are read, by a pool of threads, and those kept of which `decoded` has room."""
 
     def __init__(
         self,
@@ -176,7 +192,7 @@ class FileImages(ImageSet):
         labels: Labels | None,
         *,
         fingerprint: str,
-        cache_bytes: int,
+        decoded: Decoded,
     ) -> None:
         super().__init__(
             name=name,
@@ -192,20 +208,24 @@ class FileImages(ImageSet):
         self._shape = shape
         self._pool = ThreadPoolExecutor(num_threads(), thread_name_prefix="decode")
         # The first so many images are kept: in shuffled epochs no image is likelier to be needed than another.
-        num_cached = min(len(self), cache_bytes // (shape.channels * shape.resolution**2))
-        self._cache = np.empty((num_cached, shape.channels, shape.resolution, shape.resolution), np.uint8)
-        self._cached = np.zeros(num_cached, np.bool_)
+        self._decoded = decoded
+
+    @property
+    def summary(self) -> str:
+        """See `ImageSet.summary`; and how many images are decoded again whenever they are read, if any."""
+        kept, size = len(self._decoded), self.num_bytes / 2**30
+        if kept == len(self):
+            return super().summary
+        return f"{super().summary}; {kept / len(self):.0%} are kept decoded, all would take {size:.2g} GiB (cache_gib)"
 
     def _read(self, indices: Indices) -> Bytes:
-        if indices.max(initial=-1) < len(self._cache) and self._cached[indices].all():
-            return self._cache[indices]
+        if (rows := self._decoded.rows(indices)) is not None:
+            return rows
         return np.stack(list(self._pool.map(self._image, indices.tolist())))
 
     def _image(self, index: int) -> Bytes:
-        if index < len(self._cache) and self._cached[index]:
-            return self._cache[index]  # type: ignore[no-any-return]
-        image = decode(self._files, self._files.names[index], self._shape)
-        if index < len(self._cache):
-            self._cache[index] = image
-            self._cached[index] = True  # only now may other threads take it
+        image = self._decoded.get(index)
+        if image is None:
+            image = decode(self._files, self._files.names[index], self._shape)
+            self._decoded.put(index, image)
         return image

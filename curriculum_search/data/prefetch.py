@@ -38,14 +38,14 @@ class Prefetcher:
         device: torch.device,
         *,
         depth: int = 2,
-        resident_bytes: int = 2**30,
+        resident_bytes: int = 0,
     ) -> None:
         """Begin at `start` images seen.
 
         Args:
             batch_size: of the global batch, in images.
             own: this worker's part of every global batch (see `rank_slice`).
-            resident_bytes: sets that lie in memory and are not larger stay on the device.
+            resident_bytes: sets that lie in memory and are not larger stay on the device, unless that is the CPU.
         """
         indices = _own_indices(order, start, batch_size, own, drawn=not image_set.conditions.fixed)
         self._reader: _Reader | None = None
@@ -86,9 +86,9 @@ def _own_indices(order: DataOrder, start: int, batch_size: int, own: slice, *, d
 
 
 def _resident(image_set: ImageSet, indices: Iterator[Chosen], device: torch.device) -> Iterator[Batch]:
-    everything, conditions = np.arange(len(image_set)), image_set.conditions
-    images = image_set.stored(everything).to(device)
-    known = conditions.of(everything).to(device) if conditions.fixed else None
+    conditions = image_set.conditions
+    images = on_device(image_set, device)
+    known = conditions.of(np.arange(len(image_set))).to(device) if conditions.fixed else None
     for part, draws in indices:
         chosen = torch.from_numpy(part).pin_memory().to(device, non_blocking=True)
         if known is not None:
@@ -97,6 +97,18 @@ def _resident(image_set: ImageSet, indices: Iterator[Chosen], device: torch.devi
             assert draws is not None
             condition = conditions.drawn(part, draws).pin_memory().to(device, non_blocking=True)
         yield images.index_select(0, chosen), condition
+
+
+def on_device(image_set: ImageSet, device: torch.device, *, chunk_bytes: int = 2**26) -> Tensor:
+    """All of a set as it is stored, [N, ...], on a device; in the host's memory there are never more than `chunk_bytes`
+    of it that the set does not keep there itself."""
+    first = image_set.stored(np.arange(1))
+    images = torch.empty((len(image_set), *first.shape[1:]), dtype=first.dtype, device=device)
+    at_once = max(1, chunk_bytes // first.nbytes)
+    for start in range(0, len(image_set), at_once):
+        part = np.arange(start, min(start + at_once, len(image_set)))
+        images[start : start + len(part)] = image_set.stored(part)
+    return images
 
 
 class _Reader:

@@ -19,6 +19,8 @@ class Resources(Config):
             workers; a run whose workers have become one goes on without.
         activation_checkpointing: keep of each block of the network its input alone, and compute what is inside again
             on the way back: less memory, about a third more time.
+        gpu_data_share: of the memory of a worker's GPU, or of its part of one.  Training data that take no more than
+            that, and that lie in memory or are mapped, are kept on the GPU.
     """
 
     workers: int = 1
@@ -26,6 +28,7 @@ class Resources(Config):
     gpus_per_worker: float = 0.0
     sharding: Literal["none", "full"] = later("none")
     activation_checkpointing: bool = later(False)
+    gpu_data_share: float = later(0.05)
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -38,5 +41,7 @@ class Resources(Config):
             raise ValueError(
                 f"gpus_per_worker must be a fraction up to 1 or a whole number, not {self.gpus_per_worker}"
             )
+        if not 0 <= self.gpu_data_share <= 1:
+            raise ValueError(f"gpu_data_share must be in [0, 1], not {self.gpu_data_share}")
         if self.sharding != "none" and self.workers == 1:
             raise ValueError(f"sharding must be none with one worker, not {self.sharding}: it needs workers to share")

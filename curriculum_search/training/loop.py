@@ -17,7 +17,7 @@ from curriculum_search.curriculum import CurriculumSampler, Switch
 from curriculum_search.data import DataOrder, Prefetcher
 from curriculum_search.diffusion import Histogram
 from curriculum_search.evaluation import Diverged, FixedBank, save_grid
-from curriculum_search.experiment import Experiment
+from curriculum_search.experiment import Experiment, Resources
 from curriculum_search.models import recompute
 from curriculum_search.training.checkpoint import CHECKPOINT
 from curriculum_search.training.ema import Ema
@@ -162,6 +162,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
         batch_size=settings.batch_size,
         own=random.local,
         device=device,
+        resident_bytes=_resident_bytes(resources, device),
     )
     schedule = Schedule(experiment, world_size)
     saver, saved_at = Saver(), time.monotonic()
@@ -268,6 +269,14 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
 def grid_name(report: Report) -> str:
     """Where in the run's folder the samples of an evaluation are."""
     return GRID if report.final else f"{GRIDS}/{report.images}.png"
+
+
+def _resident_bytes(resources: Resources, device: torch.device) -> int:
+    """How large training data may be to be kept on the device."""
+    if device.type != "cuda":
+        return 0
+    part = min(resources.gpus_per_worker or 1.0, 1.0)
+    return int(resources.gpu_data_share * part * torch.cuda.get_device_properties(device).total_memory)
 
 
 def _save_grid(grid: Tensor, path: Path) -> None:

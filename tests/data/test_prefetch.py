@@ -10,6 +10,7 @@ from support.conditions import labels_in
 
 from curriculum_search.data import DataOrder, ImageSet, MemoryImages, Prefetcher, rank_slice
 from curriculum_search.data.images import Bytes, Indices
+from curriculum_search.data.prefetch import on_device
 
 CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 4), dtype=np.uint8)
@@ -97,3 +98,10 @@ def test_images_in_memory_need_no_thread() -> None:
     before = threads()
     with Prefetcher(MemoryImages("memory", IMAGES, None), DataOrder(50, 0), 0, 8, slice(0, 8), CPU):
         assert threads() == before
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 48 * 7, 2**26])
+def test_a_set_that_goes_to_a_device_as_a_whole_goes_in_parts(chunk_bytes: int) -> None:
+    slow = SlowImages()
+    assert torch.equal(on_device(slow, CPU, chunk_bytes=chunk_bytes), torch.from_numpy(IMAGES))
+    assert slow.num_reads == 1 + -(-50 // max(1, chunk_bytes // 48))

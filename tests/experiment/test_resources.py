@@ -13,6 +13,7 @@ from curriculum_search.experiment import Resources
         ({"workers": 0}, "workers must be at least 1"),
         ({"gpus_per_worker": -1.0}, "gpus_per_worker must be at least 0"),
         ({"gpus_per_worker": 1.5}, "gpus_per_worker must be a fraction up to 1 or a whole number"),
+        ({"gpu_data_share": 1.5}, r"gpu_data_share must be in \[0, 1\], not 1.5"),
         ({"sharding": "full"}, "sharding must be none with one worker, not full: it needs workers to share"),
     ],
 )

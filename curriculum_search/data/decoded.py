@@ -1,0 +1,101 @@
+"""Decoded images that all processes of a machine share: one file, mapped where it is read, kept from study to study."""
+
+import os
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from curriculum_search.data.images import Bytes, Indices
+
+_FOLDER = "decoded"  # in what CURRICULUM_SEARCH_CACHE names
+_SUM_BYTES = 4  # of a row's checksum, 0 where there is no row yet
+
+
+class Decoded:
+    """The first so many images of a set, each there from when one of the processes has decoded it.
+
+    A row is written before its checksum, and looked at with it when a process reads it for the first time: a row that
+    was half written when a process or the machine died is not there, and neither is a damaged one.  So nobody waits for
+    anybody, and of two processes that decode an image at the same time both write the same.  It may be used from any
+    thread.
+
+    Args:
+        path: of the file, made where it is missing; its name says which images are in it.  Where it cannot be written
+            a warning says so, and nothing is kept.
+        count: images that are kept.
+        shape: of one, [C, R, R].
+    """
+
+    def __init__(self, path: Path, count: int, shape: tuple[int, ...]) -> None:
+        self._path, self._count, self._shape = path, count, shape
+        self._row_bytes = int(np.prod(shape))
+        self._known = np.zeros(count, np.bool_)  # rows that this process has looked at
+        self._takes_more = True
+        if count:
+            try:
+                self._open()
+            except OSError as error:
+                self._warn(error)
+                self._count = 0
+
+    def __len__(self) -> int:
+        """How many images are kept, or will be; 0 where nothing can be."""
+        return self._count
+
+    def rows(self, indices: Indices) -> Bytes | None:
+        """A copy of the images at `indices`, if this process has had all of them before."""
+        if indices.max(initial=-1) < len(self) and self._known[indices].all():
+            rows: Bytes = self._rows[indices]
+            return rows
+        return None
+
+    def get(self, index: int) -> Bytes | None:
+        """An image, uint8 [C, R, R], where it is there."""
+        if index >= len(self):
+            return None
+        row: Bytes = self._rows[index]
+        if not self._known[index]:
+            if self._sums[index] != _checksum(row):
+                return None
+            self._known[index] = True
+        return row
+
+    def put(self, index: int, image: Bytes) -> None:
+        """Keep an image, if it is one of those that are kept."""
+        if index >= len(self) or not self._takes_more:
+            return
+        try:
+            os.pwrite(self._file.fileno(), np.ascontiguousarray(image).data, index * self._row_bytes)
+            checksum = _checksum(image).to_bytes(_SUM_BYTES, "little")
+            os.pwrite(self._file.fileno(), checksum, self._count * self._row_bytes + index * _SUM_BYTES)
+        except OSError as error:  # What is there already stays useful.
+            self._takes_more = False
+            self._warn(error)
+
+    def _open(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._file = os.fdopen(descriptor, "r+b", buffering=0)
+        self._file.truncate(self._count * (self._row_bytes + _SUM_BYTES))  # What is new is a hole, which takes no room.
+        self._rows: Bytes = np.asarray(np.memmap(self._path, np.uint8, "r", shape=(self._count, *self._shape)))
+        self._sums = np.memmap(self._path, "<u4", "r", offset=self._count * self._row_bytes, shape=(self._count,))
+
+    def _warn(self, error: OSError) -> None:
+        warnings.warn(
+            f"{self._path} cannot be written ({error.strerror}), so that images are decoded whenever they are read; "
+            "data.decoded_path names another folder",
+            stacklevel=2,
+        )
+
+
+def decoded_path(folder: Path | None, name: str) -> Path:
+    """Where the decoded images called `name` are: in `folder`, or in what CURRICULUM_SEARCH_CACHE names, or its
+    default."""
+    cache = Path(os.environ.get("CURRICULUM_SEARCH_CACHE") or "~/.cache/curriculum-search")
+    return (cache / _FOLDER if folder is None else folder).expanduser() / f"{name}.images"
+
+
+def _checksum(row: Bytes) -> int:
+    return zlib.crc32(np.ascontiguousarray(row).data) or 1

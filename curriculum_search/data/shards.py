@@ -1,0 +1,193 @@
+"""WebDataset's tar archives: what is in them, and the image files of a set that is spread over many."""
+
+import hashlib
+import io
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from curriculum_search.atomic import replacing
+from curriculum_search.data.decode import SUFFIXES, ImageFiles
+from curriculum_search.data.images import file_stamp, listed
+
+_FORMAT = 1  # of the file that the members are listed in
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+
+
+@dataclass(frozen=True)
+class _Members:
+    """The files in all shards, in their order.
+
+    names: as the archives have them.
+    shards: int64 [M], which shard each is in.
+    starts, sizes: int64 [M], where it lies there, in bytes.
+    """
+
+    names: Sequence[str]
+    shards: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    sizes: NDArray[np.int64]
+
+
+class ShardFiles(ImageFiles):
+    """The images in tar archives, in the order of the archives' names and then as they lie there.
+
+    As WebDataset has it, files whose names agree up to the first dot of their last part are one sample, and what
+    follows that dot says which part of it each is.  The archives are read through once, and what lies where is kept in
+    a file beside the decoded images.
+
+    Args:
+        path: an archive, or a folder of them.
+        extension: what the image's name goes on with after the first dot, as in ``jpg``; None: there is one image in
+            each sample.
+        index_of: where the list of what is in the archives is kept, by a name.
+
+    Raises:
+        ValueError: there is no archive, it cannot be read, or a sample has no image or several.
+    """
+
+    def __init__(self, path: Path, extension: str | None, index_of: Callable[[str], Path]) -> None:
+        self.where = str(path)
+        self._shards = find_shards(path)
+        stamps = [(shard.name, file_stamp(shard)) for shard in self._shards]
+        self.fingerprint = hashlib.sha256(repr((stamps, extension)).encode()).hexdigest()
+        self._members = _listed_once(index_of(f"shards-{self.fingerprint[:16]}"), self._shards)
+        samples = self._samples()
+        rows: dict[str, int] = {}
+        for key, parts in samples.items():
+            images = [part for part in parts if _is_image(part) and extension in (None, part)]
+            if len(images) != 1:
+                raise ValueError(f"{self.where}: sample {key} {_problem(images, list(parts), extension)}")
+            rows[f"{key}.{images[0]}"] = parts.pop(images[0])
+        if not rows:
+            raise ValueError(f"{self.where}: no image in {len(self._shards)} archives ({' '.join(SUFFIXES)})")
+        self.names = list(rows)
+        self.folders, self.documents = (), ()
+        self._rows = rows
+        self._beside = dict(zip(rows, samples.values(), strict=True))
+        self.sizes = [int(self._members.sizes[row]) for row in rows.values()]
+        kinds = Counter(f".{part}" for parts in samples.values() for part in parts)
+        self.skipped = dict(kinds.most_common())
+
+    def open(self, name: str) -> BinaryIO:
+        """See `ImageFiles`."""
+        return io.BytesIO(self._content(self._rows[name]))
+
+    def beside(self, name: str, extension: str) -> str | None:
+        """The text of another file of an image's sample, as of ``cls``, where there is one.
+
+        Raises:
+            ValueError: naming the file, which is no text.
+        """
+        row = self._beside[name].get(extension)
+        if row is None:
+            return None
+        try:
+            return self._content(row).decode()
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{self.where}: {self._members.names[row]} is no text in UTF-8") from error
+
+    def _samples(self) -> dict[str, dict[str, int]]:
+        """The parts of each sample, by what follows the first dot of their names, and the members that they are."""
+        samples: dict[str, dict[str, int]] = {}
+        for row, (name, shard) in enumerate(zip(self._members.names, self._members.shards.tolist(), strict=True)):
+            folder, slash, last = name.rpartition("/")
+            stem, dot, extension = last.partition(".")
+            if not dot or not stem or "__MACOSX" in folder:
+                continue
+            parts = samples.setdefault(f"{self._shards[shard].name}/{folder}{slash}{stem}", {})
+            if parts.setdefault(extension.lower(), row) != row:
+                raise ValueError(f"{self._shards[shard]}: {name} is in it twice")
+        return samples
+
+    def _content(self, row: int) -> bytes:
+        with self._shards[int(self._members.shards[row])].open("rb") as file:
+            file.seek(int(self._members.starts[row]))
+            return file.read(int(self._members.sizes[row]))
+
+
+def find_shards(path: Path) -> list[Path]:
+    """The tar archives at a path: itself, or those directly in a folder, sorted by name.
+
+    Raises:
+        ValueError: there are none, or they are compressed.
+    """
+    files = [path] if path.is_file() else sorted(entry for entry in path.iterdir() if entry.is_file())
+    if packed := [file for file in files if file.name.lower().endswith(_COMPRESSED)]:
+        raise ValueError(
+            f"{packed[0]} is compressed, so that nothing in it can be read by itself: unpack it to .tar (its images "
+            "stay compressed as they are)"
+        )
+    if path.is_file() or (shards := [file for file in files if file.suffix == ".tar"]):
+        return files if path.is_file() else shards
+    others = Counter(file.suffix or "no suffix" for file in files)
+    raise ValueError(f"{path}: no .tar in it{f'; it has {listed(others.most_common())}' if others else ''}")
+
+
+def _is_image(extension: str) -> bool:
+    return f".{extension.rpartition('.')[2]}" in SUFFIXES
+
+
+def _problem(images: Sequence[str], parts: Sequence[str], extension: str | None) -> str:
+    if images:
+        return f"has several images, {' and '.join(sorted(images))}; extension says which is meant"
+    wanted = "image" if extension is None else f"image with the extension {extension}"
+    return f"has no {wanted}, only {', '.join(sorted(parts))}"
+
+
+def _listed_once(path: Path, shards: Sequence[Path]) -> _Members:
+    """What `_read_through` finds, from the file at `path`, or written there."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            if file["format"] == _FORMAT:
+                names = str(file["names"]).split("\n")
+                return _Members(names, file["shards"], file["starts"], file["sizes"])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        pass  # It is made anew.
+    members = _read_through(shards)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial, partial.open("wb") as stream:
+            np.savez(
+                stream,
+                format=_FORMAT,
+                names="\n".join(members.names),
+                shards=members.shards,
+                starts=members.starts,
+                sizes=members.sizes,
+            )
+    except OSError:
+        pass  # The next process reads them through again.
+    return members
+
+
+def _read_through(shards: Sequence[Path]) -> _Members:
+    found = [(name, number, start, size) for number, shard in enumerate(shards) for name, start, size in _files(shard)]
+    numbers = np.array([row[1:] for row in found], np.int64).reshape(-1, 3)
+    return _Members([row[0] for row in found], *numbers.T)
+
+
+def _files(shard: Path) -> Iterator[tuple[str, int, int]]:
+    """The regular files in an archive: name, start and size in bytes.
+
+    Raises:
+        ValueError: naming the archive: it cannot be read, or is cut off.
+    """
+    end = shard.stat().st_size
+    try:
+        with tarfile.open(shard, "r:") as archive:
+            for member in archive:
+                if not member.isreg() or "\n" in member.name:
+                    continue
+                if member.offset_data + member.size > end:
+                    raise ValueError(f"{shard} is cut off in {member.name}")
+                yield member.name.removeprefix("./"), member.offset_data, member.size
+    except (tarfile.TarError, OSError) as error:
+        raise ValueError(f"{shard} is not a tar archive that can be read: {error}") from error

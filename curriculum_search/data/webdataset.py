@@ -1,0 +1,128 @@
+"""Sets of images in WebDataset's shards, with classes or captions: tar archives of one or many samples each.
+
+They are read in the seeded order of every set, not in that of the archives: what they are is a format to read.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from curriculum_search.config import later
+from curriculum_search.data.captioned import CaptionedSource
+from curriculum_search.data.captions import Texts, caption_texts, matched
+from curriculum_search.data.decode import ImageFiles
+from curriculum_search.data.decoded import decoded_path
+from curriculum_search.data.files import FileSource, LabelledFileSource
+from curriculum_search.data.images import existing, file_stamp
+from curriculum_search.data.labels import Labels
+from curriculum_search.data.shards import ShardFiles, find_shards
+
+_NO_LABELS = "use_labels: false trains without labels"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shards(FileSource):
+    """What both sources have in common.
+
+    Attributes:
+        extension: what follows the first dot in the names of the images, as in ``jpg``; None: a sample has one image.
+    """
+
+    extension: str | None = later(None)
+
+    def path_stamp(self, path: Path) -> str:
+        """Sizes and times of change of the archives."""
+        return " ".join(file_stamp(shard) for shard in find_shards(path))
+
+    def open_files(self) -> ShardFiles:
+        """The images in the archives."""
+        folder = None if self.decoded_path is None else Path(self.decoded_path)
+        return ShardFiles(existing(self.path), self.extension, lambda name: decoded_path(folder, name))
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebDataset(_Shards, LabelledFileSource):
+    """WebDataset's shards: a ``.tar``, or a folder of them, with ``.cls`` or ``.json`` beside the images for classes.
+
+    Attributes:
+        label_column: of the ``.json``, that has the class, an integer from 0.
+    """
+
+    kind: Literal["webdataset"] = "webdataset"
+    label_column: str = "label"
+
+    def labels_of(self, files: ImageFiles) -> Labels | None:
+        """The classes in ``.cls``, else in ``.json``; None where no image has either."""
+        assert isinstance(files, ShardFiles)
+        found = {name: self._label(files, name) for name in files.names}
+        missing = [name for name, label in found.items() if label is None]
+        if len(missing) == len(found):
+            return None
+        if missing:
+            raise ValueError(
+                f"{self.path}: {len(missing):,} of {len(found):,} images have no class, as {missing[0]}; {_NO_LABELS}"
+            )
+        files.skipped = {kind: count for kind, count in files.skipped.items() if kind not in (".cls", ".json")}
+        return Labels(np.array(list(found.values()), np.int64))
+
+    def _label(self, files: ShardFiles, name: str) -> int | None:
+        if (text := files.beside(name, "cls")) is not None:
+            words, where = text.strip(), ".cls"
+            label: Any = int(words) if words.isdecimal() else words
+        elif (content := _document(files, name)) is not None:
+            label, where = content.get(self.label_column), f".json under {self.label_column}"
+            if label is None:
+                return None
+        else:
+            return None
+        if type(label) is not int or label < 0:
+            raise ValueError(
+                f"{self.path}: {name} has the class {label!r} in its {where}; it must be an integer from 0"
+            )
+        return label
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionedWebDataset(_Shards, CaptionedSource):
+    """WebDataset's shards with captions: in a ``.txt`` beside each image, a line each, else in a ``.json``.
+
+    Attributes:
+        column: of the ``.json``, that has the caption or a list of them.
+    """
+
+    kind: Literal["captioned_webdataset"] = "captioned_webdataset"
+    column: str = "text"
+
+    def find_captions(self, files: ImageFiles) -> Texts:
+        """The captions of each image."""
+        assert isinstance(files, ShardFiles)
+        found = {name: self._captions(files, name) for name in files.names}
+        files.skipped = {kind: count for kind, count in files.skipped.items() if kind not in (".txt", ".json")}
+        return matched(self.path, files.names, found)
+
+    def _captions(self, files: ShardFiles, name: str) -> list[str]:
+        if (text := files.beside(name, "txt")) is not None:
+            return text.splitlines()
+        content = _document(files, name)
+        if content is None:
+            return []
+        try:
+            return caption_texts(content, self.column)
+        except ValueError as error:
+            raise ValueError(f"{self.path}: the .json of {name} {error}") from error
+
+
+def _document(files: ShardFiles, name: str) -> dict[str, Any] | None:
+    text = files.beside(name, "json")
+    if text is None:
+        return None
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{files.where}: the .json of {name}: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{files.where}: the .json of {name} must be an object, not {text[:40]}")
+    return content
