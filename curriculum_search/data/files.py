@@ -213,10 +213,10 @@ class FileImages(ImageSet):
     @property
     def summary(self) -> str:
         """See `ImageSet.summary`; and how many images are decoded again whenever they are read, if any."""
-        kept, size = len(self._decoded), self.num_bytes / 2**30
-        if kept == len(self):
+        kept, size = len(self._decoded) / len(self), self.num_bytes / 2**30
+        if kept == 1:
             return super().summary
-        return f"{super().summary}; {kept / len(self):.0%} are kept decoded, all would take {size:.2g} GiB (cache_gib)"
+        return f"{super().summary}; {100 * kept:.0f} % are kept decoded, all would take {size:.2g} GiB (cache_gib)"
 
     def _read(self, indices: Indices) -> Bytes:
         if (rows := self._decoded.rows(indices)) is not None:

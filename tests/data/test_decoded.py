@@ -110,7 +110,7 @@ def test_where_nothing_can_be_written_images_are_decoded_each_time(tmp_path: Pat
         images = Zip(path=str(tmp_path / "set.zip"), decoded_path=str(tmp_path / "file" / "below")).load()
     expected = Zip(path=str(tmp_path / "set.zip")).load().stored(np.arange(2))
     assert images.stored(np.arange(2)).equal(expected)
-    assert "0% are kept decoded" in images.summary
+    assert "0 % are kept decoded" in images.summary
 
 
 def test_on_a_full_disk_what_is_there_stays_useful(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,61 +1,21 @@
 """WebDataset's shards, with classes or captions."""
 
-import io
 import json
-import tarfile
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 from support.captioned import save_bert
 from support.image_files import everything, picture
+from support.shards import Members, shard, sharded
 
-from curriculum_search.data import CaptionedWebDataset, DataSource, WebDataset, shards
-from curriculum_search.data.images import Bytes
+from curriculum_search.data import CaptionedWebDataset, DataSource, WebDataset
 from curriculum_search.text import SentenceEncoder
 
-#: A member's content: an image, a text, or bytes as they are.
-Members = Mapping[str, Bytes | str | bytes]
 
-
-def encoded(content: Bytes | str | bytes) -> bytes:
-    if isinstance(content, bytes):
-        return content
-    if isinstance(content, str):
-        return content.encode()
-    stream = io.BytesIO()
-    Image.fromarray(content).save(stream, format="png")
-    return stream.getvalue()
-
-
-def shard(path: Path, members: Members, mode: str = "w") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(encoded(content))
-            archive.addfile(info, io.BytesIO(encoded(content)))
-    return path
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> tuple[Path, Bytes]:
-    """Three shards with classes, in a folder that has something else too; and their images."""
-    images = np.stack([picture() for _ in range(9)])
-    for number in range(3):
-        members: dict[str, Bytes | str | bytes] = {}
-        for i in range(3 * number, 3 * number + 3):
-            members |= {f"{i:05d}.cls": str(i % 4), f"{i:05d}.png": images[i]}
-        shard(tmp_path / "set" / f"train-{number:06d}.tar", members)
-    (tmp_path / "set" / "README.md").touch()
-    return tmp_path / "set", images.transpose(0, 3, 1, 2)
-
-
-def test_shards_are_read_in_their_order_with_their_classes(folder: tuple[Path, Bytes]) -> None:
-    path, images = folder
+def test_shards_are_read_in_their_order_with_their_classes(tmp_path: Path) -> None:
+    path, images = sharded(tmp_path)
     found, labels = everything(WebDataset(path=str(path)))
     assert np.array_equal(found, images)
     assert labels == [i % 4 for i in range(9)]
@@ -64,8 +24,8 @@ def test_shards_are_read_in_their_order_with_their_classes(folder: tuple[Path, B
     assert labels is None
 
 
-def test_what_was_found_is_said_in_one_line(folder: tuple[Path, Bytes]) -> None:
-    source = WebDataset(path=str(folder[0]))
+def test_what_was_found_is_said_in_one_line(tmp_path: Path) -> None:
+    source = WebDataset(path=str(sharded(tmp_path)[0]))
     source.check()
     assert source.summary() == "set 8x8: 9 colour images of 8x8 pixels; 4 classes (2 to 3 images each)"
 
@@ -137,50 +97,6 @@ def test_what_is_wrong_in_an_archive_is_named(tmp_path: Path, members: Members, 
     path = shard(tmp_path / "a.tar", members)
     with pytest.raises(ValueError, match=message):
         WebDataset(path=str(path)).check()
-
-
-def test_a_folder_without_archives_and_archives_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    (tmp_path / "none").mkdir()
-    (tmp_path / "none" / "a.zip").touch()
-    with pytest.raises(ValueError, match=r"none: no .tar in it; it has 1 .zip"):
-        WebDataset(path=str(tmp_path / "none")).check()
-    packed = shard(tmp_path / "packed" / "a.tar.gz", {"0.png": picture()}, "w:gz")
-    for path in (packed, packed.parent):
-        with pytest.raises(ValueError, match=r"a.tar.gz is compressed.*unpack it to .tar"):
-            WebDataset(path=str(path)).check()
-    whole = shard(tmp_path / "b.tar", {"0.png": picture(64, 64)})
-    whole.write_bytes(whole.read_bytes()[:700])
-    with pytest.raises(ValueError, match=r"b.tar (is cut off in 0.png|is not a tar archive that can be read)"):
-        WebDataset(path=str(whole)).check()
-    (tmp_path / "c.tar").write_text("no archive at all")
-    with pytest.raises(ValueError, match=r"c.tar is not a tar archive that can be read"):
-        WebDataset(path=str(tmp_path / "c.tar")).check()
-
-
-def test_archives_are_read_through_once_and_again_when_they_change(
-    folder: tuple[Path, Bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    path, images = folder
-    source = WebDataset(path=str(path), decoded_path=str(tmp_path / "kept"))
-    first = source.load_images()
-    plain, read = shards._files, list[Path]()
-
-    def watched(shard: Path) -> Iterator[tuple[str, int, int]]:
-        read.append(shard)
-        return plain(shard)
-
-    monkeypatch.setattr(shards, "_files", watched)
-    assert source.load_images().fingerprint == first.fingerprint
-    assert read == []
-    (kept,) = (tmp_path / "kept").glob("shards-*")
-    kept.write_bytes(kept.read_bytes()[:-30])  # damaged
-    assert np.array_equal(source.load_images().stored(np.arange(9)).numpy(), images)
-    assert len(read) == 3
-    stamp = source.stamp()
-    shard(path / "train-000003.tar", {"9.png": picture(), "9.cls": "0"})
-    assert source.stamp() != stamp
-    assert len(source.load_images()) == 10
-    assert source.load_images().fingerprint != first.fingerprint
 
 
 @pytest.mark.parametrize("kind", ["webdataset", "captioned_webdataset"])

@@ -1,0 +1,55 @@
+"""Archives that cannot be read are named, and those that can are read through once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.image_files import picture
+from support.shards import shard, sharded
+
+from curriculum_search.data import WebDataset, shards
+
+
+def test_a_folder_without_archives_and_archives_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "a.zip").touch()
+    with pytest.raises(ValueError, match=r"none: no .tar in it; it has 1 .zip"):
+        WebDataset(path=str(tmp_path / "none")).check()
+    packed = shard(tmp_path / "packed" / "a.tar.gz", {"0.png": picture()}, "w:gz")
+    for path in (packed, packed.parent):
+        with pytest.raises(ValueError, match=r"a.tar.gz is compressed.*unpack it to .tar"):
+            WebDataset(path=str(path)).check()
+    whole = shard(tmp_path / "b.tar", {"0.png": picture(64, 64)})
+    whole.write_bytes(whole.read_bytes()[:700])
+    with pytest.raises(ValueError, match=r"b.tar (is cut off in 0.png|is not a tar archive that can be read)"):
+        WebDataset(path=str(whole)).check()
+    (tmp_path / "c.tar").write_text("no archive at all")
+    with pytest.raises(ValueError, match=r"c.tar is not a tar archive that can be read"):
+        WebDataset(path=str(tmp_path / "c.tar")).check()
+
+
+def test_archives_are_read_through_once_and_again_when_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, images = sharded(tmp_path)
+    source = WebDataset(path=str(path), decoded_path=str(tmp_path / "kept"))
+    first = source.load_images()
+    plain, read = shards._files, list[Path]()
+
+    def watched(shard: Path) -> Iterator[tuple[str, int, int]]:
+        read.append(shard)
+        return plain(shard)
+
+    monkeypatch.setattr(shards, "_files", watched)
+    assert source.load_images().fingerprint == first.fingerprint
+    assert read == []
+    (kept,) = (tmp_path / "kept").glob("shards-*")
+    kept.write_bytes(kept.read_bytes()[:-30])  # damaged
+    assert np.array_equal(source.load_images().stored(np.arange(9)).numpy(), images)
+    assert len(read) == 3
+    stamp = source.stamp()
+    shard(path / "train-000003.tar", {"9.png": picture(), "9.cls": "0"})
+    assert source.stamp() != stamp
+    assert len(source.load_images()) == 10
+    assert source.load_images().fingerprint != first.fingerprint
