@@ -5,7 +5,7 @@ EXTRAS := search,relief,features,unet,text,test,docs
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: search emoji test lint browser docs reference clean
+.PHONY: search emoji test test-long lint browser docs reference clean
 
 search: .venv/ready
 	$(BIN)/python jobs/search.py search_spaces/quickstart.yaml
@@ -15,7 +15,11 @@ emoji: .venv/ready
 	$(BIN)/python examples/emoji/prepare.py data/emoji
 
 test: .venv/ready lint browser
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m 'not long'
+
+# What takes minutes of real clusters, and is a second look at what the others test.
+test-long: .venv/ready
+	$(BIN)/python -m pytest -m long
 
 lint: .venv/ready
 	$(BIN)/ruff check .

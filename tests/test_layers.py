@@ -14,7 +14,15 @@ CORE = (
     *("conditions", "curriculum", "diffusion", "models", "data", "experiment", "training", "evaluation", "difficulty"),
     *("text", "adapters", "testing", "trainers"),
 )
-CORE_FILES = ("atomic.py", "config.py", "direction.py", "distributed.py", "duration.py", "tensor_file.py")
+CORE_FILES = (
+    "atomic.py",
+    "config.py",
+    "direction.py",
+    "distributed.py",
+    "duration.py",
+    "tensor_file.py",
+    "torch_imports.py",
+)
 ORCHESTRATION = {"ray", "optuna", "mlflow", "pyarrow", "pydantic", "yaml", "rich", "matplotlib", "plotly"}
 UPPER = {"api", "commands", "runs", "search", "tracking", "report", "cli", "entry", "loading", "export", "storage"}
 #: What stands on the core, and what of the package above it each room may import.

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from curriculum_search.config import Config, later
@@ -24,6 +23,7 @@ from curriculum_search.experiment.trainer import CommandTrainer, NativeTrainer, 
 from curriculum_search.experiment.training import Training
 from curriculum_search.models import DiT, Model, check_shards
 from curriculum_search.models.encoders import PIXELS, Encoder
+from curriculum_search.torch_imports import without_values
 
 #: What training code of the user's own has of an experiment, by dotted path; the rest is of our own loop.
 OF_OWN_TRAINERS = (
@@ -227,7 +227,7 @@ class Experiment(Config):
             )
 
     def _check_model(self) -> None:
-        with torch.device("meta"):
+        with without_values():
             network = self.build_network(self.data.load())
         blocks = self.model.blocks(network)
         if self.resources.sharding == "full":

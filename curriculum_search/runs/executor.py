@@ -212,7 +212,8 @@ class _JobSearcher(_DriverOnly, Searcher):
             if self.asked:  # The next command goes on with it.
                 self._guarded(lambda: self.source.remarked(job, outcome.reason), otherwise=None)
                 return
-            pause = self._restarts.decide(job.key, broke) if job.tried_again else None
+            once = job.tried_again == "never" or (job.tried_again == "after_death" and broke is Break.ERROR)
+            pause = None if once else self._restarts.decide(job.key, broke)
             if pause is not None:
                 self._again.append((time.monotonic() + pause, job))
                 self._guarded(lambda: self.source.restarted(job, outcome.reason), otherwise=None)

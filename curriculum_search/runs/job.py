@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from curriculum_search.atomic import DiskFullError
 from curriculum_search.experiment import Experiment
@@ -31,7 +31,8 @@ class Job:
         plugins: name to source text of the files that define kinds of the user's own.
         working_dir: the command's current folder, which relative paths in the experiment start at.
         driver: the process that hands it out, whose death ends the run; None: nobody to be watched.
-        tried_again: whether it is started again where it broke off.
+        tried_again: whether it is started again where it broke off: always, only where that was not its own error, or
+            never.
         bucket: the address of the run's folder in a bucket, which its workers copy their files to; "" where `run_dir`
             is on storage that all nodes see, or is of no use afterwards.
     """
@@ -43,7 +44,7 @@ class Job:
     plugins: Mapping[str, str]
     working_dir: Path
     driver: ProcessId | None = None
-    tried_again: bool = True
+    tried_again: Literal["always", "after_death", "never"] = "always"
     bucket: str = ""
 
     def __repr__(self) -> str:

@@ -126,6 +126,7 @@ class _FewSteps(JobSource):
             cache_dir=self.cache_dir,
             plugins=self.file.plugins,
             working_dir=Path.cwd(),
+            tried_again="after_death",  # An error in the first steps is the user's to mend, now.
         )
 
     def reported(self, job: Job, report: Report) -> bool:

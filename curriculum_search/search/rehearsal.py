@@ -78,7 +78,7 @@ class _Rehearsal(JobSource):
             cache_dir=self.cache_dir,
             plugins=self.file.plugins,
             working_dir=Path.cwd(),
-            tried_again=False,
+            tried_again="never",
         )
 
     def reported(self, job: Job, report: Report) -> bool:

@@ -19,6 +19,7 @@ from curriculum_search.diffusion import Histogram
 from curriculum_search.evaluation import Diverged, FixedBank, save_grid
 from curriculum_search.experiment import Experiment, Resources
 from curriculum_search.models import recompute
+from curriculum_search.torch_imports import EagerAdamW
 from curriculum_search.training.checkpoint import CHECKPOINT
 from curriculum_search.training.ema import Ema
 from curriculum_search.training.events import Schedule
@@ -101,7 +102,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
     if resources.activation_checkpointing:
         recompute(blocks)
     parameters = list(network.parameters())
-    optimizer = torch.optim.AdamW(
+    optimizer = (torch.optim.AdamW if settings.compile else EagerAdamW)(
         parameters,
         lr=settings.learning_rate,
         betas=settings.betas,

@@ -1,7 +1,6 @@
 """Digits that come with scikit-learn."""
 
 import pickle
-import sys
 from typing import Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from support.conditions import labels_in
 from support.image_files import pixels
 
-from curriculum_search.data import DataSource, Digits
+from curriculum_search.data import DataSource, Digits, digits
 
 
 def test_digits_are_scikit_learns_with_its_17_levels_spread_over_a_byte() -> None:
@@ -55,7 +54,7 @@ def test_a_source_is_its_config_and_gives_the_same_set_again() -> None:
 
 def test_without_scikit_learn_the_check_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     Digits().check()
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setattr(digits, "find_spec", lambda name: None)
     with pytest.raises(
         ValueError, match=r"data kind digits needs scikit-learn: pip install 'curriculum-search\[search\]'"
     ):

@@ -143,6 +143,8 @@ def test_the_run_of_a_node_that_is_drained_is_saved_and_goes_on_on_another_witho
     assert len(source.nodes) == 2
 
 
+@pytest.mark.long
+@pytest.mark.timeout(900)
 def test_a_run_of_two_workers_whose_node_is_drained_goes_on_on_another_without_losing_an_image(
     make_job: Callable[..., Job], cluster: Any
 ) -> None:

@@ -1,6 +1,7 @@
 """Jobs on a real Ray cluster: how each kind of end is told."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -90,14 +91,14 @@ def ends(
     connect_two_cpus()
     monkeypatch = pytest.MonkeyPatch()
     monkeypatch.setattr(restarts, "_FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(restarts, "_MOST_DEATHS", 2)
+    monkeypatch.setattr(restarts, "_MOST_DEATHS", 1)
     jobs = {
         "good": make_job("good"),
         "killed": make_job("killed", "base.training.total_images=640", "base.cadence.status_images=48"),
         "diverging": make_job("diverging", "base.training.learning_rate=1e30", "base.training.max_grad_norm=null"),
         "broken": make_job("broken"),
         "stopped": make_job("stopped", "base.cadence.status_images=48"),
-        "faulty": make_job("faulty", EVALUATORS.format("{kind: faulty}")),
+        "faulty": replace(make_job("faulty", EVALUATORS.format("{kind: faulty}")), tried_again="after_death"),
         "damaged": make_job("damaged"),
         "deadly": make_job("deadly", EVALUATORS.format("{kind: faulty, deadly: true}")),
     }
@@ -193,7 +194,7 @@ def test_a_job_whose_process_dies_each_time_is_told_so(ends: tuple[Jobs, dict[st
     outcome = source.outcomes["deadly"]
     assert outcome.status is Status.LOST
     assert outcome.reason.startswith("its process died: Worker unexpectedly exits")
-    assert len(source.restarts["deadly"]) == 2
+    assert len(source.restarts["deadly"]) == 1
     assert outcome.reason.endswith("It may have been out of memory.")
     assert "\n" not in outcome.reason
     assert "The actor died unexpectedly" in outcome.trace

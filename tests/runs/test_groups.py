@@ -116,7 +116,7 @@ def trained(make_workplace: Callable[[], Workplace], two_nodes: None) -> Trained
         (workplace.folder / key).mkdir()
     (workplace.folder / "killed.log.kill").touch()
     jobs = [job("stopped"), job("whole"), own("own", SAME_AS_NATIVE), own("messy", MESSY), job("again"), job("killed")]
-    jobs[3] = replace(jobs[3], tried_again=False)
+    jobs[3] = replace(jobs[3], tried_again="never")
     source = Jobs(jobs, stop_at={"stopped": 0})
     groups = Groups()
     run_jobs(source, resources=TWO, limit=None, scratch=workplace.folder / "tune", groups=groups)

@@ -100,7 +100,7 @@ def by_program(make_workplace: Callable[[], Workplace], connect_two_cpus: Callab
     return run(workplace, write_own(workplace.folder, PROGRAM, COMMAND))
 
 
-@pytest.fixture(params=["function", "program"])
+@pytest.fixture(params=["function", pytest.param("program", marks=pytest.mark.long)])
 def study(request: pytest.FixtureRequest) -> Ended:
     ended: Ended = request.getfixturevalue(f"by_{request.param}")
     return ended
@@ -158,6 +158,7 @@ def test_the_best_config_trains_to_the_same_number_digit_for_digit(study: Ended,
     assert f"  {claimed[1]} = {claimed[2]}\n" in out
 
 
+@pytest.mark.long
 def test_a_program_leaves_its_output_and_what_it_was_given(by_program: Ended) -> None:
     for key in by_program.results:
         folder = by_program.root / "runs" / key

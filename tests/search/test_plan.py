@@ -54,7 +54,7 @@ def test_a_plan_is_made_from_a_few_measured_steps_and_leaves_nothing(workplace: 
     assert head == ["phase", "arms", "runs", "images", "time"]
     assert search[:4] == ["search", "3 trials, 2 baselines", "5", "1,600"]
     assert confirmation[:4] == ["confirmation", ARMS, "12", "3,840"]
-    assert re.search(r"^All of it: 17 runs, 5,440 images; about \S+ s from here$", out, re.M)
+    assert re.search(r"^All of it: 17 runs, 5,440 images; about \S+ (s|min) from here$", out, re.M)
     assert "Cluster: 1 node, 2 CPUs, 0 GPUs: 2 runs at once, of 1 worker with 1 CPU each" in out
     found = re.search(
         r"^Measured: a run takes (\S+) s: (\S+) ms an image, 4 evaluations of (\S+) s \(the last (\S+) s\), "

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from curriculum_search.data import DataOrder, ImageSet, to_float
 from curriculum_search.evaluation.cache import digest, once_whole
 from curriculum_search.evaluation.features.extractor import Extractor, Features, Sources, share_from_first
+from curriculum_search.torch_imports import EagerAdamW, without_values
 
 _BATCH = 128
 _HELD_OUT = 10  # every tenth image tells how good the classifier is
@@ -97,7 +98,7 @@ class Classifier(Extractor):
         read = partial(torch.load, map_location="cpu", weights_only=True)
         saved = once_whole(path, partial(self._train, train, sources.device), read)
         names, tensors = zip(*saved["network"].items(), strict=True)
-        with torch.device("meta"):
+        with without_values():
             network = self._network(train, torch.float32)
         shared = share_from_first(list(tensors), sources.device)
         network.load_state_dict(dict(zip(names, shared, strict=True)), assign=True)
@@ -113,7 +114,7 @@ class Classifier(Extractor):
         num_steps = -(-self.training_images // _BATCH)
         with undisturbed(self.seed, device):
             network = self._network(train, torch.float64).to(device).train()
-            optimizer = torch.optim.AdamW(network.parameters(), lr=_MAX_LEARNING_RATE)
+            optimizer = EagerAdamW(network.parameters(), lr=_MAX_LEARNING_RATE)
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _MAX_LEARNING_RATE, total_steps=num_steps)
             order = DataOrder(len(shown), self.seed)
             for step in range(num_steps):

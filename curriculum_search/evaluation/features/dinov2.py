@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from curriculum_search.data import ImageSet
 from curriculum_search.evaluation.cache import download_once, file_sha256
 from curriculum_search.evaluation.features.extractor import Extractor, Features, Sources, as_rgb
+from curriculum_search.torch_imports import without_values
 
 _URL = "https://dl.fbaipublicfiles.com/dinov2/dinov2_{name}14/dinov2_{name}14_pretrain.pth"
 _ADVICE = "get the file where there is a network and name it in the field `path` of extractor dinov2"
@@ -72,7 +73,7 @@ class DinoV2(Extractor):
         else:
             path = Path(self.path).expanduser()
             self._verify(path)
-        with torch.device("meta"):
+        with without_values():
             network = VisionTransformer(size.width, size.depth, size.num_heads)
         state = torch.load(path, map_location=sources.device, weights_only=True)
         state.pop("mask_token", None)  # used in training only

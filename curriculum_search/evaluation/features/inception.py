@@ -13,6 +13,7 @@ from curriculum_search.data import ImageSet
 from curriculum_search.evaluation.cache import download_once, file_sha256
 from curriculum_search.evaluation.features.extractor import Extractor, Features, Sources, as_rgb
 from curriculum_search.evaluation.features.inception_network import NUM_FEATURES, NUM_OUTPUTS, InceptionNetwork
+from curriculum_search.torch_imports import without_values
 
 # Published files by SHA-256.  Only these are "the original Inception", after which the metric `fid` may be named.
 STATE_DICT_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
@@ -122,7 +123,7 @@ def resized(images: Tensor, resize: str) -> Tensor:
 def _network(path: Path, device: torch.device) -> Any:
     if _is_torchscript(path):
         return torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
-    with torch.device("meta"):
+    with without_values():
         network = InceptionNetwork()
     network.load_state_dict(torch.load(path, map_location=device, weights_only=True), assign=True)
     return network.eval().requires_grad_(False)

@@ -20,6 +20,7 @@ from curriculum_search.evaluation.cache import digest, once_whole
 from curriculum_search.evaluation.features.classifier import ClassifierNetwork, check_training, undisturbed
 from curriculum_search.evaluation.features.extractor import Extractor, Features, Sources, share_from_first
 from curriculum_search.evaluation.features.matches import Matcher, check_captions
+from curriculum_search.torch_imports import EagerAdamW, without_values
 
 _BATCH = 128
 _LEARNING_RATE = 3e-3
@@ -80,7 +81,7 @@ class WordsAndImages(Extractor):
         path = sources.cache_dir / f"words-and-images-{name}.pt"
         saved = once_whole(path, partial(self._train, sets, sources.device), read)
         words = vocabulary(sets)
-        with torch.device("meta"):
+        with without_values():
             network = self._network(sources.train, words, torch.float32)
         shared = share_from_first(list(saved.values()), sources.device)
         network.load_state_dict(dict(zip(saved, shared, strict=True)), assign=True)
@@ -97,7 +98,7 @@ class WordsAndImages(Extractor):
         num_steps = -(-self.training_images // _BATCH)
         with undisturbed(self.seed, device):
             network = self._network(sets[0], words, torch.float64).to(device).train()
-            optimizer = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE)
+            optimizer = EagerAdamW(network.parameters(), lr=_LEARNING_RATE)
             schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=num_steps)
             for step in range(num_steps):
                 rows, draws = (take(step * _BATCH, _BATCH) for take in (order.indices, order.draws))
