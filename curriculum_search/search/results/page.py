@@ -1,15 +1,11 @@
 """report.html: what its page shows of a study, gathered from the study's phases as they stand."""
 
 import importlib.metadata
-import io
-import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from PIL import Image
 
 from curriculum_search.atomic import write_whole
 from curriculum_search.export import BEST, CURRICULUM, DENSITY
@@ -23,7 +19,6 @@ from curriculum_search.report.page import (
     PathStep,
     PathToWinner,
     Role,
-    Samples,
     StudyData,
     Trial,
     page,
@@ -35,6 +30,7 @@ from curriculum_search.search.phases.ablation import EXPOSURE, EXPOSURE_MEANING,
 from curriculum_search.search.phases.confirmation import ConfirmationPhase
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.results.figures import arm_title, order_title, proxy_size
+from curriculum_search.search.results.samples import samples_of
 from curriculum_search.search.results.schedule import schedule
 from curriculum_search.search.results.sections import importance_heading
 from curriculum_search.search.space import Categorical, Float, Int
@@ -43,9 +39,6 @@ from curriculum_search.search.study import RESOLVED
 
 PAGE = "report.html"
 _CURVES = ("val_loss", "train_loss", "unlocked_share")  # beside the study's own metrics
-_MOST_SAMPLES = 4
-_MOST_EARLIER = 9  # evaluations before the end of which samples are shown
-_LARGE_BYTES, _LARGE_SIDE, _EARLIER_SIDE = 300_000, 1024, 512  # of a grid that is made smaller
 _MOST_TEXT = 100_000  # characters of a file
 _PACKAGES = ("curriculum-search", "torch", "numpy", "ray", "optuna", "plotly")
 
@@ -114,7 +107,7 @@ def _data(
         effects={metric: _effects(confirmation, metric) for metric in metrics} if arms else {},
         confidence=file.study.confirmation.confidence,
         rows=findings.rows,
-        samples=_samples(confirmation, findings.winner),
+        samples=samples_of(confirmation, findings.winner),
         parameters=_parameters(search),
         trials=_trials(search),
         importances=[_importance(table) for table in findings.tables],
@@ -221,66 +214,6 @@ def _effect(
         p_value=comparison.p_value,
         seeds=comparison.num_seeds,
     )
-
-
-def _samples(confirmation: ConfirmationPhase, winner: str | None) -> list[Samples]:
-    plan = confirmation.plan
-    shown = winner if winner is not None and winner != plan.reference else next(iter(plan.leaders), None)
-    if shown is None or shown not in confirmation.arms:
-        return []
-    found: list[Samples] = []
-    count = confirmation.file.base.evaluation.grid_images
-    for seed in plan.seeds(shown):
-        folders = {
-            arm_title(confirmation, name): confirmation.store.folder(confirmation.run(name, seed).key)
-            for name in (plan.reference, shown)
-        }
-        if len(found) < _MOST_SAMPLES and all(folder.grid.exists() for folder in folders.values()):
-            earlier = {} if found else _earlier({name: folder.earlier_grids() for name, folder in folders.items()})
-            samples = Samples(
-                seed=seed,
-                grids={name: _grid(folder.grid, count, _LARGE_SIDE) for name, folder in folders.items()},
-                earlier={
-                    images: {name: _grid(file, count, _EARLIER_SIDE) for name, file in files.items()}
-                    for images, files in earlier.items()
-                },
-                total_images=confirmation.curve(shown, seed).images_seen,
-            )
-            found.append(samples)
-    return found
-
-
-def _earlier(grids: Mapping[str, Mapping[int, Path]]) -> dict[int, dict[str, Path]]:
-    """Images seen to each arm's file, where all arms have one: some of them, evenly spread, where there are many."""
-    common = sorted(set.intersection(*map(set, grids.values())))
-    if len(common) > _MOST_EARLIER:
-        common = [common[i * (len(common) - 1) // (_MOST_EARLIER - 1)] for i in range(_MOST_EARLIER)]
-    return {images: {name: files[images] for name, files in grids.items()} for images in common}
-
-
-def _grid(path: Path, count: int, side: int) -> bytes:
-    """A grid of images with gaps between them: a PNG, or where that is large a WebP of at most `side` pixels."""
-    columns = math.ceil(math.sqrt(count))
-    with Image.open(path) as grid:
-        apart = _apart(grid.convert("RGBA"), columns, math.ceil(count / columns))
-    output = io.BytesIO()
-    if path.stat().st_size > _LARGE_BYTES:
-        apart.thumbnail((side, side))
-        apart.save(output, "WEBP", quality=85)
-    else:
-        apart.save(output, "PNG", optimize=True)
-    return output.getvalue()
-
-
-def _apart(grid: Image.Image, columns: int, rows: int) -> Image.Image:
-    width, height = grid.width // columns, grid.height // rows
-    gap = max(width // 16, 2)
-    canvas = Image.new("RGBA", (columns * (width + gap) - gap, rows * (height + gap) - gap))
-    for row in range(rows):
-        for column in range(columns):
-            tile = grid.crop((column * width, row * height, (column + 1) * width, (row + 1) * height))
-            canvas.paste(tile, (column * (width + gap), row * (height + gap)))
-    return canvas
 
 
 def _parameters(search: SearchPhase) -> list[Parameter]:

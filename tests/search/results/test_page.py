@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from support.study import MakeSearch
 from support.theatre import Theatre, ablation_of, confirmation_of
 from support.workplace import Workplace
@@ -23,18 +22,13 @@ Gather = Callable[..., StudyData]
 def gather(workplace: Workplace, make_search: MakeSearch, monkeypatch: pytest.MonkeyPatch) -> Gather:
     """Plays a study with overrides, and gives what its page is made of."""
 
-    def play(*overrides: str, grids: int = 0) -> StudyData:
+    def play(*overrides: str) -> StudyData:
         search = make_search(workplace.load("study.trials=4", *overrides))
         Theatre(search).play()
         confirmation = confirmation_of(search)
         Theatre(confirmation).play()
         ablation = ablation_of(confirmation)
         Theatre(ablation).play()
-        for folder in [*(search.store.root / "runs").iterdir()] if grids else []:
-            Image.new("L", (grids, grids), 200).save(folder / "samples.png")
-            (folder / "samples").mkdir()
-            for images in range(16, 320, 16):
-                Image.new("L", (grids, grids), images // 2).save(folder / "samples" / f"{images}.png")
         given: list[StudyData] = []
 
         def render(data: StudyData) -> str:
@@ -93,30 +87,6 @@ def test_trials_have_their_time_their_outcome_and_their_values(gather: Gather) -
     assert None not in ends
     assert min(trial.began for trial in data.trials if trial.began is not None) == 0.0
     assert {parameter.path for parameter in data.parameters} >= set(data.trials[2].params)
-
-
-def test_samples_are_of_the_reference_and_the_winner_on_the_same_seeds_with_gaps_between_images(gather: Gather) -> None:
-    data = gather(grids=32)
-    assert [samples.seed for samples in data.samples] == [1, 2]
-    assert list(data.samples[0].grids) == [data.arms[0].title, data.arms[2].title]
-    (grid, _) = data.samples[0].grids.values()
-    assert grid.startswith(b"\x89PNG")
-    assert gather("study.name=b").samples == []
-
-
-def test_samples_of_earlier_evaluations_are_of_the_first_seed_and_few_where_there_are_many(gather: Gather) -> None:
-    first, *others = gather(grids=32).samples
-    assert list(first.earlier) == [16, 48, 80, 112, 160, 192, 224, 256, 304]
-    assert all(grids.keys() == first.grids.keys() for grids in first.earlier.values())
-    assert first.total_images == 320
-    assert [samples.earlier for samples in others] == [{}]
-
-
-def test_a_large_grid_is_made_smaller(tmp_path: Path) -> None:
-    Image.effect_noise((2048, 2048), 80).save(tmp_path / "grid.png")
-    small = page._grid(tmp_path / "grid.png", 16, 1024)
-    assert small[8:12] == b"WEBP"
-    assert len(small) < (tmp_path / "grid.png").stat().st_size / 4
 
 
 def test_costs_are_by_phase_and_add_up(gather: Gather) -> None:
