@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from faults import BATCH, FAULTS, Curves, inject, new_bench, undisturbed
 
-SHARE = ["Ctrl-C", "truncated checkpoint"]
+SHARE = ["Ctrl-C", pytest.param("truncated checkpoint", marks=pytest.mark.long)]
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,9 @@ def little_memory() -> Iterator[None]:
     ray.shutdown()
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=[pytest.mark.long, pytest.mark.timeout(900)])])
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_that_is_killed_for_memory_is_tried_again_and_lost_with_that_reason_and_others_go_on(
     make_workplace: Callable[[], Workplace], monkeypatch: pytest.MonkeyPatch, little_memory: None, workers: int
 ) -> None:

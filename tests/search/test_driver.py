@@ -280,6 +280,7 @@ MOMENTS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_interrupted_at_one_step_after_the_other_a_study_comes_to_its_end_within_its_budget(
     workplace: Workplace, two_cpus: None
