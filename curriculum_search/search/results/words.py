@@ -221,11 +221,18 @@ def _sooner(verdict: Verdict, speed: Sooner | None) -> str:
         return "not told: that takes the curves of two seeds of both."
     name = arm_name(verdict, verdict.arm)
     # A ratio of 0 says never; the highest ratio is the soonest.
-    soonest, latest = (f"{100 / ratio:.0f} % of them" if ratio else "never" for ratio in (speed.high, speed.low))
-    doubt = f"95 %: {soonest} to {latest}" if soonest != latest else f"95 %: {soonest}"
+    soonest, latest = (f"{100 / ratio:.0f}" if ratio else "" for ratio in (speed.high, speed.low))
+    of_images = " of the images" if not speed.ratio else ""  # else it has been said before
+    if not soonest:
+        doubt = "never"
+    elif not latest:
+        doubt = f"{soonest} %{of_images} to never"
+    else:
+        doubt = f"{soonest if soonest == latest else f'{soonest} to {latest}'} %{of_images}"
     if not speed.ratio:
-        return f"{name} does not reach the final value of {REFERENCE} ({doubt})."
-    return f"{name} reaches the final value of {REFERENCE} with {100 / speed.ratio:.0f} % of the images ({doubt})."
+        return f"{name} does not reach the final value of {REFERENCE} (95 %: {doubt})."
+    share = f"{100 / speed.ratio:.0f} % of the images"
+    return f"{name} reaches the final value of {REFERENCE} with {share} (95 %: {doubt})."
 
 
 def _next(verdict: Verdict, best: str, density: str) -> str:

@@ -13,10 +13,10 @@ from support.confirmations import FLAT, PLAN, full
 
 from curriculum_search.direction import Direction
 from curriculum_search.report import MOST_WORDS, VerdictLayers
-from curriculum_search.search.results.words import arm_name, describe, unconfirmed
+from curriculum_search.search.results.words import _sooner, arm_name, describe, unconfirmed
 from curriculum_search.search.statistics.comparison import Comparison, Plan, Results
 from curriculum_search.search.statistics.power import power_at
-from curriculum_search.search.statistics.verdict import Verdict, judge
+from curriculum_search.search.statistics.verdict import Sooner, Verdict, judge
 
 UP = replace(PLAN, direction=Direction.MAXIMIZE)
 ALONE = Plan(reference="none", leaders=("A",), max_seeds=10)
@@ -243,12 +243,24 @@ def test_how_much_sooner_is_the_share_of_the_images_that_the_reference_needs() -
     def line(curves: dict[str, dict[int, tuple[list[int], list[float]]]]) -> str:
         return describe(judge(PLAN, results, metric="fd", curves=curves), best="best.yaml").sooner
 
-    assert (
-        line(curves) == "A reaches the final value of ordinary training with 62 % of the images (95 %: 62 % of them)."
-    )
+    assert line(curves) == "A reaches the final value of ordinary training with 62 % of the images (95 %: 62 %)."
     late = curves | {"A": curves["none"], "none": curves["A"]}
     assert line(late) == "A does not reach the final value of ordinary training (95 %: never)."
     assert line({}) == "not told: that takes the curves of two seeds of both."
+
+
+@pytest.mark.parametrize(
+    ("ratio", "low", "high", "words"),
+    [
+        (1.25, 1.1, 1.5, "reaches the final value of ordinary training with 80 % of the images (95 %: 67 to 91 %)."),
+        (1.25, 0.0, 1.5, "reaches the final value of ordinary training with 80 % of the images (95 %: 67 % to never)."),
+        (0.0, 0.0, 1.03, "does not reach the final value of ordinary training (95 %: 97 % of the images to never)."),
+        (0.0, 0.0, 0.0, "does not reach the final value of ordinary training (95 %: never)."),
+    ],
+)
+def test_how_much_sooner_has_its_interval_in_the_same_words(ratio: float, low: float, high: float, words: str) -> None:
+    verdict = replace(judge(PLAN, full(PLAN, FLAT), metric="fd", curves={}), arm="A")
+    assert _sooner(verdict, Sooner(ratio=ratio, low=low, high=high)).removeprefix("A ") == words
 
 
 def next_step(means: dict[str, float], noise: float = 1.0) -> tuple[Verdict, str]:
