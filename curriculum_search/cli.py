@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 
+from curriculum_search.caches import cache_folder
 from curriculum_search.entry import IS_RAY_JOB
 from curriculum_search.loading import UserError
 from curriculum_search.storage import is_address, working_copy_of
@@ -37,8 +38,7 @@ def cache_root() -> Path:
     Raises:
         UserError: there can be no such folder.
     """
-    chosen = os.environ.get("CURRICULUM_SEARCH_CACHE") or "~/.cache/curriculum-search"
-    return _resolved("CURRICULUM_SEARCH_CACHE", chosen)
+    return _resolved("CURRICULUM_SEARCH_CACHE", cache_folder())
 
 
 def _resolved(setting: str, folder: str) -> Path:

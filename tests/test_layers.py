@@ -16,6 +16,7 @@ CORE = (
 )
 CORE_FILES = (
     "atomic.py",
+    "caches.py",
     "config.py",
     "direction.py",
     "distributed.py",

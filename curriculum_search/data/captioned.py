@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from curriculum_search.conditions import Captions, Conditions
-from curriculum_search.data.captions import METADATA, Texts, coco_captions, folder_captions, without_captions
+from curriculum_search.data.captions import METADATA, Texts, coco_captions, folder_captions
 from curriculum_search.data.decode import ImageFiles, Shape
 from curriculum_search.data.files import FileImages, FileSource
 from curriculum_search.data.folder import Folder, FolderFiles
@@ -102,7 +102,7 @@ class CaptionedFolder(CaptionedSource):
     def open_files(self) -> ImageFiles:
         """The image files in and below the folder, sorted by name."""
         files = FolderFiles(existing(self.path))
-        files.skipped = without_captions(files, (".txt", ".jsonl"))
+        files.has_read(".txt", ".jsonl")
         return files
 
     def find_captions(self, files: ImageFiles) -> Texts:

@@ -5,8 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from curriculum_search.data.decode import ImageFiles
-
 Texts = Sequence[tuple[str, ...]]
 """The captions of each image, in the order of the files' names."""
 
@@ -100,11 +98,6 @@ def caption_texts(content: Any, column: str) -> list[str]:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise ValueError(f"needs {column}, a text or a list of texts")
     return texts
-
-
-def without_captions(files: ImageFiles, suffixes: Sequence[str]) -> dict[str, int]:
-    """What `ImageFiles` passed over that is no caption either."""
-    return {kind: count for kind, count in files.skipped.items() if kind not in suffixes}
 
 
 def _metadata(document: Path, column: str) -> dict[str, list[str]]:

@@ -53,6 +53,10 @@ class ImageFiles(ABC):
     def open(self, name: str) -> BinaryIO:
         """The file's bytes."""
 
+    def has_read(self, *suffixes: str) -> None:
+        """Take files that belong to the images, such as captions, out of what was skipped."""
+        self.skipped = {kind: count for kind, count in self.skipped.items() if kind not in suffixes}
+
     def read(self, name: str, limit: int) -> bytes:
         """At most `limit` bytes of a file.
 

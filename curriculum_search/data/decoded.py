@@ -9,7 +9,7 @@ import numpy as np
 
 from curriculum_search.data.images import Bytes, Indices
 
-_FOLDER = "decoded"  # in what CURRICULUM_SEARCH_CACHE names
+DECODED = "decoded"  # the part of the cache that they are in
 _SUM_BYTES = 4  # of a row's checksum, 0 where there is no row yet
 
 
@@ -88,13 +88,6 @@ class Decoded:
             "data.decoded_path names another folder",
             stacklevel=2,
         )
-
-
-def decoded_path(folder: Path | None, name: str) -> Path:
-    """Where the decoded images called `name` are: in `folder`, or in what CURRICULUM_SEARCH_CACHE names, or its
-    default."""
-    cache = Path(os.environ.get("CURRICULUM_SEARCH_CACHE") or "~/.cache/curriculum-search")
-    return (cache / _FOLDER if folder is None else folder).expanduser() / f"{name}.images"
 
 
 def _checksum(row: Bytes) -> int:

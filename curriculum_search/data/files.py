@@ -11,9 +11,10 @@ from typing import Literal, Self
 import numpy as np
 import PIL
 
+from curriculum_search.caches import kept_in
 from curriculum_search.config import later
 from curriculum_search.data.decode import Crop, ImageFiles, Shape, check_files, decode, first_shape, num_threads
-from curriculum_search.data.decoded import Decoded, decoded_path
+from curriculum_search.data.decoded import DECODED, Decoded
 from curriculum_search.data.images import Bytes, DataSource, ImageSet, Indices, existing
 from curriculum_search.data.labels import Labels, find_labels
 
@@ -126,8 +127,12 @@ class FileSource(DataSource):
         row = (shape.channels, shape.resolution, shape.resolution)
         count = min(len(files.names), int(self.cache_gib * 2**30) // int(np.prod(row)))
         digest = hashlib.sha256(f"{files.fingerprint} {shape} {count} {PIL.__version__}".encode()).hexdigest()[:16]
-        folder = None if self.decoded_path is None else Path(self.decoded_path)
-        return Decoded(decoded_path(folder, f"{Path(self.path).stem}-{digest}"), count, row)
+        return Decoded(self.kept / f"{Path(self.path).stem}-{digest}.images", count, row)
+
+    @property
+    def kept(self) -> Path:
+        """The folder of what is kept on this machine."""
+        return kept_in(self.decoded_path, DECODED)
 
     def _check(self) -> Shape:
         files = self.open_files()

@@ -16,7 +16,7 @@ _PARTS = {"train", "training", "val", "valid", "validation", "dev", "test", "tes
 _NUMBERED = re.compile(r"(?:.*/)?(\d{5})/img(\d{8})\.\w+")  # as EDM's dataset_tool names images
 _DOCUMENT_BYTES = 2**20  # that any document may have, and
 _IMAGE_BYTES = 2**10  # that it may have besides for each image
-_NO_LABELS = "use_labels: false trains without labels"
+NO_LABELS = "use_labels: false trains without labels"
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def find_labels(files: ImageFiles) -> Labels | None:
     """
     if len(files.documents) > 1:
         raise ValueError(
-            f"{files.where}: {' and '.join(files.documents[:2])} could both be the labels; keep one, or {_NO_LABELS}"
+            f"{files.where}: {' and '.join(files.documents[:2])} could both be the labels; keep one, or {NO_LABELS}"
         )
     if files.documents:
         return _edm_labels(files, files.documents[0])
@@ -89,20 +89,20 @@ def _class_folders(files: ImageFiles) -> Labels | None:
     if at_top:
         if len(at_top) == len(files.names):
             return None
-        raise ValueError(f"{files.where}: {at_top[0]} lies beside the class folders, so it has no label; {_NO_LABELS}")
+        raise ValueError(f"{files.where}: {at_top[0]} lies beside the class folders, so it has no label; {NO_LABELS}")
     where = f"{files.where}: {base}" if base else files.where
     if empty := sorted(set(folders) - set(filled)):
-        raise ValueError(f"{where}: no image in class folder {empty[0]}; take it out, or {_NO_LABELS}")
+        raise ValueError(f"{where}: no image in class folder {empty[0]}; take it out, or {NO_LABELS}")
     if len(folders) > 1 and all(folder.lower() in _PARTS for folder in folders):
         raise ValueError(
             f"{where}: {' and '.join(folders)} look like parts of a data set, not classes; let path name one of them, "
-            f"or {_NO_LABELS}"
+            f"or {NO_LABELS}"
         )
     numbers = [_NUMBERED.fullmatch(name) for name in files.names]
     if all(number is not None and int(number[1]) == int(number[2]) // 1000 for number in numbers):
         raise ValueError(
             f"{where}: images are numbered as EDM's dataset_tool does it, and the {EDM_LABELS} that it writes is "
-            f"missing; {_NO_LABELS}"
+            f"missing; {NO_LABELS}"
         )
     classes = {folder: i for i, folder in enumerate(folders)}
     return Labels(np.array([classes[folder] for folder in filled], np.int64), tuple(folders))

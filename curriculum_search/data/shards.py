@@ -5,7 +5,7 @@ import io
 import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -47,18 +47,18 @@ class ShardFiles(ImageFiles):
         path: an archive, or a folder of them.
         extension: what the image's name goes on with after the first dot, as in ``jpg``; None: there is one image in
             each sample.
-        index_of: where the list of what is in the archives is kept, by a name.
+        kept: the folder in which the list of what is in the archives is kept.
 
     Raises:
         ValueError: there is no archive, it cannot be read, or a sample has no image or several.
     """
 
-    def __init__(self, path: Path, extension: str | None, index_of: Callable[[str], Path]) -> None:
+    def __init__(self, path: Path, extension: str | None, kept: Path) -> None:
         self.where = str(path)
         self._shards = find_shards(path)
         stamps = [(shard.name, file_stamp(shard)) for shard in self._shards]
         self.fingerprint = hashlib.sha256(repr((stamps, extension)).encode()).hexdigest()
-        self._members = _listed_once(index_of(f"shards-{self.fingerprint[:16]}"), self._shards)
+        self._members = _listed_once(kept / f"shards-{self.fingerprint[:16]}.npz", self._shards)
         samples = self._samples()
         rows: dict[str, int] = {}
         for key, parts in samples.items():

@@ -14,13 +14,10 @@ from curriculum_search.config import later
 from curriculum_search.data.captioned import CaptionedSource
 from curriculum_search.data.captions import Texts, caption_texts, matched
 from curriculum_search.data.decode import ImageFiles
-from curriculum_search.data.decoded import decoded_path
 from curriculum_search.data.files import FileSource, LabelledFileSource
 from curriculum_search.data.images import existing, file_stamp
-from curriculum_search.data.labels import Labels
+from curriculum_search.data.labels import NO_LABELS, Labels
 from curriculum_search.data.shards import ShardFiles, find_shards
-
-_NO_LABELS = "use_labels: false trains without labels"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,8 +36,7 @@ class _Shards(FileSource):
 
     def open_files(self) -> ShardFiles:
         """The images in the archives."""
-        folder = None if self.decoded_path is None else Path(self.decoded_path)
-        return ShardFiles(existing(self.path), self.extension, lambda name: decoded_path(folder, name))
+        return ShardFiles(existing(self.path), self.extension, self.kept)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +59,9 @@ class WebDataset(_Shards, LabelledFileSource):
             return None
         if missing:
             raise ValueError(
-                f"{self.path}: {len(missing):,} of {len(found):,} images have no class, as {missing[0]}; {_NO_LABELS}"
+                f"{self.path}: {len(missing):,} of {len(found):,} images have no class, as {missing[0]}; {NO_LABELS}"
             )
-        files.skipped = {kind: count for kind, count in files.skipped.items() if kind not in (".cls", ".json")}
+        files.has_read(".cls", ".json")
         return Labels(np.array(list(found.values()), np.int64))
 
     def _label(self, files: ShardFiles, name: str) -> int | None:
@@ -100,7 +96,7 @@ class CaptionedWebDataset(_Shards, CaptionedSource):
         """The captions of each image."""
         assert isinstance(files, ShardFiles)
         found = {name: self._captions(files, name) for name in files.names}
-        files.skipped = {kind: count for kind, count in files.skipped.items() if kind not in (".txt", ".json")}
+        files.has_read(".txt", ".json")
         return matched(self.path, files.names, found)
 
     def _captions(self, files: ShardFiles, name: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from curriculum_search.atomic import replacing
+from curriculum_search.caches import kept_in
 from curriculum_search.tensor_file import TensorFile, allocate_tensors, open_tensors
 from curriculum_search.text.encoder import TextEncoder
 
@@ -73,7 +73,6 @@ def encoded_once(
     Raises:
         ValueError, FileNotFoundError: the encoder is not there, or gives what is not finite.
     """
-    cache = Path(os.environ.get("CURRICULUM_SEARCH_CACHE") or "~/.cache/curriculum-search")
     words = {
         "format": _FORMAT,
         "captions": hashlib.sha256(json.dumps(list(captions)).encode()).hexdigest(),
@@ -82,7 +81,7 @@ def encoded_once(
         "settings": encoder.to_dict(),
     }
     digest = hashlib.sha256(f"{words['captions']} {words['encoder']} {_FORMAT}".encode()).hexdigest()[:16]
-    path = (cache / "captions" if folder is None else folder).expanduser() / f"captions-{digest}.safetensors"
+    path = kept_in(folder, "captions") / f"captions-{digest}.safetensors"
     if not _is_whole(path, words):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:

@@ -11,7 +11,7 @@ import pytest
 from support.image_files import edm_zip
 
 from curriculum_search.data import Zip, files
-from curriculum_search.data.decoded import Decoded, decoded_path
+from curriculum_search.data.decoded import Decoded
 
 SHAPE = (3, 4, 4)
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, *SHAPE), np.uint8)
@@ -160,11 +160,3 @@ def test_processes_that_begin_together_share_the_work_and_read_the_same(tmp_path
     assert 400 <= sum(int(count) for count, _ in answers) < 3 * 400
     (file,) = (tmp_path / "decoded").iterdir()
     assert file.stat().st_size == 400 * (3 * 8 * 8 + 4)
-
-
-def test_they_are_in_the_cache_unless_a_folder_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("CURRICULUM_SEARCH_CACHE", str(tmp_path))
-    assert decoded_path(None, "x") == tmp_path / "decoded" / "x.images"
-    assert decoded_path(Path("~/y"), "x") == Path.home() / "y" / "x.images"
-    monkeypatch.delenv("CURRICULUM_SEARCH_CACHE")
-    assert decoded_path(None, "x") == Path.home() / ".cache" / "curriculum-search" / "decoded" / "x.images"
