@@ -74,13 +74,26 @@ def _effects(data: StudyData, arm_looks: Mapping[str, Look]) -> Section:
         body = _note(
             f"Each arm against {data.arms[0].title}, on seeds that the search never saw. Small dots are seeds; a "
             f"diamond is the difference of the means with its {percent(data.confidence)} interval over all arms, "
-            "filled where the difference is claimed, open where it is not separable."
+            f"filled where the difference is claimed, open where it is not separable.{_of_one_look(data)}"
         )
         body += _place(plots[0])
     else:
         body = _nothing("No effects yet: nothing has been confirmed on fresh seeds.")
     body += _arms_table(data)
     return Section(name="effects", heading="Effect of each arm", body=body, plots=plots)
+
+
+def _of_one_look(data: StudyData) -> str:
+    """Why the interval of what is not claimed leaves out 0, if one does."""
+    effects = [effect for of_metric in data.effects.values() for effect in of_metric]
+    if not any(
+        e.low is not None and e.high is not None and not e.claimed and (e.low > 0 or e.high < 0) for e in effects
+    ):
+        return ""
+    return (
+        " An open diamond's interval can leave out 0: it is of one look at the data, and the study, which looks after "
+        "each round of seeds and stops when it is sure, asks more of what it claims."
+    )
 
 
 def _arms_table(data: StudyData) -> str:

@@ -104,6 +104,7 @@ def test_plots_follow_the_readers_mode_and_paper_is_light_whatever_the_screen(ch
     opened.page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert opened.page.evaluate(look)[0] == light[0]
     assert not opened.page.locator("nav").is_visible()
+    assert not opened.page.locator("#plot-convergence .modebar").is_visible()
     widths = opened.page.evaluate("[...document.querySelectorAll('.plot > .canvas')].map(e => Number(e.dataset.width))")
     assert 650 < max(widths) <= 700
     opened.page.evaluate("dispatchEvent(new Event('afterprint'))")

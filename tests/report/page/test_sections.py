@@ -1,5 +1,6 @@
 """The sections of a page: all of them, in their order, whatever a study has."""
 
+import html
 from dataclasses import replace
 from typing import Any
 
@@ -59,6 +60,20 @@ def test_a_study_that_has_nothing_yet_says_what_is_missing() -> None:
     assert "No trials." in found["search"]
     assert "study.ablation_seeds is 0" in found["ablation"]
     assert "plot-" not in "".join(found.values())
+
+
+def test_an_interval_that_leaves_out_0_without_a_claim_is_explained_where_it_is_seen() -> None:
+    words = "An open diamond's interval can leave out 0"
+    metric, first = next(iter(DATA.effects.items()))
+
+    def said(*, low: float, high: float, claimed: bool) -> bool:
+        effect = replace(first[0], low=low, high=high, claimed=claimed)
+        return words in html.unescape(bodies(effects={metric: [effect]})["effects"])
+
+    assert said(low=0.1, high=0.3, claimed=False)
+    assert said(low=-0.3, high=-0.1, claimed=False)
+    assert not said(low=-0.1, high=0.3, claimed=False)
+    assert not said(low=0.1, high=0.3, claimed=True)
 
 
 def test_a_path_that_does_not_exist_is_a_sentence() -> None:
