@@ -3,7 +3,6 @@
 import hashlib
 import io
 import tarfile
-import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,11 @@ from numpy.typing import NDArray
 from curriculum_search.atomic import replacing
 from curriculum_search.data.decode import SUFFIXES, ImageFiles
 from curriculum_search.data.images import file_stamp, listed
+from curriculum_search.tensor_file import open_tensors, write_tensors
 
-_FORMAT = 1  # of the file that the members are listed in
+_FORMAT = "2"  # of the file that the members are listed in
+_TEXTS = (".cls", ".json", ".txt")  # classes and captions, which are kept with the list
+_LONGEST_TEXT = 16_384  # bytes, beyond which a text is left where it lies
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 
@@ -28,20 +30,24 @@ class _Members:
     names: as the archives have them.
     shards: int64 [M], which shard each is in.
     starts, sizes: int64 [M], where it lies there, in bytes.
+    texts: uint8, the short texts one after the other.
+    places: int64 [M], where each begins in `texts`; -1 for what is none.
     """
 
     names: Sequence[str]
     shards: NDArray[np.int64]
     starts: NDArray[np.int64]
     sizes: NDArray[np.int64]
+    texts: NDArray[np.uint8]
+    places: NDArray[np.int64]
 
 
 class ShardFiles(ImageFiles):
     """The images in tar archives, in the order of the archives' names and then as they lie there.
 
     As WebDataset has it, files whose names agree up to the first dot of their last part are one sample, and what
-    follows that dot says which part of it each is.  The archives are read through once, and what lies where is kept in
-    a file beside the decoded images.
+    follows that dot says which part of it each is.  The archives are read through once; what lies where, and what the
+    texts say, is kept in a file beside the decoded images, which is mapped.
 
     Args:
         path: an archive, or a folder of them.
@@ -58,7 +64,7 @@ class ShardFiles(ImageFiles):
         self._shards = find_shards(path)
         stamps = [(shard.name, file_stamp(shard)) for shard in self._shards]
         self.fingerprint = hashlib.sha256(repr((stamps, extension)).encode()).hexdigest()
-        self._members = _listed_once(kept / f"shards-{self.fingerprint[:16]}.npz", self._shards)
+        self._members = _listed_once(kept / f"shards-{self.fingerprint[:16]}.safetensors", self._shards)
         samples = self._samples()
         rows: dict[str, int] = {}
         for key, parts in samples.items():
@@ -108,9 +114,12 @@ class ShardFiles(ImageFiles):
         return samples
 
     def _content(self, row: int) -> bytes:
+        place, size = int(self._members.places[row]), int(self._members.sizes[row])
+        if place >= 0:
+            return self._members.texts[place : place + size].tobytes()
         with self._shards[int(self._members.shards[row])].open("rb") as file:
             file.seek(int(self._members.starts[row]))
-            return file.read(int(self._members.sizes[row]))
+            return file.read(size)
 
 
 def find_shards(path: Path) -> list[Path]:
@@ -145,49 +154,53 @@ def _problem(images: Sequence[str], parts: Sequence[str], extension: str | None)
 def _listed_once(path: Path, shards: Sequence[Path]) -> _Members:
     """What `_read_through` finds, from the file at `path`, or written there."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if file["format"] == _FORMAT:
-                names = str(file["names"]).split("\n")
-                return _Members(names, file["shards"], file["starts"], file["sizes"])
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        file = open_tensors(path)
+        if file.metadata.get("format") == _FORMAT:
+            arrays = dict(file.arrays)
+            return _Members(names=arrays.pop("names").tobytes().decode().split("\n"), **arrays)
+    except (OSError, ValueError, KeyError, TypeError):
         pass  # It is made anew.
     members = _read_through(shards)
+    arrays = {**vars(members), "names": np.frombuffer("\n".join(members.names).encode(), np.uint8)}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial, partial.open("wb") as stream:
-            np.savez(
-                stream,
-                format=_FORMAT,
-                names="\n".join(members.names),
-                shards=members.shards,
-                starts=members.starts,
-                sizes=members.sizes,
-            )
+        with replacing(path) as partial:
+            write_tensors(partial, arrays, {"format": _FORMAT})
     except OSError:
         pass  # The next process reads them through again.
     return members
 
 
 def _read_through(shards: Sequence[Path]) -> _Members:
-    found = [(name, number, start, size) for number, shard in enumerate(shards) for name, start, size in _files(shard)]
-    numbers = np.array([row[1:] for row in found], np.int64).reshape(-1, 3)
-    return _Members([row[0] for row in found], *numbers.T)
+    names, rows, texts = list[str](), list[tuple[int, int, int, int]](), bytearray()
+    for number, shard in enumerate(shards):
+        for name, start, size, text in _files(shard):
+            names.append(name)
+            rows.append((number, start, size, -1 if text is None else len(texts)))
+            texts += text or b""
+    columns = np.array(rows, np.int64).reshape(-1, 4).T
+    numbers, starts, sizes, places = columns
+    return _Members(names, numbers, starts, sizes, np.frombuffer(bytes(texts), np.uint8), places)
 
 
-def _files(shard: Path) -> Iterator[tuple[str, int, int]]:
-    """The regular files in an archive: name, start and size in bytes.
+def _files(shard: Path) -> Iterator[tuple[str, int, int, bytes | None]]:
+    """The regular files in an archive: name, start and size in bytes, and the content of a short text.
 
     Raises:
         ValueError: naming the archive: it cannot be read, or is cut off.
     """
     end = shard.stat().st_size
     try:
-        with tarfile.open(shard, "r:") as archive:
+        with tarfile.open(shard, "r:") as archive, shard.open("rb") as file:
             for member in archive:
                 if not member.isreg() or "\n" in member.name:
                     continue
-                if member.offset_data + member.size > end:
+                start, size, text = member.offset_data, member.size, None
+                if start + size > end:
                     raise ValueError(f"{shard} is cut off in {member.name}")
-                yield member.name.removeprefix("./"), member.offset_data, member.size
+                if size <= _LONGEST_TEXT and member.name.lower().endswith(_TEXTS):
+                    file.seek(start)
+                    text = file.read(size)
+                yield member.name.removeprefix("./"), start, size, text
     except (tarfile.TarError, OSError) as error:
         raise ValueError(f"{shard} is not a tar archive that can be read: {error}") from error

@@ -37,7 +37,7 @@ def test_archives_are_read_through_once_and_again_when_they_change(
     first = source.load_images()
     plain, read = shards._files, list[Path]()
 
-    def watched(shard: Path) -> Iterator[tuple[str, int, int]]:
+    def watched(shard: Path) -> Iterator[tuple[str, int, int, bytes | None]]:
         read.append(shard)
         return plain(shard)
 
@@ -53,3 +53,28 @@ def test_archives_are_read_through_once_and_again_when_they_change(
     assert source.stamp() != stamp
     assert len(source.load_images()) == 10
     assert source.load_images().fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize("longest", [shards._LONGEST_TEXT, 0])
+def test_texts_are_read_with_the_list_and_long_ones_where_they_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, longest: int
+) -> None:
+    monkeypatch.setattr(shards, "_LONGEST_TEXT", longest)
+    path, _ = sharded(tmp_path)
+    for _ in range(2):  # once as the archives are read through, once from the list that is kept
+        files = shards.ShardFiles(path, None, tmp_path / "kept")
+        assert [files.beside(name, "cls") for name in files.names] == [str(i % 4) for i in range(9)]
+        assert files.beside(files.names[0], "txt") is None
+    for archive in path.glob("*.tar"):
+        archive.unlink()
+    if longest:
+        assert files.beside(files.names[0], "cls") == "0"
+    else:
+        with pytest.raises(FileNotFoundError):
+            files.beside(files.names[0], "cls")
+
+
+def test_a_sample_without_a_text_and_an_empty_text_are_told_apart(tmp_path: Path) -> None:
+    shard(tmp_path / "a.tar", {"0.png": picture(), "0.txt": "", "1.png": picture()})
+    files = shards.ShardFiles(tmp_path / "a.tar", None, tmp_path / "kept")
+    assert [files.beside(name, "txt") for name in files.names] == ["", None]
