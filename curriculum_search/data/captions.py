@@ -1,7 +1,7 @@
 """The captions of image files, where the usual tools put them, matched with the images."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,14 +102,28 @@ def caption_texts(content: Any, column: str) -> list[str]:
 
 def _metadata(document: Path, column: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
+    for where, row in metadata_rows(document):
+        try:
+            found.setdefault(row["file_name"], []).extend(caption_texts(row, column))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+    return found
+
+
+def metadata_rows(document: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a ``metadata.jsonl``, each with its place for messages.
+
+    Raises:
+        ValueError: naming the line: it is no JSON, or names no file.
+    """
     for number, line in enumerate(document.read_text().splitlines(), start=1):
         if not line.strip():
             continue
+        where = f"{document}, line {number}"
         try:
             row = json.loads(line)
-            if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
-                raise ValueError("needs file_name, the image's path in the folder")
-            found.setdefault(row["file_name"], []).extend(caption_texts(row, column))
         except ValueError as error:
-            raise ValueError(f"{document}, line {number}: {error}") from error
-    return found
+            raise ValueError(f"{where}: {error}") from error
+        if not isinstance(row, dict) or not isinstance(row.get("file_name"), str):
+            raise ValueError(f"{where}: needs file_name, the image's path in the folder")
+        yield where, row

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from curriculum_search.config import later
+from curriculum_search.data.captions import METADATA
 from curriculum_search.data.decode import ImageFiles, sorted_out
 from curriculum_search.data.files import LabelledFileSource
 from curriculum_search.data.images import existing
-from curriculum_search.data.labels import EDM_LABELS
+from curriculum_search.data.labels import EDM_LABELS, NO_LABELS, Labels, metadata_labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,17 +19,39 @@ class Folder(LabelledFileSource):
     """A folder of images: all directly in it and without labels, or all in subfolders, one per class.
 
     Classes are numbered in the order of their folders' names, and each needs an image.  A single folder around them
-    changes nothing.  A ``dataset.json``, as EDM's dataset_tool writes it, gives the labels instead, and the subfolders
-    then mean nothing.  Files whose names do not end like an image's, and hidden ones, are passed over.  A link to a
-    folder is followed where it leads to what is not read anyway.
+    changes nothing.  A ``dataset.json``, as EDM's dataset_tool writes it, gives the labels instead, and so does a
+    ``metadata.jsonl``, as Hugging Face's imagefolder has it, where its lines have file_name and a class, a number or a
+    name; the subfolders then mean nothing.  Files whose names do not end like an image's, and hidden ones, are passed
+    over.  A link to a folder is followed where it leads to what is not read anyway.
+
+    Attributes:
+        label_column: of ``metadata.jsonl`` that has the class.
     """
 
     kind: Literal["folder"] = "folder"
+    label_column: str = later("label")
 
     def path_stamp(self, path: Path) -> str:
         """The times of change of the folder and of those in it, which adding and removing files change."""
         folders = [(e.name, e.stat().st_mtime_ns) for e in os.scandir(path) if e.is_dir()] if path.is_dir() else []
         return repr((path.stat().st_mtime_ns, sorted(folders)))
+
+    def labels_of(self, files: ImageFiles) -> Labels | None:
+        """The labels, None where there are none.
+
+        Raises:
+            ValueError: an image has none, while others have, or they could be meant in more than one way.
+        """
+        document = existing(self.path) / METADATA
+        found = metadata_labels(document, files.names, self.label_column) if document.is_file() else None
+        if found is None:
+            return super().labels_of(files)
+        if files.documents:
+            raise ValueError(
+                f"{files.where}: {METADATA} and {files.documents[0]} could both be the labels; keep one, or {NO_LABELS}"
+            )
+        files.has_read(".jsonl")
+        return found
 
     def open_files(self) -> ImageFiles:
         """The image files in and below the folder, sorted by name."""

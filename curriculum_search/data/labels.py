@@ -1,13 +1,16 @@
-"""Labels of image files, where the usual tools put them: in a ``dataset.json``, or in the names of class folders."""
+"""Labels of image files, where the usual tools put them: in a ``dataset.json`` or a ``metadata.jsonl``, or in the names
+of class folders."""
 
 import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from curriculum_search.data.captions import metadata_rows
 from curriculum_search.data.decode import ImageFiles
 from curriculum_search.data.images import Indices
 
@@ -44,6 +47,40 @@ def find_labels(files: ImageFiles) -> Labels | None:
     if files.documents:
         return _edm_labels(files, files.documents[0])
     return _class_folders(files)
+
+
+def metadata_labels(document: Path, names: Sequence[str], column: str) -> Labels | None:
+    """The labels in a ``metadata.jsonl``, as Hugging Face's imagefolder has it; None where no row has any.
+
+    Args:
+        document: a line of JSON for each image, with file_name and the class: an integer from 0, or its name.
+        names: of the images, relative to the folder that it lies in.
+        column: that has the class.
+
+    Raises:
+        ValueError: naming the line or the image, where some have a class and some have none.
+    """
+    known: dict[str, tuple[str, Any]] = {}
+    for where, row in metadata_rows(document):
+        if column in row:
+            if row["file_name"] in known:
+                raise ValueError(f"{where}: {row['file_name']} has had its {column} before")
+            known[row["file_name"]] = where, row[column]
+    if not known:
+        return None
+    if missing := [name for name in names if name not in known]:
+        raise ValueError(
+            f"{document}: {len(missing):,} of {len(names):,} images have no {column}, as {missing[0]}; {NO_LABELS}"
+        )
+    are_names = isinstance(next(iter(known.values()))[1], str)
+    for where, label in known.values():
+        if not (isinstance(label, str) if are_names else type(label) is int and label >= 0):
+            wanted = "a name, as the first is" if are_names else "an integer from 0, or a name in all of them"
+            raise ValueError(f"{where}: {column} is {label!r}; it must be {wanted}")
+    classes = sorted({label for _, label in known.values()}) if are_names else []
+    numbers = {name: number for number, name in enumerate(classes)}
+    values = [known[name][1] for name in names]
+    return Labels(np.array([numbers.get(value, value) for value in values], np.int64), tuple(classes))
 
 
 def _edm_labels(files: ImageFiles, document: str) -> Labels | None:

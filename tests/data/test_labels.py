@@ -1,8 +1,10 @@
 """Labels of image files: found where the usual tools put them, and nothing that could be meant in two ways."""
 
 import json
+import re
 import zipfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,3 +157,47 @@ def test_the_summary_of_a_source_tells_the_reference_where_it_is_other_images(tm
 def test_the_summary_of_many_classes_gives_the_smallest_and_the_largest(tmp_path: Path) -> None:
     source = folder(tmp_path, {f"{i:02d}/{k}.png": None for i in range(11) for k in range(1 + i % 2)})
     assert "; 11 classes (1 to 2 images each)" in source.summary()
+
+
+def metadata(**labels: object) -> str:
+    rows = [
+        {"file_name": f"{name}.png"} | ({} if label is None else {"label": label}) for name, label in labels.items()
+    ]
+    return "\n".join(json.dumps(row) for row in rows)
+
+
+def test_the_classes_in_an_imagefolders_metadata_are_numbers_or_names(tmp_path: Path) -> None:
+    numbered = folder(tmp_path / "a", {"a.png": None, "b.png": None, "metadata.jsonl": metadata(b=0, a=7)})
+    assert labels_of(numbered) == [7, 0]
+    named = folder(tmp_path / "b", {"a.png": None, "b.png": None, "metadata.jsonl": metadata(a="dog", b="cat")})
+    assert labels_of(named) == [1, 0]
+    assert loaded(named).class_names == ("cat", "dog")
+    assert "jsonl" not in loaded(named).summary
+    rows = '{"file_name": "x/a.png", "breed": 2}\n\n{"file_name": "y/b.png", "breed": 1}'
+    other = folder(tmp_path / "c", {"x/a.png": None, "y/b.png": None, "metadata.jsonl": rows})
+    assert labels_of(other) == [0, 1]  # no line has a label, so the folders count
+    assert labels_of(replace(other, label_column="breed")) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"metadata.jsonl": metadata(a=1, b=None)}, "1 of 2 images have no label, as b.png; use_labels: false"),
+        ({"metadata.jsonl": metadata(a=1, b="cat")}, "line 2: label is 'cat'; it must be an integer from 0, or a name"),
+        ({"metadata.jsonl": metadata(a="cat", b=1)}, "line 2: label is 1; it must be a name, as the first is"),
+        ({"metadata.jsonl": metadata(a=1, b=-1)}, "line 2: label is -1; it must be an integer from 0"),
+        ({"metadata.jsonl": metadata(a=1, b=True)}, "line 2: label is True; it must be an integer from 0"),
+        ({"metadata.jsonl": f"{metadata(a=1)}\n{metadata(a=1)}"}, "line 2: a.png has had its label before"),
+        ({"metadata.jsonl": "{"}, "line 1: "),
+        ({"metadata.jsonl": '{"label": 1}'}, "line 1: needs file_name"),
+        (
+            {"metadata.jsonl": metadata(a=1, b=0), "dataset.json": document(a=1, b=0)},
+            "metadata.jsonl and dataset.json could both be the labels; keep one",
+        ),
+    ],
+)
+def test_classes_in_metadata_that_could_mean_anything_are_named(tmp_path: Path, content: Content, message: str) -> None:
+    source = folder(tmp_path, {"a.png": None, "b.png": None, **content})
+    with pytest.raises(ValueError, match=re.escape(message)):
+        source.check()
+    assert labels_of(replace(source, use_labels=False)) is None

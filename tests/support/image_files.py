@@ -42,7 +42,7 @@ def edm_zip(path: Path, names: list[str], labels: object = None, size: int = 8) 
 def folder(root: Path, content: Content) -> Folder:
     """The content as a folder named ``set``."""
     root = root / "set"
-    root.mkdir()
+    root.mkdir(parents=True)
     for name, text in content.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
