@@ -4,7 +4,8 @@ Each says what would happen without it.
 """
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -12,12 +13,16 @@ from unittest.mock import patch
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.execution.tune_controller import TuneController
+from ray.tune.utils.object_cache import _ObjectCache
+
+#: How long a process without a run holds its resources, which others on the cluster may be waiting for.
+KEPT_SECONDS = 60.0
 
 
 @contextmanager
 def tune_as_needed() -> Iterator[None]:
     """All of them, within the block."""
-    with _deaths_are_no_surprise(), _no_trial_is_forgotten(), _no_signals_for_tune():
+    with _deaths_are_no_surprise(), _no_trial_is_forgotten(), _no_signals_for_tune(), _processes_wait_for_work():
         yield
 
 
@@ -64,4 +69,46 @@ def _no_trial_is_forgotten() -> Iterator[None]:
 def _no_signals_for_tune() -> Iterator[None]:
     """Keep Tune from handlers of its own, with which it ends at once; of SIGUSR1 it has one whatever it is told."""
     with patch("ray.tune.tune._setup_signal_catching", threading.Event):
+        yield
+
+
+class _WaitingProcesses(_ObjectCache):
+    """Keeps each process for a while, however many trials wait for one; the one that had work last is used first."""
+
+    def __init__(self, may_keep_one: bool = True) -> None:
+        super().__init__(may_keep_one)
+        self._since: dict[Any, float] = {}
+
+    def cache_object(self, key: Any, obj: Any) -> bool:
+        self._cached_objects[key].append(obj)
+        self._num_cached_objects += 1
+        self._since[obj] = time.monotonic()
+        return True
+
+    def pop_cached_object(self, key: Any) -> Any:
+        if not self.has_cached_object(key):
+            return None
+        self._num_cached_objects -= 1
+        found = self._cached_objects[key].pop()
+        del self._since[found]
+        return found
+
+    def flush_cached_objects(self, force_all: bool = False) -> Generator[Any, None, None]:
+        limit = time.monotonic() - KEPT_SECONDS
+        for waiting in self._cached_objects.values():
+            for found in [one for one in waiting if force_all or self._since[one] <= limit]:
+                waiting.remove(found)
+                self._num_cached_objects -= 1
+                del self._since[found]
+                yield found
+
+
+@contextmanager
+def _processes_wait_for_work() -> Iterator[None]:
+    """Have the processes of trials that have ended wait for the next for a while.
+
+    Tune keeps one, and as many more as trials are waiting at that moment.  A study hands out its runs in rounds, so at
+    the start of each round all but one of the processes would be started anew, some seconds of imports each.
+    """
+    with patch("ray.tune.execution.tune_controller._ObjectCache", _WaitingProcesses):
         yield

@@ -1,5 +1,6 @@
 """A study from its file to its verdict: search, confirm, publish.  Run again, it goes on where it was."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from curriculum_search.atomic import write_whole
@@ -18,6 +19,7 @@ from curriculum_search.search.optuna.journal import DamagedJournalError
 from curriculum_search.search.optuna.searcher import Searcher
 from curriculum_search.search.phases.ablation import AblationPhase
 from curriculum_search.search.phases.base import Phase
+from curriculum_search.search.phases.chain import Chain
 from curriculum_search.search.phases.confirmation import ConfirmationPhase, check_record
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.search.rehearsal import rehearse
@@ -50,7 +52,8 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
         check_same_study(folder, file)
         space.connect()
         ledger = Ledger(file, store)
-        search = SearchPhase(file, store, ledger, open_searcher(folder, file))
+        phases = _Phases(file, store, ledger, open_searcher(folder, file))
+        search = phases.search
         search.resume()
         if search.pending() or not (file.study.searches or store.records):
             prepare(ledger, cluster, root=root, cache_dir=cache_dir)  # No run has been written so far.
@@ -63,14 +66,8 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
         space.tracker.log_artifact(STUDY, file.write_resolved(folder))
         space.tracker.log_dataset(STUDY, **store.dataset(file.base))
         show_study(file, store)
-        run_phase(search, cluster)
-        confirmation = ConfirmationPhase(file, store, ledger, search.finished(), search.pareto())
-        confirmation.resume()
-        run_phase(confirmation, cluster)
-        ablation = AblationPhase(file, store, ledger, confirmation)
-        ablation.resume()
-        run_phase(ablation, cluster)
-        result = publish(file, store, search, confirmation, ablation)
+        run_phases(iter(phases), cluster, scratch=store.root / "tune")
+        result = publish(file, store, search, phases.confirmation, phases.ablation)
         space.finish(best=result.tracked_metrics(file.study.objective))
     return result
 
@@ -232,22 +229,41 @@ def prepare(ledger: Ledger, cluster: Cluster, *, root: Path, cache_dir: Path) ->
     ledger.budget.check_time(str(file.path))
 
 
-def run_phase(phase: Phase, cluster: Cluster) -> None:
-    """Run a phase's jobs on the cluster, if it has any."""
-    ledger = phase.ledger
-    if phase.pending():
-        with ledger.at_work():
-            concurrency = find_capacity(cluster, phase.file, phase.size)[1]
-            ledger.set_concurrency(phase.size, concurrency)
-            phase.count()
-            print(f"{phase.name}: {ledger.design.experiment(phase.size).summary()}", flush=True)
-            with phase.progress.under_way(concurrency):
-                run_jobs(
-                    phase,
-                    resources=ledger.design.experiment(phase.size).resources,
-                    limit=phase.file.study.max_concurrent_trials,
-                    scratch=phase.store.root / "tune",
-                    groups=cluster.groups,
-                )
-    if not phase.progress.failures:  # which the next command tries again
-        ledger.close(phase.name)
+class _Phases:
+    """The phases of a study: each is made of what the ones before have found, when it is reached.
+
+    Attributes:
+        search: the first.
+        confirmation: there once it has been reached.
+        ablation: likewise.
+    """
+
+    confirmation: ConfirmationPhase
+    ablation: AblationPhase
+
+    def __init__(self, file: StudyFile, store: RunStore, ledger: Ledger, searcher: Searcher) -> None:
+        self.search = SearchPhase(file, store, ledger, searcher)
+
+    def __iter__(self) -> Iterator[Phase]:
+        search = self.search
+        file, store, ledger = search.file, search.store, search.ledger
+        yield search
+        self.confirmation = ConfirmationPhase(file, store, ledger, search.finished(), search.pareto())
+        self.confirmation.resume()
+        yield self.confirmation
+        self.ablation = AblationPhase(file, store, ledger, self.confirmation)
+        self.ablation.resume()
+        yield self.ablation
+
+
+def run_phases(phases: Iterator[Phase], cluster: Cluster, *, scratch: Path) -> None:
+    """Run the phases' jobs on the cluster.
+
+    Args:
+        phases: each made when the one before has ended; those whose runs need the same resources share processes.
+        scratch: a folder for Tune's own files.
+    """
+    with Chain(phases, lambda phase: find_capacity(cluster, phase.file, phase.size)[1]) as chain:
+        while chain.phase is not None and chain.resources is not None:
+            limit = chain.phase.file.study.max_concurrent_trials
+            run_jobs(chain, resources=chain.resources, limit=limit, scratch=scratch, groups=cluster.groups)

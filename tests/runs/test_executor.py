@@ -7,15 +7,15 @@ from typing import Protocol
 
 import pytest
 import torch
-from support.jobs import Jobs, base_job, unwatched
+from support.jobs import Jobs, base_job, free_cpus, unwatched
 from support.own_training import NOTHING, write_own
 from support.workplace import Workplace
 
 from curriculum_search.experiment import Experiment, Resources
 from curriculum_search.loading import validated
-from curriculum_search.runs import restarts
+from curriculum_search.runs import patches, restarts
 from curriculum_search.runs.executor import run_jobs
-from curriculum_search.runs.job import Job, Outcome, Status
+from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
 from curriculum_search.search.load import load_study
 from curriculum_search.training import CHECKPOINT, PlainSession, Report, train
 
@@ -231,6 +231,57 @@ def test_runs_that_are_under_way_when_the_source_raises_have_not_ended(make_job:
         run_jobs(source, resources=Resources(), limit=2, scratch=held.run_dir.parents[1] / "tune3")
     hold.unlink()
     assert source.outcomes == {}
+
+
+class Rounds(Jobs):
+    """Two jobs at a time; the next two when both have ended."""
+
+    def next(self) -> Job | Exhausted:
+        running = self.handed_out - len(self.outcomes)
+        if running and self.handed_out % 2 == 0:
+            return Exhausted.WAIT
+        found = super().next()
+        self.handed_out += isinstance(found, Job)
+        return found
+
+    handed_out = 0
+
+
+def test_processes_wait_for_the_next_round(make_job: MakeJob, two_cpus: None) -> None:
+    jobs = [make_job(f"round_{i}") for i in range(6)]
+    source = Rounds(list(jobs))
+    run_jobs(source, resources=Resources(), limit=2, scratch=jobs[0].run_dir.parents[1] / "tune4")
+    assert [outcome.status for outcome in source.outcomes.values()] == [Status.FINISHED] * 6
+    processes = [witness_log(job).read_text().split()[0] for job in jobs]
+    assert len(set(processes)) == 2
+    assert len(set(processes[:2])) == len(set(processes[4:])) == 2
+
+
+@pytest.mark.timeout(60)
+def test_a_process_that_waits_too_long_gives_its_place_back(
+    make_job: MakeJob, two_cpus: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patches, "KEPT_SECONDS", 0.5)
+
+    held = make_job("held_up")
+    hold = witness_log(held).with_name("held_up.log.hold")
+    hold.write_text("0")
+
+    class Late(Jobs):
+        """Hands its last job out when the processor of the first is free, and then lets the second go on."""
+
+        def next(self) -> Job | Exhausted:
+            if len(self.waiting) == 1 and not (self.outcomes and free_cpus()):
+                return Exhausted.WAIT
+            if not self.waiting:
+                hold.unlink(missing_ok=True)
+            return super().next()
+
+    jobs = [make_job("early"), held, make_job("late")]
+    source = Late(list(jobs))
+    run_jobs(source, resources=Resources(), limit=2, scratch=jobs[0].run_dir.parents[1] / "tune5")
+    assert [outcome.status for outcome in source.outcomes.values()] == [Status.FINISHED] * 3
+    assert len({witness_log(job).read_text().split()[0] for job in jobs}) == 3
 
 
 #: Code that needs a while to end when it is stopped, and, where it is told so, longer than Tune waits for it.

@@ -7,14 +7,21 @@ import pytest
 import ray.tune.tune
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
+from ray.tune.execution import tune_controller
 from ray.tune.execution.tune_controller import TuneController
 
+from curriculum_search.runs import patches
 from curriculum_search.runs.patches import tune_as_needed
 
 
 def test_all_of_it_is_put_back() -> None:
     def parts() -> tuple[Any, ...]:
-        return RayActorManager._actor_task_failed, TuneController._on_trial_reset, ray.tune.tune._setup_signal_catching
+        return (
+            RayActorManager._actor_task_failed,
+            TuneController._on_trial_reset,
+            ray.tune.tune._setup_signal_catching,
+            tune_controller.__dict__["_ObjectCache"],
+        )
 
     before = parts()
     with tune_as_needed():
@@ -45,3 +52,24 @@ def test_a_trial_that_cannot_take_over_is_started_again_in_another_process() -> 
     assert controller._resetting_trials == set()
     assert failures[0][0] == trial
     assert isinstance(failures[0][1], RayActorError)
+
+
+def test_processes_are_kept_as_long_as_they_may_wait_and_the_last_at_work_is_used_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    with tune_as_needed():
+        waiting = tune_controller.__dict__["_ObjectCache"](may_keep_one=True)
+    for process in ("first", "second", "third"):
+        assert waiting.cache_object("one processor", process)
+        now += 10.0
+    assert waiting.num_cached_objects == 3
+    assert waiting.pop_cached_object("one processor") == "third"
+    assert waiting.pop_cached_object("two processors") is None
+    assert list(waiting.flush_cached_objects()) == []
+    now = 100.0 + patches.KEPT_SECONDS
+    assert list(waiting.flush_cached_objects()) == ["first"]
+    assert list(waiting.flush_cached_objects(force_all=True)) == ["second"]
+    assert waiting.num_cached_objects == 0
+    assert not waiting.has_cached_object("one processor")

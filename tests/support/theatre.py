@@ -5,9 +5,8 @@ import zlib
 from collections.abc import Callable
 
 from curriculum_search.experiment import Experiment
-from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
+from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
 from curriculum_search.search.phases.ablation import AblationPhase
-from curriculum_search.search.phases.base import Phase
 from curriculum_search.search.phases.confirmation import ConfirmationPhase
 from curriculum_search.search.phases.search import SearchPhase
 from curriculum_search.training import Report
@@ -29,9 +28,9 @@ def final_value(experiment: Experiment) -> float:
 
 
 class Theatre:
-    """Plays the runs of a phase, two at a time, in the order in which they are handed out."""
+    """Plays the runs of a phase or of a chain of them, two at a time, in the order in which they are handed out."""
 
-    def __init__(self, phase: Phase, end: Callable[[Job], Outcome | None] = finishes) -> None:
+    def __init__(self, phase: JobSource, end: Callable[[Job], Outcome | None] = finishes) -> None:
         self.phase = phase
         self.end = end
         self.played: list[Job] = []
@@ -47,10 +46,11 @@ class Theatre:
                 assert job is Exhausted.DONE
                 break
             if len(running) == 2 or job is Exhausted.WAIT or job is Exhausted.DONE:
-                self._run(running.pop(0))
+                self.run(running.pop(0))
         return self.played
 
-    def _run(self, job: Job) -> None:
+    def run(self, job: Job) -> None:
+        """Play one run."""
         value = final_value(job.experiment)
         for images in (80, 160, 240, 320):
             final = images == 320
