@@ -95,7 +95,7 @@ def fit(experiment: Experiment, resources: Resources, folder: Path) -> float:
         train_and_report,
         train_loop_config={"experiment": experiment, "folder": folder},
         scaling_config=ray.train.ScalingConfig(
-            num_workers=resources.workers, resources_per_worker={"CPU": resources.cpus_per_worker}
+            num_workers=resources.most_workers, resources_per_worker={"CPU": resources.cpus_per_worker}
         ),
         run_config=ray.train.RunConfig(
             name="fit",

@@ -93,7 +93,7 @@ def measure_difficulty(
     identity = hashlib.sha256("".join(e.identity() for e in experiments).encode()).hexdigest()[:12]
     folder = root / f"difficulty-{identity}"
     with (
-        Cluster(dashboard=base.resources.workers > 1) as cluster,
+        Cluster(dashboard=base.resources.in_group) as cluster,
         workspace(folder, root=root, name=folder.name) as space,
         RunStore(
             folder,

@@ -51,7 +51,7 @@ def train_single(
     folder = root / _FOLDER
     # A workspace of its own, so that several runs can be trained at the same time.
     with (
-        Cluster(dashboard=experiment.resources.workers > 1) as cluster,
+        Cluster(dashboard=experiment.resources.in_group) as cluster,
         workspace(folder / "runs" / key, root=root, name=key) as space,
         _open_store(experiment, plugins, folder=folder, cache_dir=cache_dir, tracker=space.tracker) as store,
     ):
@@ -95,7 +95,7 @@ def _run(experiment: Experiment, key: str, store: RunStore, space: Workspace, cl
     """Train, or go on; whatever ends it, the run's folder and MLflow know."""
     resources = experiment.resources
     space.connect()
-    if resources.workers > 1:
+    if resources.in_group:
         cluster.capacity(resources)
     store.forget_failure(key)
     store.folder(key).write_data(experiment)
@@ -103,7 +103,7 @@ def _run(experiment: Experiment, key: str, store: RunStore, space: Workspace, cl
     space.begin(name=f"train: {source.name}")
     print(f"data: {experiment.summary()}", flush=True)
     try:
-        if resources.workers > 1:
+        if resources.in_group:
             run_jobs(source, resources=resources, limit=1, scratch=space.folder / "tune", groups=cluster.groups)
         else:
             _train_here(source)

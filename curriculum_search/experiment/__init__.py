@@ -2,7 +2,7 @@
 
 from curriculum_search.experiment.cadence import Cadence
 from curriculum_search.experiment.experiment import OF_OWN_TRAINERS, Experiment, counts
-from curriculum_search.experiment.resources import Resources
+from curriculum_search.experiment.resources import Resources, WorkerRange
 from curriculum_search.experiment.trainer import (
     PARAMS_FILE,
     CommandTrainer,
@@ -26,6 +26,7 @@ __all__ = [
     "Resources",
     "Trainer",
     "Training",
+    "WorkerRange",
     "counts",
     "search_path",
 ]

@@ -74,7 +74,8 @@ class Experiment(Config):
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed must be at least 0, not {self.seed}")
-        self.check_workers(self.resources.workers)
+        for workers in (self.resources.fewest_workers, self.resources.most_workers):
+            self.check_workers(workers)
 
     def check_workers(self, workers: int) -> None:
         """Whether `workers` processes can share each batch evenly.
@@ -84,11 +85,22 @@ class Experiment(Config):
         """
         if isinstance(self.trainer, OwnTrainer):
             self._check_own_workers(self.trainer, workers)
-        elif self.training.noise_shards % workers:
-            raise ValueError(
-                f"training.noise_shards must be a multiple of the number of workers ({workers}), "
-                f"not {self.training.noise_shards}"
-            )
+        name, shared = self._shared
+        if shared % workers:
+            raise ValueError(f"training.{name} must be a multiple of the number of workers ({workers}), not {shared}")
+
+    @property
+    def worker_counts(self) -> tuple[int, ...]:
+        """The numbers of workers that may train a run together, the least first."""
+        found = range(self.resources.fewest_workers, self.resources.most_workers + 1)
+        return tuple(workers for workers in found if self._shared[1] % workers == 0)
+
+    @property
+    def _shared(self) -> tuple[str, int]:
+        """What workers share evenly: the name of a setting of the training, and its value."""
+        if isinstance(self.trainer, OwnTrainer):
+            return "batch_size", self.training.batch_size
+        return "noise_shards", self.training.noise_shards
 
     def _check_own_workers(self, trainer: OwnTrainer, workers: int) -> None:
         for name in ("sharding", "activation_checkpointing"):
@@ -102,11 +114,6 @@ class Experiment(Config):
             raise ValueError(
                 f"resources.workers must be 1 where trainer is a command, not {workers}: the program starts its own "
                 "processes, as with torchrun; give it cpus_per_worker and gpus_per_worker for all of them"
-            )
-        if self.training.batch_size % workers:
-            raise ValueError(
-                f"training.batch_size must be a multiple of the number of workers ({workers}), "
-                f"not {self.training.batch_size}"
             )
 
     def identity(self) -> str:

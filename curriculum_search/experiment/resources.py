@@ -7,11 +7,29 @@ from curriculum_search.config import Config, later
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkerRange(Config):
+    """As many workers as there is room for.
+
+    Attributes:
+        min: fewest that a run is trained by; with room for fewer it waits.
+        max: most.
+    """
+
+    min: int
+    max: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min < self.max:
+            raise ValueError(f"min must be at least 1 and less than max, not {self.min} (max: {self.max})")
+
+
+@dataclass(frozen=True, kw_only=True)
 class Resources(Config):
     """What one run is given.  Nothing of it changes what is trained beyond the rounding of float sums.
 
     Attributes:
-        workers: processes that train one run together, data-parallel.
+        workers: processes that train one run together, data-parallel; with ``{min: 2, max: 8}`` as many as there is
+            room for, which may change while it is trained.
         cpus_per_worker: processors of each, and the threads it computes with (the thread count changes float sums).
         gpus_per_worker: GPUs of each; a fraction lets several runs share one GPU and needs ``workers: 1``.
         sharding: what each worker holds of the weights, their average, the gradients and the optimiser's state: all of
@@ -23,7 +41,7 @@ class Resources(Config):
             that, and that lie in memory or are mapped, are kept on the GPU.
     """
 
-    workers: int = 1
+    workers: int | WorkerRange = 1
     cpus_per_worker: int = 1
     gpus_per_worker: float = 0.0
     sharding: Literal["none", "full"] = later("none")
@@ -31,7 +49,7 @@ class Resources(Config):
     gpu_data_share: float = later(0.05)
 
     def __post_init__(self) -> None:
-        if self.workers < 1:
+        if self.fewest_workers < 1:
             raise ValueError(f"workers must be at least 1, not {self.workers}")
         if self.cpus_per_worker < 1:
             raise ValueError(f"cpus_per_worker must be at least 1, not {self.cpus_per_worker}")
@@ -43,5 +61,25 @@ class Resources(Config):
             )
         if not 0 <= self.gpu_data_share <= 1:
             raise ValueError(f"gpu_data_share must be in [0, 1], not {self.gpu_data_share}")
-        if self.sharding != "none" and self.workers == 1:
+        if self.sharding != "none" and not self.in_group:
             raise ValueError(f"sharding must be none with one worker, not {self.sharding}: it needs workers to share")
+
+    @property
+    def fewest_workers(self) -> int:
+        """Of a run."""
+        return self.workers if isinstance(self.workers, int) else self.workers.min
+
+    @property
+    def most_workers(self) -> int:
+        """Of a run."""
+        return self.workers if isinstance(self.workers, int) else self.workers.max
+
+    @property
+    def in_group(self) -> bool:
+        """Whether a run's workers may be several, so that they are started as a group."""
+        return self.most_workers > 1
+
+    @property
+    def most_gpus(self) -> float:
+        """GPUs that a run holds, where there is room for all of its workers."""
+        return self.most_workers * self.gpus_per_worker

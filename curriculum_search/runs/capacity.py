@@ -16,7 +16,7 @@ class Capacity:
     Attributes:
         trials: whole runs.
         slots: their workers, those of a run that does not fit as a whole included.
-        workers: of each run.
+        workers: of each run, the fewest where it may have more.
         nodes, cpus, gpus: that the cluster has.
     """
 
@@ -45,10 +45,11 @@ def find_capacity(resources: Resources) -> Capacity:
         return min(by_cpu, _gpu_slots(node.get("GPU", 0.0), resources.gpus_per_worker))
 
     slots = sum(map(fits, nodes))
+    fewest, most = resources.fewest_workers, resources.most_workers
     return Capacity(
-        trials=slots // resources.workers,
+        trials=slots // most + (slots % most >= fewest),
         slots=slots,
-        workers=resources.workers,
+        workers=fewest,
         nodes=len(nodes),
         cpus=cpus,
         gpus=gpus,
@@ -67,7 +68,7 @@ def check_capacity(resources: Resources) -> Capacity:
         if resources.gpus_per_worker:
             asked += f" and {resources.gpus_per_worker:g} GPUs"
         raise UserError(
-            f"base.resources: a trial asks for {resources.workers} workers with {asked} each, and this cluster "
+            f"base.resources: a trial asks for {resources.fewest_workers} workers with {asked} each, and this cluster "
             f"({capacity.words}) has room for {capacity.slots} of them; lower workers, cpus_per_worker or "
             f"gpus_per_worker, or add nodes"
         )

@@ -75,7 +75,7 @@ def run_jobs(
     os.environ.update(_ENVIRONMENT)
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what fails is told to the source
     shutil.rmtree(scratch, ignore_errors=True)
-    alone = resources.workers == 1
+    alone = not resources.in_group
     if alone:
         bundle: dict[str, float] = {"CPU": resources.cpus_per_worker}
         if resources.gpus_per_worker:
@@ -130,6 +130,7 @@ class _JobSearcher(_DriverOnly, Searcher):
         self._resources = resources
         self._storage = scratch.with_name("groups")  # of Ray Train's files
         self.concurrency = 1
+        self.slots = 1  #: workers that the cluster has room for
         self.running: dict[str, Job] = {}
         self.stopped: set[str] = set()
         self._warned: set[str] = set()
@@ -140,6 +141,7 @@ class _JobSearcher(_DriverOnly, Searcher):
         self._has_asked = False  # the workers
         self._at_work = True
         self._restarts = Restarts()
+        self._sizes: dict[str, int] = {}  # of each job's last group
         self._again: list[tuple[float, Job]] = []  # with the time from which on
         self._exhausted = False
 
@@ -153,11 +155,21 @@ class _JobSearcher(_DriverOnly, Searcher):
         if job is not None:
             self.running[trial_id] = job
             config = {"job": replace(job, driver=self.driver).encode()}
-            if self._resources.workers > 1:
-                config |= self.groups.assign(trial_id, self._resources, self._storage)
+            if self._resources.in_group:
+                config |= self._assign(trial_id, job)
             return config
         # As long as a job runs, it may break off and have to be given out again.
         return Searcher.FINISHED if self._exhausted and not (self.running or self._again) else None
+
+    def _assign(self, trial_id: str, job: Job) -> dict[str, Any]:
+        sizes = job.experiment.worker_counts
+        found = self.groups.assign(trial_id, self._resources, self._storage, sizes=sizes, slots=self.slots)
+        size, before = found["size"], self._sizes.get(job.key, sizes[-1])
+        if size != before:
+            words = f"trained by {size} of {sizes[-1]} workers from now on"
+            self._guarded(functools.partial(self.source.remarked, job, words), otherwise=None)
+        self._sizes[job.key] = size
+        return found
 
     def stop(self, asked: str) -> None:
         """Take that a signal asks to stop."""
@@ -341,6 +353,8 @@ class _Room:
     def _resize(self) -> None:
         wanted = self.capacity.trials if self.limit is None else min(self.limit, self.capacity.trials)
         self.searcher.concurrency = max(wanted, 1)
+        self.searcher.slots = self.capacity.slots
+        self.searcher.groups.fit(self.capacity.slots)
 
 
 class _TickCallback(_DriverOnly, tune.Callback):

@@ -4,6 +4,10 @@ Ray Train starts a group, places it, and sees whether its processes live.  It ha
 trial; so what it runs in each worker (`worker.run_member`) takes job after job from a mailbox, and a trial of Tune's
 does nothing but put its job there and hand on what it hears.  A group that breaks is replaced when the next trial
 needs one.
+
+Where a run may have fewer or more workers, its group is as large as there is room for when it is started, which is also
+how it shrinks and grows: a group that lost a worker is replaced by one that fits, and one that could be larger is asked
+to save its run and leave.
 """
 
 import asyncio
@@ -11,8 +15,9 @@ import contextlib
 import itertools
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +27,7 @@ from ray import tune
 
 from curriculum_search.runs import placement
 from curriculum_search.runs.mailbox import DIVERGED, End, Mailbox
+from curriculum_search.runs.notices import Stopped, ask_group_to_leave, forget_group
 
 if TYPE_CHECKING:
     from curriculum_search.experiment import Resources
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
 HEAD = "node:__internal_head__"
 
 _ANSWER_SECONDS = 10.0
+_ROOM_SECONDS = 20.0  # that there has to be room for more workers, before a group is asked to leave for a larger one
 
 #: Ray Train looks at its workers so often, and learns of a death no sooner.  Its own watch of drained nodes, an actor
 #: a group, is not needed: `notices` are heard by each worker.
@@ -104,11 +111,15 @@ class _Group:
 
     name: str
     resources: "Resources"
+    size: int  #: workers
     storage: Path
     home: Any
     ended: Any  #: what is ready when the group has ended
     number: int = 0  #: of its last job
     trial: str | None = None  #: that it works for
+    sizes: Sequence[int] = ()  #: that a group of this trial may have
+    roomy_since: float | None = None  #: since when there has been room for a larger one
+    is_leaving: bool = False
 
 
 class Groups:
@@ -117,20 +128,55 @@ class Groups:
     def __init__(self) -> None:
         self._groups: dict[str, _Group] = {}
 
-    def assign(self, trial: str, resources: "Resources", storage: Path) -> dict[str, Any]:
+    def assign(
+        self, trial: str, resources: "Resources", storage: Path, *, sizes: Sequence[int], slots: int
+    ) -> dict[str, Any]:
         """Give a trial a group, an idle one if there is one; what `run_group_trial` needs to know of it.
 
         Args:
             trial: its name.
             resources: of its workers.
             storage: for files of Ray Train's, on storage that all nodes see.
+            sizes: numbers of workers that it may have, the least first.
+            slots: workers that the cluster has room for, busy or not.
         """
         idle = [group for group in self._groups.values() if group.trial is None and group.resources == resources]
         self._end(gone := [group for group in idle if _is_ready(group.ended)])
-        group = next((group for group in idle if group not in gone), None) or self._start(resources, storage)
-        group.trial = trial
+        idle = [group for group in idle if group not in gone]
+        room = slots - self._num_busy
+        size = _largest(sizes, room)
+        group = next((group for group in idle if group.size == size), None)
+        while group is None and idle and room - sum(other.size for other in idle) < size:
+            self._end([idle.pop()])
+        group = group or self._start(resources, size, storage)
+        group.trial, group.sizes, group.roomy_since = trial, sizes, None
         group.number += 1
-        return {"group": group.name, "number": group.number}
+        return {"group": group.name, "number": group.number, "size": size}
+
+    def fit(self, slots: int) -> None:
+        """Have each group that may be larger or smaller be of the size that there is room for.
+
+        One that waits for more workers than there is room for gives up at once; one that could be larger is asked to
+        leave when that has been so for a while, one at a time.
+
+        Args:
+            slots: workers that the cluster has room for, busy or not.
+        """
+        for group in self._groups.values():
+            if group.trial is None or len(group.sizes) == 1 or group.is_leaving:
+                continue
+            size = _largest(group.sizes, room := slots - self._num_busy + group.size)
+            if size < group.size and size <= room and not _has_begun(group):
+                group.is_leaving = True
+                group.home.broke.remote(Stopped(f"there is room for {_workers(size)}, not {group.size}", None))
+            elif size <= group.size:
+                group.roomy_since = None
+            elif group.roomy_since is None:
+                group.roomy_since = time.monotonic()
+            elif time.monotonic() - group.roomy_since >= _ROOM_SECONDS:
+                group.is_leaving = True
+                ask_group_to_leave(group.name, f"there is room for {_workers(size)} now, and it has {group.size}")
+                return
 
     def stop(self, trial: str) -> None:
         """Have the group of a trial leave its job, and take it back."""
@@ -167,19 +213,25 @@ class Groups:
         """End all groups."""
         self._end(self._groups.values())
 
+    @property
+    def _num_busy(self) -> int:
+        """Workers of the groups that have a trial."""
+        return sum(group.size for group in self._groups.values() if group.trial is not None)
+
     def _of(self, trial: str) -> _Group | None:
         return next((group for group in self._groups.values() if group.trial == trial), None)
 
-    def _start(self, resources: "Resources", storage: Path) -> _Group:
+    def _start(self, resources: "Resources", size: int, storage: Path) -> _Group:
         name = f"group-{uuid.uuid4().hex[:12]}"
         per_worker: dict[str, float] = {"CPU": resources.cpus_per_worker}
         if resources.gpus_per_worker:
             per_worker["GPU"] = resources.gpus_per_worker
         actor: Any = ray.remote(GroupHome)
-        home = actor.options(name=name, num_cpus=0, resources={HEAD: 0.001}).remote(name, resources.workers)
+        home = actor.options(name=name, num_cpus=0, resources={HEAD: 0.001}).remote(name, size)
         self._groups[name] = _Group(
             name=name,
             resources=resources,
+            size=size,
             storage=storage / name,
             home=home,
             ended=home.run.remote(per_worker, str(storage.resolve())),
@@ -192,7 +244,24 @@ class Groups:
             with contextlib.suppress(Exception):  # It may be gone, and Ray with it.
                 ray.kill(group.home)  # and with it Ray Train's controller and the workers, which it has started
                 placement.remove(group.name)
+                forget_group(group.name)
             shutil.rmtree(group.storage, ignore_errors=True)
+
+
+def _largest(sizes: Sequence[int], room: int) -> int:
+    """The largest of some sizes that there is room for, or else the least, which then waits."""
+    return max((size for size in sizes if size <= room), default=sizes[0])
+
+
+def _workers(number: int) -> str:
+    return f"{number} worker{'s' * (number != 1)}"
+
+
+def _has_begun(group: _Group) -> bool:
+    try:
+        return bool(ray.get(group.home.begun.remote(group.number), timeout=_ANSWER_SECONDS))
+    except Exception:
+        return True  # What has become of it is told by its trial.
 
 
 def _is_ready(reference: Any) -> bool:

@@ -45,6 +45,7 @@ class _Case:
     taken: int = 0  # of what was said
     is_stopped: bool = False
     failures: list[End] = field(default_factory=list)
+    is_taken: bool = False  # by a worker
     settled: set[int] = field(default_factory=set)
     is_given_up: bool = False  # for not all workers came
 
@@ -96,11 +97,16 @@ class Mailbox:
         """Whether another job can be put."""
         return self._broke is None and not any(case.is_given_up for case in self._cases.values())
 
+    async def begun(self, number: int) -> bool:
+        """Whether a worker has taken a job."""
+        return self._cases[number].is_taken
+
     # The workers.
 
     async def take(self, number: int) -> Mapping[str, Any]:
         """The job of a number, when it is there."""
         await self._until(lambda: number in self._cases)
+        self._cases[number].is_taken = True
         return self._cases[number].fields
 
     async def say(self, number: int, message: Mapping[str, Any]) -> bool:

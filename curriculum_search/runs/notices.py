@@ -1,4 +1,5 @@
-"""What asks a worker to save its run and leave: its driver, a signal, or the notice that its node goes away.
+"""What asks a worker to save its run and leave: its driver, a signal, or the notice that its node goes away, or that
+there is room for more workers.
 
 Ray Train tells its workers of a node that is drained, and of nothing else; a trial of one worker is told nothing.  So a
 thread of each worker asks the cluster itself: about its driver four times a second, about its node every other second.
@@ -32,16 +33,17 @@ class Stopped(Exception):  # noqa: N818  (what happened, as in KeyboardInterrupt
 
     Attributes:
         reason: who asked; nothing where it was another worker of the run.
-        images: where it is saved.
+        images: where it is saved; None: the worker had not begun.
     """
 
-    def __init__(self, reason: str, images: int) -> None:
+    def __init__(self, reason: str, images: int | None) -> None:
         super().__init__(reason, images)
         self.reason = reason
         self.images = images
 
     def __str__(self) -> str:
-        return f"{self.reason or 'it was asked to stop'}; it is saved at {self.images:,} images"
+        reason = self.reason or "it was asked to stop"
+        return reason if self.images is None else f"{reason}; it is saved at {self.images:,} images"
 
 
 def ask_to_stop(driver: ProcessId, why: str) -> None:
@@ -54,6 +56,20 @@ def forget_to_ask(driver: ProcessId) -> None:
     _internal_kv_del(_key(driver), namespace=_NAMESPACE)
 
 
+def ask_group_to_leave(group: str, why: str) -> None:
+    """Ask the workers of a group to save their run and leave."""
+    _internal_kv_put(_group_key(group), why.encode(), namespace=_NAMESPACE)
+
+
+def forget_group(group: str) -> None:
+    """Take `ask_group_to_leave` back, for a group that has ended."""
+    _internal_kv_del(_group_key(group), namespace=_NAMESPACE)
+
+
+def _group_key(group: str) -> str:
+    return f"leave/{group}"
+
+
 def _key(driver: ProcessId) -> str:
     return f"stop/{driver.machine}/{driver.pid}/{driver.started}"
 
@@ -61,10 +77,11 @@ def _key(driver: ProcessId) -> str:
 class Notices:
     """Waits for a notice to the worker in this process; see `listening`."""
 
-    def __init__(self, driver: ProcessId | None, heard: Callable[[], None]) -> None:
+    def __init__(self, driver: ProcessId | None, group: str, heard: Callable[[], None]) -> None:
         self.reason = ""  #: why the worker is to leave, once it is
         self.ends_process = False  #: whether its process is to end then
-        self._driver = driver
+        self._keys = [_key(driver)] if driver else []
+        self._keys += [_group_key(group)] if group else []
         self._heard = heard
         self._ended = threading.Event()
         self._node = ray.get_runtime_context().get_node_id() if ray.is_initialized() else ""
@@ -88,8 +105,9 @@ class Notices:
             if self._ended.wait(_LOOK_SECONDS):
                 return
             with suppress(Exception):  # Where the head does not answer, it is asked again.
-                if self._driver and (why := _internal_kv_get(_key(self._driver), namespace=_NAMESPACE)):
-                    self.hear(why.decode())
+                for key in self._keys:
+                    if (why := _internal_kv_get(key, namespace=_NAMESPACE)) is not None:
+                        self.hear(why.decode())
                 if look % _LOOKS_AT_NODE == 0 and self._node in ray._private.state.state.get_draining_nodes():
                     self.hear("its node is being drained")
 
@@ -127,7 +145,7 @@ _signals = _Signals()
 
 
 @contextmanager
-def listening(driver: ProcessId | None, heard: Callable[[], None]) -> Iterator[Notices]:
+def listening(driver: ProcessId | None, heard: Callable[[], None], *, group: str = "") -> Iterator[Notices]:
     """Listen, within the block, for what asks the worker in this process to save its run and leave.
 
     A signal that comes after the first one does what it did before, as does one outside the block.  A process that was
@@ -136,8 +154,9 @@ def listening(driver: ProcessId | None, heard: Callable[[], None]) -> Iterator[N
     Args:
         driver: who has handed the run out.
         heard: called at the first notice, in any thread.
+        group: that the worker belongs to, if it does.
     """
-    notices = Notices(driver, heard)
+    notices = Notices(driver, group, heard)
     notices.start()
     _signals.set()
     _signals.notices = notices

@@ -92,7 +92,9 @@ def recorded_runs(root: Path) -> Iterable[RunRecord]:
         folder = RunFolder(path)
         config = folder.read_experiment()
         resources = config.get("resources", {"workers": 1, "gpus_per_worker": 0.0})
-        yield read_record(folder, config.get("seed"), resources["workers"] * resources["gpus_per_worker"])
+        workers = resources["workers"]
+        most = workers["max"] if isinstance(workers, dict) else workers
+        yield read_record(folder, config.get("seed"), most * resources["gpus_per_worker"])
 
 
 def read_record(folder: RunFolder, seed: int | None, gpus: float) -> RunRecord:
@@ -110,5 +112,5 @@ def read_record(folder: RunFolder, seed: int | None, gpus: float) -> RunRecord:
 
 
 def gpus(experiment: Experiment) -> float:
-    """GPUs that a run of the experiment holds."""
-    return experiment.resources.workers * experiment.resources.gpus_per_worker
+    """GPUs that a run of the experiment holds, where there is room for all of its workers."""
+    return experiment.resources.most_gpus

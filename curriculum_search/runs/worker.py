@@ -69,6 +69,7 @@ class _Member:
 
     def __init__(self, group: str) -> None:
         importlib.import_module("torch._dynamo")  # which DistributedDataParallel needs: before the first job, not in it
+        self.group = group
         self.mailbox: Any = ray.get_actor(group)
         self.rank, self.size = distributed.rank(), distributed.world_size()
         self.device = ray.train.torch.get_device()
@@ -102,7 +103,7 @@ class _Member:
                 raise SystemExit  # as Tune does it with a trial of one worker
 
         try:
-            train_one(fields, send, self.device)
+            train_one(fields, send, self.device, group=self.group)
         except SystemExit:
             return False
         except Diverged as error:
@@ -131,13 +132,16 @@ def _seconds_to_end(trainer: Trainer) -> int:
     return 30 + (math.ceil(trainer.stop_seconds) if isinstance(trainer, CommandTrainer) else 0)
 
 
-def train_one(fields: dict[str, Any], send: Callable[[dict[str, Any]], None], device: torch.device) -> None:
+def train_one(
+    fields: dict[str, Any], send: Callable[[dict[str, Any]], None], device: torch.device, *, group: str = ""
+) -> None:
     """Train a job in this process, which is as it was before, afterwards.
 
     Args:
         fields: the job as `Job.encode` writes it.
         send: takes what the run says; every worker of the run calls it at the same points.
         device: what to compute on.
+        group: that this worker belongs to, if it does.
 
     Raises:
         Diverged: a loss, weight or generated image is not finite.
@@ -190,7 +194,7 @@ def train_one(fields: dict[str, Any], send: Callable[[dict[str, Any]], None], de
                 warnings.catch_warnings(record=True) as session.caught,
                 _only_writer(job.run_dir),
                 watching(job.run_dir, rank=distributed.rank(), driver=job.driver, limit_minutes=limit) as session.watch,
-                listening(job.driver, session.stop) as notices,
+                listening(job.driver, session.stop, group=group) as notices,
             ):
                 try:
                     with shared_run(

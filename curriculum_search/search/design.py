@@ -97,8 +97,7 @@ class Design:
 
     def gpus(self, size: Size) -> float:
         """GPUs that a run holds."""
-        resources = self.experiment(size).resources
-        return resources.workers * resources.gpus_per_worker
+        return self.experiment(size).resources.most_gpus
 
     @property
     def least_images(self) -> int:

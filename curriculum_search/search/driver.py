@@ -45,7 +45,7 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
     check_warm_start(file)
     folder = root / file.study.name
     with (
-        Cluster(dashboard=file.base.resources.workers > 1) as cluster,
+        Cluster(dashboard=file.base.resources.in_group) as cluster,
         workspace(folder, root=root, name=file.study.name) as space,
         open_store(file, folder, tracker=space.tracker, cache_dir=cache_dir) as store,
     ):

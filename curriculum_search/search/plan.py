@@ -10,6 +10,7 @@ from rich.table import Table
 
 from curriculum_search.cli import show
 from curriculum_search.duration import duration
+from curriculum_search.experiment import Resources
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.workspace import make_tracker
@@ -87,7 +88,7 @@ def show_plan(file: StudyFile, *, root: Path, cache_dir: Path) -> None:
     tracker = make_tracker(folder, root=root, name=file.study.name)  # of which nothing is asked
     ledger = Ledger(file, open_store(file, folder, tracker=tracker, cache_dir=cache_dir))
     parts = study_parts(ledger)
-    with Cluster(dashboard=file.base.resources.workers > 1) as cluster:
+    with Cluster(dashboard=file.base.resources.in_group) as cluster:
         small = _pace(ledger, "small", cluster, root, cache_dir)
         full = _pace(ledger, "full", cluster, root, cache_dir) if file.study.proxy else small
     paces: dict[Size, Pace] = {"small": small, "full": full}
@@ -239,7 +240,7 @@ def _paces(ledger: Ledger, paces: dict[Size, Pace]) -> list[str]:
         lines.append(
             f"Cluster{which}: {_count(capacity.nodes, 'node')}, {capacity.cpus:g} CPUs, "
             f"{capacity.gpus:g} GPUs: {_count(pace.at_once, 'run')} at once, of "
-            f"{_count(resources.workers, 'worker')} with {_count(resources.cpus_per_worker, 'CPU')}{gpus} each"
+            f"{_workers(resources)} with {_count(resources.cpus_per_worker, 'CPU')}{gpus} each"
         )
         evaluations = _count(experiment.training.num_evaluations, "evaluation")
         lines.append(
@@ -249,6 +250,12 @@ def _paces(ledger: Ledger, paces: dict[Size, Pace]) -> list[str]:
             f"({measured.first_start:.2g} s the first time)"
         )
     return lines
+
+
+def _workers(resources: Resources) -> str:
+    if resources.fewest_workers == resources.most_workers:
+        return _count(resources.most_workers, "worker")
+    return f"{resources.fewest_workers} to {resources.most_workers} workers"
 
 
 def _count(number: int, noun: str) -> str:

@@ -25,7 +25,7 @@ from curriculum_search.evaluation import (
     Pixels,
     PrecisionRecall,
 )
-from curriculum_search.experiment import Cadence, Experiment, Resources, Training
+from curriculum_search.experiment import Cadence, Experiment, FunctionTrainer, Resources, Training, WorkerRange
 from curriculum_search.models import DiT
 from curriculum_search.training import PlainSession, train
 
@@ -157,6 +157,20 @@ def test_a_negative_seed_is_refused_by_name(make: Callable[[], object]) -> None:
 def test_workers_have_to_share_each_batch() -> None:
     with pytest.raises(ValueError, match=r"noise_shards must be a multiple of the number of workers \(3\), not 8"):
         Experiment(resources=Resources(workers=3))
+    for wrong, least, most in ((3, 3, 8), (6, 2, 6)):
+        with pytest.raises(ValueError, match=rf"noise_shards must be a multiple of .* \({wrong}\), not 8"):
+            Experiment(resources=Resources(workers=WorkerRange(min=least, max=most)))
+
+
+def test_a_range_of_workers_means_those_numbers_that_share_each_batch(tmp_path: Path) -> None:
+    native = Experiment(resources=Resources(workers=WorkerRange(min=1, max=8)))
+    assert native.worker_counts == (1, 2, 4, 8)
+    assert Experiment(resources=Resources(workers=4)).worker_counts == (4,)
+    (tmp_path / "train.py").write_text("def train(run): ...")
+    trainer = FunctionTrainer(path=str(tmp_path / "train.py"), metrics={"score": "minimize"})
+    training = replace(native.training, total_images=480, batch_size=12, num_evaluations=1, noise_shards=4)
+    own = replace(native, trainer=trainer, training=training, resources=Resources(workers=WorkerRange(min=2, max=6)))
+    assert own.worker_counts == (2, 3, 4, 6)
 
 
 def test_a_check_touches_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

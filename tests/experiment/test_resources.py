@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from curriculum_search.experiment import Resources
+from curriculum_search.experiment import Resources, WorkerRange
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,17 @@ from curriculum_search.experiment import Resources
 def test_resources_that_no_cluster_has_are_named(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Resources(**fields)
+
+
+@pytest.mark.parametrize(("least", "most"), [(0, 4), (4, 4), (8, 2)])
+def test_a_range_of_workers_goes_from_few_to_more(least: int, most: int) -> None:
+    with pytest.raises(ValueError, match=rf"min must be at least 1 and less than max, not {least} \(max: {most}\)"):
+        WorkerRange(min=least, max=most)
+
+
+def test_a_number_of_workers_is_a_range_of_one() -> None:
+    fixed, ranged = Resources(workers=4, gpus_per_worker=0.5), Resources(workers=WorkerRange(min=1, max=4))
+    assert (fixed.fewest_workers, fixed.most_workers, fixed.most_gpus) == (4, 4, 2.0)
+    assert (ranged.fewest_workers, ranged.most_workers, ranged.in_group) == (1, 4, True)
+    assert not Resources().in_group
+    assert Resources(workers=WorkerRange(min=1, max=2), sharding="full").sharding == "full"

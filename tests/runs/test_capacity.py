@@ -3,7 +3,7 @@
 import pytest
 import ray
 
-from curriculum_search.experiment import Resources
+from curriculum_search.experiment import Resources, WorkerRange
 from curriculum_search.loading import UserError
 from curriculum_search.runs.capacity import Capacity, check_capacity
 
@@ -20,6 +20,7 @@ def test_a_cluster_has_room_for_as_many_trials_as_fit_whole(two_cpus: None) -> N
         (Resources(cpus_per_worker=3), "1 workers with 3 CPUs each", 0),
         (Resources(gpus_per_worker=0.5), "1 workers with 1 CPUs and 0.5 GPUs each", 0),
         (Resources(workers=4), "4 workers with 1 CPUs each", 2),
+        (Resources(workers=WorkerRange(min=4, max=8)), "4 workers with 1 CPUs each", 2),
     ],
 )
 def test_a_trial_larger_than_the_cluster_is_refused_with_what_there_is(
@@ -48,6 +49,10 @@ Nodes = list[dict[str, float]]
         ([{"CPU": 3.0}, {"CPU": 3.0}], Resources(cpus_per_worker=2, workers=2), 1),
         ([{"CPU": 3.0}, {"CPU": 3.0}], Resources(cpus_per_worker=2), 2),
         ([{"GPU": 1.0}, {"CPU": 2.0}], Resources(), 2),  # a node without processors
+        # What is left beside whole trials is one more, with fewer workers.
+        ([{"CPU": 11.0}], Resources(workers=WorkerRange(min=2, max=4)), 3),
+        ([{"CPU": 9.0}], Resources(workers=WorkerRange(min=2, max=4)), 2),
+        ([{"CPU": 3.0}], Resources(workers=WorkerRange(min=2, max=4)), 1),
     ],
 )
 def test_workers_are_fitted_into_nodes(
