@@ -5,8 +5,8 @@ import gc
 import itertools
 import json
 import re
+import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,12 @@ from optuna.trial import TrialState
 from support.jobs import free_cpus
 from support.study import optuna_trials
 from support.tracked import tracked_runs
+from support.whole_study import Ended, Trainer, command_of, results, run_study_of
 from support.workplace import Workplace, wait_for, without_plugins
 
 from curriculum_search.curriculum import CurriculumFile
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Status
-from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
 from curriculum_search.search import driver
@@ -33,49 +33,23 @@ from curriculum_search.search.results import exports, publish
 from curriculum_search.tracking import Tracker
 
 POINTS = [80, 160, 240, 320]
+REHEARSAL = "tiny: a rehearsal of my_training.py, 4 steps"
 TIMES = {"images_per_second", "train_seconds"}
 
 
-@dataclass
-class Ended:
-    """A study whose command has run to its end in a process of its own.
-
-    Attributes:
-        workplace: where.
-        out, err: what the command said.
-        deserted: whether it left no process behind.
-    """
-
-    workplace: Workplace
-    out: str
-    err: str
-    deserted: bool
-
-    @property
-    def root(self) -> Path:
-        """The study's folder."""
-        return self.workplace.results / "tiny"
-
-    def search(self, *overrides: str) -> tuple[int, str, str]:
-        """The same command again, with overrides."""
-        return self.workplace.call("search", self.workplace.study, self.workplace.watched(), *overrides)
+@pytest.fixture(scope="module")
+def native(make_workplace: Callable[[], Workplace]) -> Ended:
+    return run_study_of(make_workplace(), "native")
 
 
 @pytest.fixture(scope="module")
-def study(make_workplace: Callable[[], Workplace]) -> Ended:
-    workplace = make_workplace()
-    process = workplace.start("search", workplace.study, workplace.watched())
-    out, err = process.communicate(timeout=280)
-    assert process.returncode == 0, err
-    return Ended(workplace, out, err, workplace.is_deserted())
+def by_function(make_workplace: Callable[[], Workplace]) -> Ended:
+    return run_study_of(make_workplace(), "function")
 
 
-def results(root: Path) -> dict[str, RunResult]:
-    found = {}
-    for folder in (root / "runs").iterdir():
-        result = RunFolder(folder).read_result()
-        assert result is not None
-        found[folder.name] = result
+@pytest.fixture(scope="module", params=["native", "by_function"])
+def study(request: pytest.FixtureRequest) -> Ended:
+    found: Ended = request.getfixturevalue(request.param)
     return found
 
 
@@ -93,7 +67,7 @@ def test_the_command_says_where_it_is_and_ends_with_table_verdict_and_paths(stud
     assert len(re.findall(r"^search: .* finished at 320 images, \d+ s, val_loss [\d.]+", study.out, re.M)) == 5
     assert "(best so far)" in study.out
     assert re.search(r"^confirmation: \d+ runs, \d+ at a time$", study.out, re.M)
-    table = study.out[study.out.index("tiny: val_loss at the end") :]
+    table = study.table
     for words in ("baselines, fresh seeds", "no curriculum", "published", "leaders, fresh seeds", "exposure only"):
         assert words in table
     for words in ("val_loss", "images", "train s", "search, one seed each"):
@@ -105,8 +79,12 @@ def test_the_command_says_where_it_is_and_ends_with_table_verdict_and_paths(stud
 
 def test_nothing_but_the_study_speaks(study: Ended) -> None:
     assert study.err == ""
-    lines = without_plugins(study.out[: study.out.index("tiny: val_loss at the end")]).splitlines()
-    assert [line for line in lines if not line.startswith(("search: ", "confirmation: "))] == []
+    lines = without_plugins(study.out.removesuffix(study.table)).splitlines()
+    others = [line for line in lines if not line.startswith(("search: ", "confirmation: "))]
+    if study.is_native:
+        assert others == []
+    else:
+        assert others == [study.code, REHEARSAL]
 
 
 def test_the_command_leaves_no_process_behind(study: Ended) -> None:
@@ -123,25 +101,34 @@ def test_a_study_leaves_its_files(study: Ended) -> None:
         "study.yaml",
         "study.journal",
         "figures",
-        "witness.py",
     } <= names
     figures = (
         *("convergence_by_order_search", "unlocked_clusters_search"),
         *("convergence_by_arm_fresh_seeds", "unlocked_noise_levels_fresh_seeds"),
     )
     assert {path.name for path in (study.root / "figures").iterdir()} == {f"{figure}.png" for figure in figures}
+    assert study.table.count(str(study.root / "best.yaml")) == 2
+    resolved = yaml.safe_load((study.root / "study.yaml").read_text())
+    settings = resolved["base"]["training" if study.is_native else "trainer"]
+    assert (settings if study.is_native else settings["params"])["learning_rate"] == 1e-3
+    assert CurriculumFile.load(study.root / "curriculum.json").total_images == 320
+
+
+def test_each_run_leaves_its_files(study: Ended) -> None:
+    written = {"experiment.json", "log.jsonl", "checkpoint.pt", "result.json", ".lock"}
+    written |= {"witness.py", "samples.png"} if study.is_native else {"own"}
     sampled = []
     for folder in (study.root / "runs").iterdir():
         files = {path.name for path in folder.iterdir()}
-        written = {"experiment.json", "witness.py", "log.jsonl", "checkpoint.pt", "samples.png", "result.json"}
-        assert files - {"samples"} == written | {".lock"}
+        assert files - {"samples"} == written
         sampled += [json.loads((folder / "experiment.json").read_text())] if "samples" in files else []
         reports = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
         assert [report["images"] for report in reports] == POINTS
-    assert {experiment["seed"] for experiment in sampled} == {1}  # the first that the search never saw
-    resolved = yaml.safe_load((study.root / "study.yaml").read_text())
-    assert resolved["base"]["training"]["learning_rate"] == 1e-3
-    assert CurriculumFile.load(study.root / "curriculum.json").total_images == 320
+        curve = RunFolder(folder).read_curve()
+        assert curve.switches[0] == {"images": 0, "stage": 1, "reason": "start"}
+        assert sum(curve.exposure["mass"]) == pytest.approx(1)
+    seeds = {experiment["seed"] for experiment in sampled}
+    assert seeds == ({1} if study.is_native else set())  # the first that the search never saw
 
 
 def test_every_run_is_trained_once(study: Ended) -> None:
@@ -191,7 +178,7 @@ def test_mlflow_has_a_child_for_every_run_with_its_curve(
         assert all(len(value) < 40 for value in child.data.params.values())
         assert {"arm", "role", "phase", "curriculum", "outcome"} <= set(child.data.tags)
         files = {file.path for file in client.list_artifacts(child.info.run_id)}
-        assert files == {"experiment.json", "samples.png", "images"}
+        assert files == {"experiment.json"} | ({"samples.png", "images"} if study.is_native else set())
 
 
 def test_mlflow_has_the_study_with_figures_and_best_config(
@@ -216,7 +203,8 @@ def test_the_same_command_again_asks_for_no_cluster_trains_nothing_and_says_the_
     before, witnessed = stamps(study.root), study.workplace.witnessed()
     status, out, err = study.search()
     assert (status, err) == (0, "")
-    assert out == study.out[study.out.index("tiny: val_loss at the end") :]
+    said = "" if study.is_native else f"{study.code}\n"
+    assert out == said + study.table
     assert stamps(study.root) == before
     assert study.workplace.witnessed() == witnessed
 
@@ -236,9 +224,7 @@ def test_the_best_config_trains_to_the_same_number_digit_for_digit(study: Ended,
 
 def test_with_more_trials_only_the_new_ones_are_trained(study: Ended, two_cpus: None) -> None:
     before, witnessed, known = stamps(study.root), len(study.workplace.witnessed()), set(results(study.root))
-    status, out, err = study.workplace.call(
-        "search", study.workplace.study, study.workplace.watched(), "study.trials=5"
-    )
+    status, out, err = study.search("study.trials=5")
     assert (status, err) == (0, "")
     now = results(study.root)
     searched = [key for key in set(now) - known if _experiment(study.root, key)["seed"] == 0]
@@ -246,6 +232,44 @@ def test_with_more_trials_only_the_new_ones_are_trained(study: Ended, two_cpus: 
     assert re.search(r"^search: 2 runs, 2 at a time$", out, re.M)
     assert {path: stamp for path, stamp in stamps(study.root).items() if path in before} == before
     assert len(study.workplace.witnessed()) - witnessed == 4 * len(set(now) - known)
+
+
+def test_the_baselines_of_a_function_end_at_the_numbers_of_the_native_loop(native: Ended, by_function: Ended) -> None:
+    def ends(study: Ended) -> dict[tuple[int, str], float]:
+        found = {}
+        for key, result in results(study.root).items():
+            experiment = _experiment(study.root, key)
+            settings = experiment["training"] if study.is_native else experiment["trainer"]["params"]
+            if settings["learning_rate"] == 1e-3:
+                found[experiment["seed"], str(result.exposure)] = result.metrics["val_loss"]
+        return found
+
+    ours, theirs = ends(by_function), ends(native)
+    assert len({exposure for seed, exposure in theirs if seed == 0}) == 2
+    assert theirs.items() <= ours.items()
+
+
+def test_changed_code_makes_other_runs_and_the_command_says_so(by_function: Ended, no_ray: None) -> None:
+    study, *overrides = by_function.command
+    code = study.with_name("my_training.py")
+    text = code.read_text()
+    try:
+        code.write_text(text + "# changed\n")
+        status, _, err = by_function.search()
+        assert status == 2
+        assert err.startswith(
+            f"error: {study}: base.trainer: the code is not that of the runs in {by_function.root}, and changed code "
+            "makes other runs (images of my_training.py's own (code "
+        )
+    finally:
+        code.write_text(text)
+    moved = study.parent / "moved"
+    moved.mkdir()
+    for path in (study, code):
+        shutil.copy(path, moved)
+    status, out, err = by_function.workplace.call("search", moved / study.name, *overrides, "study.trials=5")
+    assert (status, err) == (0, "")
+    assert out.count("Verdict") == 1
 
 
 def _experiment(root: Path, key: str) -> dict[str, Any]:
@@ -282,12 +306,13 @@ MOMENTS = [
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("trainer", ["native", "function"])
 def test_interrupted_at_one_step_after_the_other_a_study_comes_to_its_end_within_its_budget(
-    workplace: Workplace, two_cpus: None
+    trainer: Trainer, workplace: Workplace, two_cpus: None
 ) -> None:
     """Two baselines, two trials and a confirmation of twelve runs are what the budget is exactly enough for."""
     budget = (2 + 2 + 12) * 320
-    command = (workplace.study, workplace.watched(), "study.trials=9", f"study.max_images={budget}")
+    command = (*command_of(workplace, trainer), "study.trials=9", f"study.max_images={budget}")
     for where, name in MOMENTS:
         with pytest.MonkeyPatch.context() as patch:
             interrupt_after(patch, where, name)

@@ -1,7 +1,9 @@
-"""A whole study over training code of the user's own: what it says and leaves is what any study does."""
+"""A whole study over a program of the user's own, and code that changes under a study.
+
+That a study over a function says and leaves what any study does, `test_driver` tests.
+"""
 
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +11,10 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
-from support.own_training import NOTHING, OWN_STUDY, PROGRAM, SAME_AS_NATIVE, write_own
+from support.own_training import NOTHING, OWN_STUDY, PROGRAM, write_own
 from support.study import optuna_trials
 from support.tracked import tracked_runs
-from support.workplace import STUDY, Workplace
+from support.workplace import Workplace
 
 from curriculum_search.curriculum import CurriculumFile
 from curriculum_search.runs.folder import RunFolder
@@ -23,28 +25,6 @@ pytestmark = pytest.mark.timeout(600)
 
 POINTS = [80, 160, 240, 320]
 TIMES = {"images_per_second", "train_seconds"}
-
-#: The study in miniature (`workplace.STUDY`), trained by a function that does what the native loop does.
-FUNCTION = """
-study:
-  name: own
-  objective: val_loss
-  trials: 3
-  stopping: {kind: none}
-  baselines: [no_curriculum, published]
-  confirmation: {min_seeds: 2, max_seeds: 2}
-base:
-  trainer:
-    kind: function
-    path: my_training.py
-    metrics: {val_loss: minimize, fd_pca4_24: minimize}
-    params: {learning_rate: 1e-3}
-  training: {total_images: 320, batch_size: 16, num_evaluations: 4}
-space:
-  trainer.params.learning_rate: {kind: float, low: 5e-4, high: 5e-3, log: true}
-  curriculum.order.kind: {kind: categorical, choices: [easy_to_hard, none]}
-  curriculum.num_clusters: {kind: int, low: 2, high: 4, when: {curriculum.order.kind: easy_to_hard}}
-"""
 
 COMMAND = OWN_STUDY.replace("kind: function, path: my_training.py", "kind: command, command: [python, my_training.py]")
 COMMAND = COMMAND.replace("[easy_to_hard, none]", "[easy_to_hard]").replace("trials: 2", "trials: 1")
@@ -87,25 +67,13 @@ def run(workplace: Workplace, path: Path, *overrides: str) -> Ended:
 
 
 @pytest.fixture(scope="module")
-def by_function(make_workplace: Callable[[], Workplace], connect_two_cpus: Callable[[], None]) -> Ended:
-    connect_two_cpus()
-    workplace = make_workplace()
-    return run(workplace, write_own(workplace.folder, SAME_AS_NATIVE, FUNCTION))
-
-
-@pytest.fixture(scope="module")
-def by_program(make_workplace: Callable[[], Workplace], connect_two_cpus: Callable[[], None]) -> Ended:
+def study(make_workplace: Callable[[], Workplace], connect_two_cpus: Callable[[], None]) -> Ended:
     connect_two_cpus()
     workplace = make_workplace()
     return run(workplace, write_own(workplace.folder, PROGRAM, COMMAND))
 
 
-@pytest.fixture(params=["function", pytest.param("program", marks=pytest.mark.long)])
-def study(request: pytest.FixtureRequest) -> Ended:
-    ended: Ended = request.getfixturevalue(f"by_{request.param}")
-    return ended
-
-
+@pytest.mark.long
 def test_it_is_rehearsed_searched_and_confirmed_beside_two_baselines(study: Ended) -> None:
     assert "own: a rehearsal of my_training.py, 4 steps\n" in study.out
     assert re.search(r"^search: images of my_training.py's own \(code [0-9a-f]{12}, in ", study.out, re.M)
@@ -117,6 +85,7 @@ def test_it_is_rehearsed_searched_and_confirmed_beside_two_baselines(study: Ende
     assert {result.images for result in study.results.values()} == {320}
 
 
+@pytest.mark.long
 def test_each_run_has_its_curve_stages_and_exact_exposure(study: Ended) -> None:
     for key in study.results:
         curve = RunFolder(study.root / "runs" / key).read_curve()
@@ -127,6 +96,7 @@ def test_each_run_has_its_curve_stages_and_exact_exposure(study: Ended) -> None:
     assert (study.root / "figures" / "unlocked_clusters_search.png").exists()
 
 
+@pytest.mark.long
 def test_optuna_and_mlflow_have_every_value(study: Ended) -> None:
     for trial in optuna_trials(study.root):
         assert trial.state is TrialState.COMPLETE
@@ -141,6 +111,7 @@ def test_optuna_and_mlflow_have_every_value(study: Ended) -> None:
         assert [(point.step, point.value) for point in history][-1] == (320, result.metrics[name])
 
 
+@pytest.mark.long
 def test_the_same_command_again_trains_nothing_and_says_the_same(study: Ended, no_ray: None) -> None:
     before = {path: path.stat().st_mtime_ns for path in (study.root / "runs").rglob("*")}
     again = run(study.workplace, study.path)
@@ -150,6 +121,7 @@ def test_the_same_command_again_trains_nothing_and_says_the_same(study: Ended, n
     assert {path: path.stat().st_mtime_ns for path in (study.root / "runs").rglob("*")} == before
 
 
+@pytest.mark.long
 def test_the_best_config_trains_to_the_same_number_digit_for_digit(study: Ended, no_ray: None) -> None:
     status, out, err = study.workplace.call("train", study.root / "best.yaml")
     assert (status, err) == (0, ""), out
@@ -159,52 +131,10 @@ def test_the_best_config_trains_to_the_same_number_digit_for_digit(study: Ended,
 
 
 @pytest.mark.long
-def test_a_program_leaves_its_output_and_what_it_was_given(by_program: Ended) -> None:
-    for key in by_program.results:
-        folder = by_program.root / "runs" / key
+def test_a_program_leaves_its_output_and_what_it_was_given(study: Ended) -> None:
+    for key in study.results:
+        folder = study.root / "runs" / key
         assert {"output.txt", "checkpoint.pt", "program", "own"} <= {path.name for path in folder.iterdir()}
-
-
-def test_the_baselines_end_at_the_numbers_of_the_native_loop(
-    by_function: Ended, make_workplace: Callable[[], Workplace], two_cpus: None
-) -> None:
-    workplace = make_workplace()
-    workplace.study.write_text(STUDY)
-    settings = ("study.trials=0", "study.confirmation.leaders=0")
-    assert workplace.call("search", workplace.study, *settings)[0] == 0
-    native = {}
-    for folder in (workplace.results / "tiny" / "runs").iterdir():
-        result = RunFolder(folder).read_result()
-        assert result is not None
-        native[str(result.exposure)] = result.metrics["val_loss"]
-    ours = {}
-    for key, result in by_function.results.items():
-        experiment = RunFolder(by_function.root / "runs" / key).read_experiment()
-        # A trial without an order has the exposure of a baseline, and another learning rate.
-        if experiment["seed"] == 0 and experiment["trainer"]["params"]["learning_rate"] == 1e-3:
-            ours[str(result.exposure)] = result.metrics["val_loss"]
-    assert len(native) == 2
-    assert native.items() <= ours.items()
-
-
-def test_changed_code_makes_other_runs_and_the_command_says_so(by_function: Ended, no_ray: None) -> None:
-    code = by_function.path.with_name("my_training.py")
-    text = code.read_text()
-    try:
-        code.write_text(text + "# changed\n")
-        status, _, err = by_function.workplace.call("search", by_function.path)
-        assert status == 2
-        assert err.startswith(
-            f"error: {by_function.path}: base.trainer: the code is not that of the runs in {by_function.root}, and "
-            "changed code makes other runs (images of my_training.py's own (code "
-        )
-    finally:
-        code.write_text(text)
-    moved = by_function.path.parent / "moved"
-    moved.mkdir()
-    for name in ("own.yaml", "my_training.py"):
-        shutil.copy(by_function.path.with_name(name), moved)
-    assert run(by_function.workplace, moved / "own.yaml").out.count("Verdict") == 1
 
 
 def test_code_that_changes_while_a_study_is_at_work_ends_it(workplace: Workplace, two_cpus: None) -> None:
