@@ -1,4 +1,7 @@
-"""The few collective operations that the core needs; every one of them does nothing in a process of its own."""
+"""The few collective operations that the core needs, each of which does nothing in a process of its own, and where
+processes meet."""
+
+import socket
 
 import torch
 import torch.distributed as dist
@@ -39,3 +42,11 @@ def barrier() -> None:
     """Wait until every worker is here."""
     if world_size() > 1:
         dist.barrier()
+
+
+def free_port() -> int:
+    """A port of this machine that nothing listens on now, where processes can meet."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port: int = probe.getsockname()[1]
+    return port

@@ -48,3 +48,8 @@ def test_two_workers_sum_in_place_and_gather_in_the_order_of_their_ranks() -> No
     outputs = [worker.communicate(timeout=120)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0]
     assert outputs == ["[3.0, 20.0] [[0], [1], [100], [101]]\n"] * 2
+
+
+def test_a_free_port_can_be_listened_on() -> None:
+    with socket.create_server(("127.0.0.1", distributed.free_port())):
+        pass

@@ -7,7 +7,6 @@ import itertools
 import json
 import math
 import os
-import socket
 import warnings
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -86,9 +85,7 @@ class _Member:
             dist.destroy_process_group()
         address = None
         if self.rank == 0:
-            with socket.socket() as probe:
-                probe.bind(("", 0))
-                address = ray.util.get_node_ip_address(), probe.getsockname()[1]  # type: ignore[no-untyped-call]
+            address = ray.util.get_node_ip_address(), distributed.free_port()  # type: ignore[no-untyped-call]
         host, port = _got(self.mailbox.meet.remote(number, address))
         os.environ.update(MASTER_ADDR=host, MASTER_PORT=str(port))
         dist.init_process_group(self.backend, rank=self.rank, world_size=self.size, timeout=_COLLECTIVE_TIMEOUT)

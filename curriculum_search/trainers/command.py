@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from curriculum_search.atomic import write_whole
+from curriculum_search.distributed import free_port
 from curriculum_search.experiment import PARAMS_FILE, CommandTrainer, Experiment, search_path
 from curriculum_search.trainers.assignment import Assignment
 from curriculum_search.trainers.checks import TrainerError, check_end
@@ -57,6 +58,9 @@ def train_with_command(experiment: Experiment, trainer: CommandTrainer, session:
         "PATH": search_path(),
         "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": str(experiment.resources.cpus_per_worker),
+        # Where torch.distributed meets: at its usual port the programs of two trials on one machine would collide.
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(free_port()),
     }
     with output.open("ab") as log:
         try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import sys
 import threading
 import time
@@ -89,6 +90,22 @@ def test_a_program_finds_them_and_what_it_is_to_train(tmp_path: Path, program: A
     )
     params = {"lr": 1e-5, "fast": True}
     train(program(code, trainer={"params": params}, seed=7), session(tmp_path), tmp_path)
+
+
+def test_programs_of_two_trials_meet_at_ports_of_their_own(
+    tmp_path: Path, program: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import os, torch.distributed as dist\n"
+        "dist.init_process_group('gloo', init_method='env://', rank=0, world_size=1)\n"
+        + PROGRAM
+        + "open('port', 'w').write(os.environ['MASTER_PORT'])\n"
+    )
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = str(other.getsockname()[1])
+        monkeypatch.setenv("MASTER_PORT", taken)
+        train(program(code), session(tmp_path), tmp_path)
+    assert (tmp_path / "port").read_text() != taken
 
 
 WRONG = {
