@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from curriculum_search.atomic import is_disk_full, replacing
-from curriculum_search.data import PROVENANCE, open_tensors, write_tensors
+from curriculum_search.conditions import Captions
+from curriculum_search.data import PROVENANCE, open_tensors, write_captions, write_tensors
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError, define_plugins, validated
 from curriculum_search.models.encoders import VAE
@@ -47,6 +48,7 @@ def encode_images(
     if part_images < 1:
         raise UserError(f"--part must be at least 1, not {part_images}")
     words = _provenance(experiment, where, flip=flip, part_images=part_images)
+    conditions = experiment.data.load().conditions
     folder = folder.expanduser().absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -59,7 +61,9 @@ def encode_images(
         with Cluster(dashboard=False) as cluster:
             limit = cluster.capacity(dataclasses.replace(experiment.resources, workers=1)).trials
             _run(experiment, plugins, folder, words, missing, limit)
-    _tell(folder, count)
+    if isinstance(conditions, Captions):
+        write_captions(folder, conditions)
+    _tell(folder, count, kind="captioned_latents" if isinstance(conditions, Captions) else "latents")
 
 
 def _provenance(experiment: Experiment, where: str, *, flip: bool, part_images: int) -> dict[str, Any]:
@@ -211,7 +215,7 @@ def _statistics(moments: NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def _tell(folder: Path, count: int) -> None:
+def _tell(folder: Path, count: int, *, kind: str) -> None:
     """What there is now, and the lines that use it."""
     texts = [json.loads(open_tensors(path).metadata[PROVENANCE]) for path in sorted(folder.glob("*.safetensors"))]
     weights = np.array([text["statistics"]["count"] for text in texts], np.float64) / count
@@ -224,7 +228,7 @@ def _tell(folder: Path, count: int) -> None:
     print(f"{count:,} images are encoded in {folder}")
     print(f"Mean by channel:      {listed(mean)}\nDeviation by channel: {listed(deviation)}")
     print(
-        f"Use them with:        data: {{kind: latents, path: {folder}}}\n"
+        f"Use them with:        data: {{kind: {kind}, path: {folder}}}\n"
         f"To bring each channel to mean 0 and deviation 1:\n"
         f"                      encoder.shift: [{listed(mean)}]\n"
         f"                      encoder.scale: [{listed(1 / deviation)}]",

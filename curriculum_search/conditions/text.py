@@ -72,6 +72,11 @@ class Captions(Conditions):
         return self._read(np.array([-1]))
 
     @property
+    def counts(self) -> Indices:
+        """How many captions each image has, int64 [images]; they follow each other in `texts`."""
+        return self._counts
+
+    @property
     def images(self) -> Indices:
         """The image of each caption, int64 [captions]."""
         return np.repeat(np.arange(len(self._counts)), self._counts)

@@ -3,6 +3,7 @@
 from curriculum_search.data.array import Array
 from curriculum_search.data.array_file import IMAGE_NAMES, array_file
 from curriculum_search.data.captioned import CaptionedFolder, CaptionedImages, Coco
+from curriculum_search.data.captioned_latents import CaptionedLatents, write_captions
 from curriculum_search.data.digits import Digits
 from curriculum_search.data.folder import Folder
 from curriculum_search.data.images import DataSource, ImageSet, MemoryImages, to_float, to_uint8
@@ -19,6 +20,7 @@ __all__ = [
     "Array",
     "CaptionedFolder",
     "CaptionedImages",
+    "CaptionedLatents",
     "CaptionedWebDataset",
     "Coco",
     "DataOrder",
@@ -40,5 +42,6 @@ __all__ = [
     "rank_slice",
     "to_float",
     "to_uint8",
+    "write_captions",
     "write_tensors",
 ]

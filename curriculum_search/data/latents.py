@@ -1,8 +1,9 @@
-"""Images that an autoencoder has encoded before: a set of latents, and the source that reads them."""
+"""Images that an autoencoder has encoded before: a set of latents, and the sources that read them."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -75,28 +76,25 @@ class LatentSet(ImageSet):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Latents(DataSource):
-    """Latents that were encoded before, in any of the forms of `data.latent_files`; mapped where they lie.
+class LatentSource(DataSource):
+    """What sources of latents have in common: everything but what belongs to each latent.
+
+    Latents are in any of the forms of `data.latent_files`, and mapped where they lie.
 
     Attributes:
         path: of the file or folder.
         layout: what the channels are: `sample` (latents, drawn or expected), `mean_std` or `mean_logvar` (mean, then
             standard deviation or log-variance, of which a new latent is drawn each time); null: as the form says.
         scale: what the stored latents have been multiplied by, which is taken off; null: as the form says.
-        labels_path: labels of an ``.npy``, int64 [N], in one of their own.
-        use_labels: false trains without.
         use_twins: use what was encoded of the mirrored images too, where it is stored.
         reference_path: the images that samples are compared with: a folder, zip, .npz or .npy; null: those that the
             latents were made of, where jobs/encode.py wrote that down, else there is nothing but latents to compare.
         reference_resolution: to which these are cropped and scaled; null: they have theirs.
     """
 
-    kind: Literal["latents"] = "latents"
     path: str
     layout: Layout | None = None
     scale: float | None = None
-    labels_path: str | None = None
-    use_labels: bool = True
     use_twins: bool = True
     reference_path: str | None = None
     reference_resolution: int | None = None  # pixels
@@ -114,9 +112,13 @@ class Latents(DataSource):
         """The paths of the latents and of the reference."""
         return ", ".join(filter(None, (self.path, self.reference_path)))
 
+    def documents(self) -> list[Path]:
+        """The files of what belongs to each latent, where they are not among the latents."""
+        return []
+
     def stamp(self) -> str:
         """Sizes and times of change of the files, or of the folder where each latent has one."""
-        others = [existing(other) for other in (self.labels_path, self.reference_path) if other]
+        others = [*self.documents(), *([existing(self.reference_path)] if self.reference_path else [])]
         return " ".join(file_stamp(each) for each in (*stamped(existing(self.path)), *others))
 
     def check(self) -> None:
@@ -131,17 +133,33 @@ class Latents(DataSource):
     def reference_images(self) -> ImageSet:
         """The images that samples are compared with, and where there are none the latents."""
         if self.reference_path is not None:
-            return _image_source(self.reference_path, self.reference_resolution).load_images()
+            return self.image_source(self.reference_path).load_images()
         latents = self.load()
         assert isinstance(latents, LatentSet)
         if (source := latents.provenance.get("source")) is None:
             return latents
         try:
-            return DataSource.from_dict(source).reference_images()
+            return self.as_encoded(DataSource.from_dict(source)).reference_images()
         except (ValueError, FileNotFoundError) as error:
             raise type(error)(
                 f"{self.path} was encoded from images that cannot be read ({error}); data.reference_path names others"
             ) from error
+
+    def image_source(self, path: str) -> DataSource:
+        """The source of the images at `reference_path`."""
+        return _image_source(path, self.reference_resolution)
+
+    def as_encoded(self, source: DataSource) -> DataSource:
+        """The source of the images that the latents were made of, as jobs/encode.py wrote it down, for this source."""
+        return source
+
+    def labels_of(self, files: LatentFiles) -> Indices | None:
+        """The classes, int64 [N]; None: there are none."""
+        return None
+
+    def make_set(self, name: str, files: LatentFiles, layout: Layout, scale: float, fingerprint: str) -> LatentSet:
+        """The latents, with what belongs to each."""
+        return LatentSet(name, files, layout, scale, fingerprint)
 
     def load_images(self) -> LatentSet:
         """The latents."""
@@ -157,9 +175,7 @@ class Latents(DataSource):
             )
         if layout != "sample":
             self._check_deviations(files, layout)
-        labels = files.labels if self.use_labels else None
-        if self.use_labels and self.labels_path is not None:
-            labels = read_labels(existing(self.labels_path), len(files.rows))
+        labels = self.labels_of(files)
         used = LatentFiles(
             rows=files.rows,
             twins=files.twins if self.use_twins else None,
@@ -170,7 +186,7 @@ class Latents(DataSource):
         digest = hashlib.sha256(f"{self.stamp()} {layout} {scale} {self.use_twins}".encode())
         digest.update(b"" if labels is None else labels.tobytes())
         name = f"{path.stem} {shape[1]}x{shape[2]}"
-        return LatentSet(name, used, layout, scale, digest.hexdigest()[:16])
+        return self.make_set(name, used, layout, scale, digest.hexdigest()[:16])
 
     def _check_deviations(self, files: LatentFiles, layout: Layout) -> None:
         """Whether the second half of the channels can be what the layout says."""
@@ -191,6 +207,30 @@ class Latents(DataSource):
                 f"{self.path}: the second half of the channels is all positive, as standard deviations are and "
                 "log-variances of an autoencoder are not; layout: mean_std, or sample, may be meant"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Latents(LatentSource):
+    """Latents that were encoded before, with classes or without.
+
+    Attributes:
+        labels_path: labels of an ``.npy``, int64 [N], in one of their own.
+        use_labels: false trains without.
+    """
+
+    kind: Literal["latents"] = "latents"
+    labels_path: str | None = None
+    use_labels: bool = True
+
+    def documents(self) -> list[Path]:
+        """The file of the labels, if they have one of their own."""
+        return [existing(self.labels_path)] if self.labels_path else []
+
+    def labels_of(self, files: LatentFiles) -> Indices | None:
+        """See `LatentSource`."""
+        if self.use_labels and self.labels_path is not None:
+            return read_labels(existing(self.labels_path), len(files.rows))
+        return files.labels if self.use_labels else None
 
 
 def _image_source(path: str, resolution: int | None) -> DataSource:

@@ -10,14 +10,25 @@ import numpy as np
 import pytest
 import torch
 from support.autoencoder import save_autoencoder
+from support.captioned import save_bert, write_captioned_digits
 from support.runner import Runner, tiny_experiment
 
 from curriculum_search.commands.encode import encode_images
-from curriculum_search.data import PROVENANCE, Digits, Latents, LatentSet, open_tensors
+from curriculum_search.conditions import Captions
+from curriculum_search.data import (
+    PROVENANCE,
+    CaptionedFolder,
+    CaptionedLatents,
+    Digits,
+    Latents,
+    LatentSet,
+    open_tensors,
+)
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
-from curriculum_search.models import DiT
+from curriculum_search.models import DiT, TextDiT
 from curriculum_search.models.encoders import VAE
+from curriculum_search.text import SentenceEncoder
 
 ROOT = Path(__file__).parents[2]
 CPU = torch.device("cpu")
@@ -75,6 +86,35 @@ def test_a_run_reads_them_and_compares_its_samples_with_the_images_that_they_are
     assert latents.data.reference().fingerprint == Digits().load().fingerprint
     metrics = Runner(tmp_path)(latents).metrics
     assert np.isfinite([metrics["val_loss"], metrics["fd_pca4_24"]]).all()
+
+
+def test_captions_are_kept_with_the_latents_and_a_text_to_image_run_reads_both(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    write_captioned_digits(tmp_path / "train", 60)
+    encoder = SentenceEncoder(path=save_bert(tmp_path / "bert"))
+    images = CaptionedFolder(
+        path=str(tmp_path / "train"), text_encoder=encoder, encoded_path=str(tmp_path / "encoded"), channels=1
+    )
+    captioned = replace(experiment, data=images, model=TextDiT(patch_size=2, hidden_size=16, depth=1, num_heads=2))
+    encode(captioned, tmp_path / "latents", part_images=40)
+    assert f"data: {{kind: captioned_latents, path: {tmp_path / 'latents'}}}" in capsys.readouterr().out
+    source = CaptionedLatents(
+        path=str(tmp_path / "latents"), text_encoder=encoder, encoded_path=str(tmp_path / "encoded")
+    )
+    latents = replace(captioned, data=source)
+    latents.check()
+    assert isinstance(found := source.load().conditions, Captions)
+    assert isinstance(original := images.load().conditions, Captions)
+    assert (found.texts, found.counts.tolist()) == (original.texts, original.counts.tolist())
+    assert source.reference().fingerprint == images.load().fingerprint
+    metrics = Runner(tmp_path)(latents).metrics
+    assert np.isfinite([metrics["val_loss"], metrics["fd_pca4_24"]]).all()
+    other = replace(captioned, data=replace(images, path=str(write_captioned_digits(tmp_path / "b", 60, start=60))))
+    with pytest.raises(UserError, match=r"was encoded with another fingerprint, source; give another folder"):
+        encode(other, tmp_path / "latents", part_images=40)
+    assert source.load_images().fingerprint == source.load().fingerprint  # nothing was written
 
 
 def test_what_each_part_holds_is_written_in_it(experiment: Experiment, encoded: Path) -> None:

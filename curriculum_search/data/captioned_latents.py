@@ -1,0 +1,117 @@
+"""Latents of captioned images: the data of text-to-image models at the paper's scale."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from curriculum_search.atomic import write_whole
+from curriculum_search.conditions import Captions, Conditions
+from curriculum_search.data.captioned import CaptionedFolder, CaptionedSource
+from curriculum_search.data.images import DataSource, existing
+from curriculum_search.data.latent_files import LatentFiles, Layout
+from curriculum_search.data.latents import LatentSet, LatentSource
+from curriculum_search.text import SentenceEncoder, TextEncoder
+
+CAPTIONS = "captions.json"
+
+
+def write_captions(folder: Path, captions: Captions) -> None:
+    """Write the captions of each image, in the set's order, where `CaptionedLatents` finds them."""
+    ends = iter(captions.texts)
+    counts = captions.counts.tolist()
+    write_whole(folder / CAPTIONS, json.dumps([[next(ends) for _ in range(count)] for count in counts]))
+
+
+class CaptionedLatentSet(LatentSet):
+    """Latents, and captions that they are conditioned on."""
+
+    def __init__(self, captions: Captions, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._captions = captions
+
+    @cached_property
+    def conditions(self) -> Conditions:
+        """The captions."""
+        return self._captions
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionedLatents(LatentSource):
+    """Latents that were encoded before, with the captions of their images, some for each.
+
+    The captions are in a file of JSON beside the latents, as jobs/encode.py writes it: a list with a list of captions
+    for each latent, in their order.
+
+    Attributes:
+        captions_path: of that file; null: ``captions.json`` in the folder of the latents.
+        text_encoder: what a network sees of a caption.
+        encoded_path: folder in which the encoded captions are kept; null: the cache.
+    """
+
+    kind: Literal["captioned_latents"] = "captioned_latents"
+    captions_path: str | None = None
+    text_encoder: TextEncoder = field(default_factory=SentenceEncoder)
+    encoded_path: str | None = None
+
+    def documents(self) -> list[Path]:
+        """The file of the captions.
+
+        Raises:
+            ValueError: it is not there.
+        """
+        document = existing(self.path) / CAPTIONS if self.captions_path is None else existing(self.captions_path)
+        if not document.is_file():
+            raise ValueError(f"{document} is not there: the captions of the latents; data.captions_path names another")
+        return [document]
+
+    def check(self) -> None:
+        """The same, and whether the text encoder is there."""
+        try:
+            self.text_encoder.check()
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"text_encoder: {error}") from error
+        super().check()
+
+    def make_set(self, name: str, files: LatentFiles, layout: Layout, scale: float, fingerprint: str) -> LatentSet:
+        """The latents, with their captions; those of a mirrored image are its twin's."""
+        (document,) = self.documents()
+        texts = _read(document, len(files.rows))
+        copies = 1 if files.twins is None else 2
+        folder = None if self.encoded_path is None else Path(self.encoded_path)
+        captions = Captions([*texts] * copies, self.text_encoder, folder)
+        return CaptionedLatentSet(captions, name, files, layout, scale, f"{fingerprint[:8]}{captions.digest[:8]}")
+
+    def image_source(self, path: str) -> DataSource:
+        """A folder of captioned images."""
+        return CaptionedFolder(
+            path=path,
+            resolution=self.reference_resolution,
+            crop="none" if self.reference_resolution is None else "center",
+            text_encoder=self.text_encoder,
+            encoded_path=self.encoded_path,
+        )
+
+    def as_encoded(self, source: DataSource) -> DataSource:
+        """The images with their captions as this source's text encoder has them."""
+        if not isinstance(source, CaptionedSource):
+            raise ValueError(f"they are of kind {source.to_dict()['kind']}, which has no captions")
+        return dataclasses.replace(source, text_encoder=self.text_encoder, encoded_path=self.encoded_path)
+
+
+def _read(document: Path, count: int) -> Sequence[Sequence[str]]:
+    wanted = "a list with a list of captions for each latent"
+    try:
+        content = json.loads(document.read_text())
+    except ValueError as error:
+        raise ValueError(f"{document}: {error}; it must be {wanted}") from error
+    if not isinstance(content, list) or len(content) != count:
+        given = f"a list of {len(content):,}" if isinstance(content, list) else type(content).__name__
+        raise ValueError(f"{document}: is {given}, and there are {count:,} latents; it must be {wanted}")
+    for row, texts in enumerate(content):
+        if not (isinstance(texts, list) and texts and all(isinstance(text, str) and text.strip() for text in texts)):
+            raise ValueError(f"{document}: latent {row} has {texts!r}; it must be {wanted}")
+    return content
