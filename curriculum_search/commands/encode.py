@@ -55,7 +55,7 @@ def encode_images(
     except OSError as error:
         raise UserError(f"{folder}: the folder cannot be made ({error.strerror})") from error
     count, parts = words["images"], words["parts"]
-    missing = [part for part in range(parts) if not _is_there(_path(folder, part, parts), words)]
+    missing = [part for part in range(parts) if not _is_there(_path(folder, part, parts), words, experiment)]
     print(f"encode: {experiment.data.summary()}; {parts - len(missing)} of {parts} parts are there", flush=True)
     if missing:
         with Cluster(dashboard=False) as cluster:
@@ -106,7 +106,7 @@ def _path(folder: Path, part: int, parts: int) -> Path:
     return folder / f"latents-{part:05d}-of-{parts:05d}.safetensors"
 
 
-def _is_there(path: Path, words: Mapping[str, Any]) -> bool:
+def _is_there(path: Path, words: Mapping[str, Any], experiment: Experiment) -> bool:
     """Whether a part has been written; what is damaged has not.
 
     Raises:
@@ -121,6 +121,7 @@ def _is_there(path: Path, words: Mapping[str, Any]) -> bool:
         known = json.loads(open_tensors(path).metadata[PROVENANCE])
     except (ValueError, KeyError):
         return False
+    known["source"] = experiment.data.with_added(known.get("source"))  # a part that an earlier version has written
     if differing := sorted(name for name in words if known.get(name) != words[name]):
         raise UserError(
             f"{path} was encoded with another {', '.join(differing)}; give another folder, or empty this one"

@@ -21,9 +21,10 @@ CAPTIONS = "captions.json"
 
 def write_captions(folder: Path, captions: Captions) -> None:
     """Write the captions of each image, in the set's order, where `CaptionedLatents` finds them."""
-    ends = iter(captions.texts)
-    counts = captions.counts.tolist()
-    write_whole(folder / CAPTIONS, json.dumps([[next(ends) for _ in range(count)] for count in counts]))
+    texts, path = iter(captions.texts), folder / CAPTIONS
+    text = json.dumps([[next(texts) for _ in range(count)] for count in captions.counts.tolist()])
+    if not path.is_file() or path.read_text() != text:  # What is written again are other data, by the file's time.
+        write_whole(path, text)
 
 
 class CaptionedLatentSet(LatentSet):

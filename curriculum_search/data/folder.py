@@ -10,7 +10,7 @@ from curriculum_search.config import later
 from curriculum_search.data.captions import METADATA
 from curriculum_search.data.decode import ImageFiles, sorted_out
 from curriculum_search.data.files import LabelledFileSource
-from curriculum_search.data.images import existing
+from curriculum_search.data.images import existing, file_stamp
 from curriculum_search.data.labels import EDM_LABELS, NO_LABELS, Labels, metadata_labels
 
 
@@ -32,9 +32,10 @@ class Folder(LabelledFileSource):
     label_column: str = later("label")
 
     def path_stamp(self, path: Path) -> str:
-        """The times of change of the folder and of those in it, which adding and removing files change."""
+        """The times of change of the folder, of those in it, which adding and removing files change, and of labels."""
         folders = [(e.name, e.stat().st_mtime_ns) for e in os.scandir(path) if e.is_dir()] if path.is_dir() else []
-        return repr((path.stat().st_mtime_ns, sorted(folders)))
+        document = path / METADATA
+        return repr((path.stat().st_mtime_ns, sorted(folders), file_stamp(document) if document.is_file() else ""))
 
     def labels_of(self, files: ImageFiles) -> Labels | None:
         """The labels, None where there are none.

@@ -61,11 +61,14 @@ def metadata_labels(document: Path, names: Sequence[str], column: str) -> Labels
         ValueError: naming the line or the image, where some have a class and some have none.
     """
     known: dict[str, tuple[str, Any]] = {}
-    for where, row in metadata_rows(document):
-        if column in row:
-            if row["file_name"] in known:
-                raise ValueError(f"{where}: {row['file_name']} has had its {column} before")
-            known[row["file_name"]] = where, row[column]
+    try:
+        for where, row in metadata_rows(document):
+            if column in row:
+                if row["file_name"] in known:
+                    raise ValueError(f"{where}: {row['file_name']} has had its {column} before")
+                known[row["file_name"]] = where, row[column]
+    except ValueError as error:
+        raise ValueError(f"{error}; {NO_LABELS}") from error
     if not known:
         return None
     if missing := [name for name in names if name not in known]:
@@ -76,7 +79,7 @@ def metadata_labels(document: Path, names: Sequence[str], column: str) -> Labels
     for where, label in known.values():
         if not (isinstance(label, str) if are_names else type(label) is int and label >= 0):
             wanted = "a name, as the first is" if are_names else "an integer from 0, or a name in all of them"
-            raise ValueError(f"{where}: {column} is {label!r}; it must be {wanted}")
+            raise ValueError(f"{where}: {column} is {label!r}; it must be {wanted}; {NO_LABELS}")
     classes = sorted({label for _, label in known.values()}) if are_names else []
     numbers = {name: number for number, name in enumerate(classes)}
     values = [known[name][1] for name in names]

@@ -157,11 +157,14 @@ def _listed_once(path: Path, shards: Sequence[Path]) -> _Members:
         file = open_tensors(path)
         if file.metadata.get("format") == _FORMAT:
             arrays = dict(file.arrays)
-            return _Members(names=arrays.pop("names").tobytes().decode().split("\n"), **arrays)
+            return _Members(names=arrays.pop("names").tobytes().decode(errors="surrogateescape").split("\n"), **arrays)
     except (OSError, ValueError, KeyError, TypeError):
         pass  # It is made anew.
     members = _read_through(shards)
-    arrays = {**vars(members), "names": np.frombuffer("\n".join(members.names).encode(), np.uint8)}
+    arrays = {
+        **vars(members),
+        "names": np.frombuffer("\n".join(members.names).encode(errors="surrogateescape"), np.uint8),
+    }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:

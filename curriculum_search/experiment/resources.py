@@ -34,7 +34,7 @@ class Resources(Config):
         gpus_per_worker: GPUs of each; a fraction lets several runs share one GPU and needs ``workers: 1``.
         sharding: what each worker holds of the weights, their average, the gradients and the optimiser's state: all of
             it ("none", DistributedDataParallel) or its part ("full", PyTorch's fully_shard).  The latter needs several
-            workers; a run whose workers have become one goes on without.
+            workers.
         activation_checkpointing: keep of each block of the network its input alone, and compute what is inside again
             on the way back: less memory, about a third more time.
         gpu_data_share: of the memory of a worker's GPU, or of its part of one.  Training data that take no more than
@@ -61,7 +61,7 @@ class Resources(Config):
             )
         if not 0 <= self.gpu_data_share <= 1:
             raise ValueError(f"gpu_data_share must be in [0, 1], not {self.gpu_data_share}")
-        if self.sharding != "none" and not self.in_group:
+        if self.sharding != "none" and self.fewest_workers == 1:
             raise ValueError(f"sharding must be none with one worker, not {self.sharding}: it needs workers to share")
 
     @property

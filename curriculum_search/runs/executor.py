@@ -101,7 +101,7 @@ def run_jobs(
     forget_to_ask(searcher.driver)  # what an earlier call was told
     searcher.groups.make_room(resources)
     try:
-        with tune_as_needed(), stop_signals(searcher.stop):
+        with tune_as_needed() as searcher.let_waiting_go, stop_signals(searcher.stop):
             tuner.fit()
     finally:
         searcher.groups.end_busy()
@@ -142,6 +142,7 @@ class _JobSearcher(_DriverOnly, Searcher):
         self._at_work = True
         self._restarts = Restarts()
         self._sizes: dict[str, int] = {}  # of each job's last group
+        self.let_waiting_go: Callable[[], None] = lambda: None  #: ends the processes that wait for a run
         self._again: list[tuple[float, Job]] = []  # with the time from which on
         self._exhausted = False
 
@@ -151,7 +152,7 @@ class _JobSearcher(_DriverOnly, Searcher):
     def suggest(self, trial_id: str) -> Any:
         if self.error is not None or self.asked:
             return Searcher.FINISHED
-        job = self._next() if len(self.running) < self.concurrency else None
+        job = self._next() if len(self.running) < self.concurrency else self._next_beside()
         if job is not None:
             self.running[trial_id] = job
             config = {"job": replace(job, driver=self.driver).encode()}
@@ -162,10 +163,12 @@ class _JobSearcher(_DriverOnly, Searcher):
         return Searcher.FINISHED if self._exhausted and not (self.running or self._again) else None
 
     def _assign(self, trial_id: str, job: Job) -> dict[str, Any]:
-        sizes = job.experiment.worker_counts
-        found = self.groups.assign(trial_id, self._resources, self._storage, sizes=sizes, slots=self.slots)
+        sizes, resizes = job.experiment.worker_counts, job.tried_again == "always"
+        found = self.groups.assign(
+            trial_id, self._resources, self._storage, sizes=sizes, slots=self.slots, resizes=resizes
+        )
         size, before = found["size"], self._sizes.get(job.key, sizes[-1])
-        if size != before:
+        if size != before and resizes and not found["waits"]:
             words = f"trained by {size} of {sizes[-1]} workers from now on"
             self._guarded(functools.partial(self.source.remarked, job, words), otherwise=None)
         self._sizes[job.key] = size
@@ -193,11 +196,28 @@ class _JobSearcher(_DriverOnly, Searcher):
         """Whether all trials are to end, wherever they are: the source has failed, or all that were to be saved are."""
         return self.error is not None or (self._has_asked and not self._at_work)
 
-    def _next(self) -> Job | None:
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether a run that broke off is to be started again."""
+        return bool(self._again)
+
+    def _next_again(self) -> Job | None:
         for i, (since, job) in enumerate(self._again):
             if since <= time.monotonic():
                 del self._again[i]
                 return job
+        return None
+
+    def _next_beside(self) -> Job | None:
+        """A run that broke off, where a cluster with room for fewer whole runs has room for its fewest workers."""
+        elastic = self._resources.fewest_workers < self._resources.most_workers
+        if not (elastic and self.running and self.groups.has_room(self._resources, self.slots)):
+            return None
+        return self._next_again()
+
+    def _next(self) -> Job | None:
+        if (job := self._next_again()) is not None:
+            return job
         if self._exhausted:
             return None
         done: Job | Exhausted = Exhausted.DONE
@@ -217,6 +237,8 @@ class _JobSearcher(_DriverOnly, Searcher):
             outcome = Outcome(status=Status.STOPPED)
         elif error:
             broke, outcome = broken(self.failures.pop(trial_id), job)
+            if broke is Break.DEATH:  # and with the node of its process others may be gone
+                self.let_waiting_go()
             if broke is Break.ERROR:
                 self.groups.take_back(trial_id, failed=True)
             else:
@@ -354,7 +376,7 @@ class _Room:
         wanted = self.capacity.trials if self.limit is None else min(self.limit, self.capacity.trials)
         self.searcher.concurrency = max(wanted, 1)
         self.searcher.slots = self.capacity.slots
-        self.searcher.groups.fit(self.capacity.slots)
+        self.searcher.groups.fit(self.capacity.slots, grow=not self.searcher.waits_for_room)
 
 
 class _TickCallback(_DriverOnly, tune.Callback):

@@ -117,7 +117,7 @@ class _Group:
     ended: Any  #: what is ready when the group has ended
     number: int = 0  #: of its last job
     trial: str | None = None  #: that it works for
-    sizes: Sequence[int] = ()  #: that a group of this trial may have
+    sizes: Sequence[int] = ()  #: that a group of this trial may have, where that can change while it runs
     roomy_since: float | None = None  #: since when there has been room for a larger one
     is_leaving: bool = False
 
@@ -128,8 +128,19 @@ class Groups:
     def __init__(self) -> None:
         self._groups: dict[str, _Group] = {}
 
+    def has_room(self, resources: "Resources", slots: int) -> bool:
+        """Whether there is room for the fewest workers of another run beside those that run."""
+        return slots - self._num_busy >= resources.fewest_workers
+
     def assign(
-        self, trial: str, resources: "Resources", storage: Path, *, sizes: Sequence[int], slots: int
+        self,
+        trial: str,
+        resources: "Resources",
+        storage: Path,
+        *,
+        sizes: Sequence[int],
+        slots: int,
+        resizes: bool = True,
     ) -> dict[str, Any]:
         """Give a trial a group, an idle one if there is one; what `run_group_trial` needs to know of it.
 
@@ -139,6 +150,7 @@ class Groups:
             storage: for files of Ray Train's, on storage that all nodes see.
             sizes: numbers of workers that it may have, the least first.
             slots: workers that the cluster has room for, busy or not.
+            resizes: whether it may go on in a group of another size.
         """
         idle = [group for group in self._groups.values() if group.trial is None and group.resources == resources]
         self._end(gone := [group for group in idle if _is_ready(group.ended)])
@@ -146,34 +158,35 @@ class Groups:
         room = slots - self._num_busy
         size = _largest(sizes, room)
         group = next((group for group in idle if group.size == size), None)
-        while group is None and idle and room - sum(other.size for other in idle) < size:
-            self._end([idle.pop()])
         group = group or self._start(resources, size, storage)
-        group.trial, group.sizes, group.roomy_since = trial, sizes, None
+        group.trial, group.sizes, group.roomy_since = trial, sizes if resizes else (), None
         group.number += 1
-        return {"group": group.name, "number": group.number, "size": size}
+        self._end_idle(slots)
+        return {"group": group.name, "number": group.number, "size": size, "waits": size > room}
 
-    def fit(self, slots: int) -> None:
+    def fit(self, slots: int, *, grow: bool = True) -> None:
         """Have each group that may be larger or smaller be of the size that there is room for.
 
         One that waits for more workers than there is room for gives up at once; one that could be larger is asked to
-        leave when that has been so for a while, one at a time.
+        leave when that has been so for a while, one at a time.  Idle ones make room for those that have a trial.
 
         Args:
             slots: workers that the cluster has room for, busy or not.
+            grow: whether nobody else waits for room.
         """
+        self._end_idle(slots)
         for group in self._groups.values():
-            if group.trial is None or len(group.sizes) == 1 or group.is_leaving:
+            if group.trial is None or len(group.sizes) < 2 or group.is_leaving:
                 continue
             size = _largest(group.sizes, room := slots - self._num_busy + group.size)
             if size < group.size and size <= room and not _has_begun(group):
                 group.is_leaving = True
                 group.home.broke.remote(Stopped(f"there is room for {_workers(size)}, not {group.size}", None))
-            elif size <= group.size:
+            elif size <= group.size or not grow:
                 group.roomy_since = None
             elif group.roomy_since is None:
                 group.roomy_since = time.monotonic()
-            elif time.monotonic() - group.roomy_since >= _ROOM_SECONDS:
+            elif time.monotonic() - group.roomy_since >= _ROOM_SECONDS and _has_begun(group):
                 group.is_leaving = True
                 ask_group_to_leave(group.name, f"there is room for {_workers(size)} now, and it has {group.size}")
                 return
@@ -182,7 +195,7 @@ class Groups:
         """Have the group of a trial leave its job, and take it back."""
         if (group := self._of(trial)) is not None:
             group.home.stop.remote(group.number)
-            group.trial = None
+            self._free(group)
 
     def take_back(self, trial: str, *, failed: bool) -> None:
         """Take the group of a trial that has ended back.
@@ -192,8 +205,8 @@ class Groups:
             failed: whether the group has to be asked if it can go on.
         """
         if (group := self._of(trial)) is not None:
-            group.trial = None
-            if failed and not _is_usable(group):
+            self._free(group)
+            if failed and not group.is_leaving and not _is_usable(group):
                 self._end([group])
 
     def discard(self, trial: str) -> None:
@@ -212,6 +225,18 @@ class Groups:
     def close(self) -> None:
         """End all groups."""
         self._end(self._groups.values())
+
+    def _free(self, group: _Group) -> None:
+        """Have a group wait for its next trial; one that has been asked to leave would leave that one."""
+        group.trial = None
+        if group.is_leaving:
+            self._end([group])
+
+    def _end_idle(self, slots: int) -> None:
+        """End idle groups that hold what one with a trial may be waiting for."""
+        idle = [group for group in self._groups.values() if group.trial is None]
+        while idle and self._num_busy + sum(group.size for group in idle) > slots:
+            self._end([idle.pop()])
 
     @property
     def _num_busy(self) -> int:

@@ -3,9 +3,10 @@
 Each says what would happen without it.
 """
 
+import math
 import threading
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -20,10 +21,15 @@ KEPT_SECONDS = 60.0
 
 
 @contextmanager
-def tune_as_needed() -> Iterator[None]:
-    """All of them, within the block."""
-    with _deaths_are_no_surprise(), _no_trial_is_forgotten(), _no_signals_for_tune(), _processes_wait_for_work():
-        yield
+def tune_as_needed() -> Iterator[Callable[[], None]]:
+    """All of them, within the block; a function that ends the processes which wait for a trial."""
+    with (
+        _deaths_are_no_surprise(),
+        _no_trial_is_forgotten(),
+        _no_signals_for_tune(),
+        _processes_wait_for_work() as let_go,
+    ):
+        yield let_go
 
 
 @contextmanager
@@ -73,7 +79,7 @@ def _no_signals_for_tune() -> Iterator[None]:
 
 
 class _WaitingProcesses(_ObjectCache):
-    """Keeps each process for a while, however many trials wait for one; the one that had work last is used first."""
+    """Keeps each process for a while, however many trials wait for one; that which has waited longest is used first."""
 
     def __init__(self, may_keep_one: bool = True) -> None:
         super().__init__(may_keep_one)
@@ -86,11 +92,8 @@ class _WaitingProcesses(_ObjectCache):
         return True
 
     def pop_cached_object(self, key: Any) -> Any:
-        if not self.has_cached_object(key):
-            return None
-        self._num_cached_objects -= 1
-        found = self._cached_objects[key].pop()
-        del self._since[found]
+        found = super().pop_cached_object(key)
+        self._since.pop(found, None)
         return found
 
     def flush_cached_objects(self, force_all: bool = False) -> Generator[Any, None, None]:
@@ -102,13 +105,27 @@ class _WaitingProcesses(_ObjectCache):
                 del self._since[found]
                 yield found
 
+    def let_go(self) -> None:
+        """Have all that wait now leave."""
+        self._since = dict.fromkeys(self._since, -math.inf)
+
 
 @contextmanager
-def _processes_wait_for_work() -> Iterator[None]:
+def _processes_wait_for_work() -> Iterator[Callable[[], None]]:
     """Have the processes of trials that have ended wait for the next for a while.
 
     Tune keeps one, and as many more as trials are waiting at that moment.  A study hands out its runs in rounds, so at
     the start of each round all but one of the processes would be started anew, some seconds of imports each.
     """
-    with patch("ray.tune.execution.tune_controller._ObjectCache", _WaitingProcesses):
-        yield
+    made: list[_WaitingProcesses] = []
+
+    def make(may_keep_one: bool = True) -> _WaitingProcesses:
+        made.append(_WaitingProcesses(may_keep_one))
+        return made[-1]
+
+    def let_go() -> None:
+        for waiting in made:
+            waiting.let_go()
+
+    with patch("ray.tune.execution.tune_controller._ObjectCache", make):
+        yield let_go

@@ -158,8 +158,9 @@ class Progress:
         names = f" ({', '.join(running[:named])})" if running[:named] else ""
         parts.append(f"{len(running) - waiting} running{names}")
         if waiting and self.capacity:
-            workers = f"{self.capacity.slots} of {self.capacity.workers * len(running)} workers"
-            parts.append(f"{waiting} waiting: the cluster has room for {workers}")
+            wanted = self.capacity.workers * len(running)
+            room = f"{self.capacity.slots}{f' of {wanted}' if wanted > self.capacity.slots else ''} workers"
+            parts.append(f"{waiting} waiting: the cluster has room for {room}")
         if self.best and named:
             parts.append(f"best {self.best[0]:.4g} ({self.best[1]})")
         if (left := self.seconds_left()) is not None:

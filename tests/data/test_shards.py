@@ -78,3 +78,13 @@ def test_a_sample_without_a_text_and_an_empty_text_are_told_apart(tmp_path: Path
     shard(tmp_path / "a.tar", {"0.png": picture(), "0.txt": "", "1.png": picture()})
     files = shards.ShardFiles(tmp_path / "a.tar", None, tmp_path / "kept")
     assert [files.beside(name, "txt") for name in files.names] == ["", None]
+
+
+def test_a_name_that_is_no_unicode_is_kept_as_it_is(tmp_path: Path) -> None:
+    name = b"caf\xe9.png".decode(errors="surrogateescape")
+    shard(tmp_path / "a.tar", {name: picture(), "b.png": picture()})
+    for _ in range(2):
+        assert [*shards.ShardFiles(tmp_path / "a.tar", None, tmp_path / "kept").names] == [
+            f"a.tar/{name}",
+            "a.tar/b.png",
+        ]

@@ -14,6 +14,7 @@ from curriculum_search.experiment import Resources, WorkerRange
         ({"gpus_per_worker": -1.0}, "gpus_per_worker must be at least 0"),
         ({"gpus_per_worker": 1.5}, "gpus_per_worker must be a fraction up to 1 or a whole number"),
         ({"gpu_data_share": 1.5}, r"gpu_data_share must be in \[0, 1\], not 1.5"),
+        ({"workers": WorkerRange(min=1, max=4), "sharding": "full"}, "sharding must be none with one worker"),
         ({"sharding": "full"}, "sharding must be none with one worker, not full: it needs workers to share"),
     ],
 )
@@ -33,4 +34,4 @@ def test_a_number_of_workers_is_a_range_of_one() -> None:
     assert (fixed.fewest_workers, fixed.most_workers, fixed.most_gpus) == (4, 4, 2.0)
     assert (ranged.fewest_workers, ranged.most_workers, ranged.in_group) == (1, 4, True)
     assert not Resources().in_group
-    assert Resources(workers=WorkerRange(min=1, max=2), sharding="full").sharding == "full"
+    assert Resources(workers=WorkerRange(min=2, max=4), sharding="full").sharding == "full"

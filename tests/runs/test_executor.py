@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 import torch
@@ -11,10 +11,11 @@ from support.jobs import Jobs, base_job, free_cpus, unwatched
 from support.own_training import NOTHING, write_own
 from support.workplace import Workplace
 
-from curriculum_search.experiment import Experiment, Resources
+from curriculum_search.experiment import Experiment, Resources, WorkerRange
 from curriculum_search.loading import validated
 from curriculum_search.runs import patches, restarts
-from curriculum_search.runs.executor import run_jobs
+from curriculum_search.runs.executor import _JobSearcher, run_jobs
+from curriculum_search.runs.groups import Groups
 from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
 from curriculum_search.search.load import load_study
 from curriculum_search.training import CHECKPOINT, PlainSession, Report, train
@@ -282,6 +283,35 @@ def test_a_process_that_waits_too_long_gives_its_place_back(
     run_jobs(source, resources=Resources(), limit=2, scratch=jobs[0].run_dir.parents[1] / "tune5")
     assert [outcome.status for outcome in source.outcomes.values()] == [Status.FINISHED] * 3
     assert len({witness_log(job).read_text().split()[0] for job in jobs}) == 3
+
+
+def test_a_run_that_lost_its_workers_goes_on_beside_others_with_what_is_left(make_job: MakeJob) -> None:
+    """A node is gone: there is room for one whole run of eight workers, and for more than the fewest beside one."""
+    settings = Resources(workers=WorkerRange(min=2, max=8))
+    job = make_job("lost", "base.resources.workers={min: 2, max: 8}")
+    asked: list[dict[str, int]] = []
+
+    class OneOfFour(Groups):
+        def has_room(self, resources: Resources, slots: int) -> bool:
+            return slots - 4 >= resources.fewest_workers
+
+        def assign(self, trial: str, *_: Any, **options: Any) -> dict[str, Any]:
+            asked.append(options)
+            return {"group": "group", "number": 1, "size": 4, "waits": False}
+
+    source = Jobs([make_job("fresh")])
+    searcher = _JobSearcher(source, OneOfFour(), settings, job.run_dir)
+    searcher.running["other"] = job
+    searcher._again.append((0.0, job))
+    searcher.slots = 5
+    assert searcher.suggest("too early") is None
+    searcher.slots = 8
+    assert searcher.waits_for_room
+    assert searcher.suggest("again")["size"] == 4
+    assert asked == [{"sizes": (2, 4, 8), "slots": 8, "resizes": True}]
+    assert not searcher.waits_for_room
+    assert searcher.suggest("another") is None  # what has not begun waits until a whole run fits
+    assert source.remarks == {"lost": ["trained by 4 of 8 workers from now on"]}
 
 
 #: Code that needs a while to end when it is stopped, and, where it is told so, longer than Tune waits for it.

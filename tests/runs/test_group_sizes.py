@@ -42,6 +42,7 @@ def staged(monkeypatch: pytest.MonkeyPatch) -> Staged:
     found = Staged()
     actor = SimpleNamespace(
         run=SimpleNamespace(remote=lambda *_: "running"),
+        stop=SimpleNamespace(remote=lambda number: None),
         broke=SimpleNamespace(remote=lambda error: found.broke.append(error)),
     )
     options = SimpleNamespace(remote=lambda name, size: actor)
@@ -59,7 +60,7 @@ def staged(monkeypatch: pytest.MonkeyPatch) -> Staged:
 def test_a_trial_gets_as_many_workers_as_there_is_room_for_beside_the_others(staged: Staged) -> None:
     assert staged.assign("first", slots=13) == 8
     assert staged.assign("second", slots=13) == 4
-    assert staged.assign("third", slots=13) == 2  # which waits
+    assert staged.groups.assign("third", RESOURCES, Path("storage"), sizes=SIZES, slots=13)["waits"]
 
 
 def test_an_idle_group_of_the_right_size_is_used_and_others_make_room(staged: Staged) -> None:
@@ -72,14 +73,15 @@ def test_an_idle_group_of_the_right_size_is_used_and_others_make_room(staged: St
     assert len(staged.ended) == 1
 
 
-def test_an_idle_group_that_is_in_nobodys_way_stays(staged: Staged) -> None:
-    staged.assign("first", slots=12)
-    staged.assign("second", slots=12)
+def test_an_idle_group_that_is_in_nobodys_way_stays_until_it_is(staged: Staged) -> None:
+    for trial in ("first", "second"):
+        staged.assign(trial, slots=12)
     staged.groups.take_back("second", failed=False)
-    assert staged.assign("third", slots=12, sizes=(2,)) == 2
-    assert len(staged.ended) == 1  # four and two do not fit beside eight
-    staged.groups.take_back("third", failed=False)
-    assert staged.assign("fourth", slots=20) == 8
+    staged.fit(12)
+    assert staged.ended == []
+    assert staged.assign("third", slots=14, sizes=(2,)) == 2  # beside eight and the idle four
+    assert staged.ended == []
+    staged.fit(12)  # two are gone: eight may be waiting for what the idle four hold
     assert len(staged.ended) == 1
 
 
@@ -95,6 +97,49 @@ def test_a_group_that_could_be_larger_for_a_while_is_asked_to_leave_once(staged:
     staged.fit(8, seconds=1)
     ((_, why),) = staged.left
     assert why == "there is room for 8 workers now, and it has 2"
+
+
+def test_a_group_that_has_not_begun_is_not_asked_to_leave(staged: Staged) -> None:
+    staged.assign("first", slots=2)
+    staged.begun = False
+    staged.fit(8)
+    staged.fit(8, seconds=module._ROOM_SECONDS)
+    assert staged.left == []
+    staged.begun = True
+    staged.fit(8)
+    assert len(staged.left) == 1
+
+
+def test_nothing_grows_while_a_run_waits_for_room(staged: Staged) -> None:
+    staged.assign("first", slots=4)
+    staged.fit(8)
+    staged.groups.fit(8, grow=False)
+    staged.fit(8, seconds=module._ROOM_SECONDS)
+    assert staged.left == []
+    assert staged.groups.has_room(RESOURCES, slots=6)
+    assert not staged.groups.has_room(RESOURCES, slots=5)
+
+
+def test_a_group_that_was_asked_to_leave_gets_no_other_trial(staged: Staged) -> None:
+    for end in ("stop", "take_back"):
+        staged.assign("first", slots=2)
+        staged.fit(8)
+        staged.fit(8, seconds=module._ROOM_SECONDS)
+        if end == "stop":
+            staged.groups.stop("first")
+        else:
+            staged.groups.take_back("first", failed=False)
+    assert len(staged.left) == len(staged.ended) == 2
+
+
+def test_a_trial_that_is_not_to_be_disturbed_keeps_its_group(staged: Staged) -> None:
+    staged.groups.assign("first", RESOURCES, Path("storage"), sizes=SIZES, slots=2, resizes=False)
+    staged.fit(8)
+    staged.fit(8, seconds=module._ROOM_SECONDS)
+    staged.begun = False
+    staged.fit(1)
+    assert not staged.left
+    assert not staged.broke
 
 
 def test_groups_grow_one_at_a_time(staged: Staged) -> None:

@@ -54,22 +54,25 @@ def test_a_trial_that_cannot_take_over_is_started_again_in_another_process() -> 
     assert isinstance(failures[0][1], RayActorError)
 
 
-def test_processes_are_kept_as_long_as_they_may_wait_and_the_last_at_work_is_used_first(
+def test_processes_are_kept_as_long_as_they_may_wait_or_until_all_are_let_go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    with tune_as_needed():
+    with tune_as_needed() as let_go:
         waiting = tune_controller.__dict__["_ObjectCache"](may_keep_one=True)
     for process in ("first", "second", "third"):
         assert waiting.cache_object("one processor", process)
         now += 10.0
     assert waiting.num_cached_objects == 3
-    assert waiting.pop_cached_object("one processor") == "third"
+    assert waiting.pop_cached_object("one processor") == "first"
     assert waiting.pop_cached_object("two processors") is None
     assert list(waiting.flush_cached_objects()) == []
-    now = 100.0 + patches.KEPT_SECONDS
-    assert list(waiting.flush_cached_objects()) == ["first"]
-    assert list(waiting.flush_cached_objects(force_all=True)) == ["second"]
+    now = 110.0 + patches.KEPT_SECONDS
+    assert list(waiting.flush_cached_objects()) == ["second"]
+    let_go()
+    assert waiting.cache_object("one processor", "fourth")
+    assert list(waiting.flush_cached_objects()) == ["third"]
+    assert list(waiting.flush_cached_objects(force_all=True)) == ["fourth"]
     assert waiting.num_cached_objects == 0
     assert not waiting.has_cached_object("one processor")

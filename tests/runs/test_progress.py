@@ -75,11 +75,15 @@ def test_a_run_that_the_cluster_has_no_room_for_waits(now: list[float], capsys: 
     progress.capacity = Capacity(trials=0, slots=1, workers=2, nodes=1, cpus=1.0, gpus=0.0)
     now[0] = 200.0
     progress.show()
+    progress.capacity = Capacity(trials=1, slots=8, workers=2, nodes=1, cpus=8.0, gpus=0.0)  # of 2 to 8 workers each
+    now[0] = 300.0
+    progress.show()
     assert capsys.readouterr().out.splitlines() == [
         "search: 0 of 3 runs done, 1 running (trial a 50%, trial b 0%), 1 waiting: the cluster has room for 3 of 4 "
         "workers",
         "search: 0 of 3 runs done, 0 running (trial a 50%, trial b 0%), 2 waiting: the cluster has room for 1 of 4 "
         "workers",
+        "search: 0 of 3 runs done, 1 running (trial a 50%, trial b 0%), 1 waiting: the cluster has room for 8 workers",
     ]
 
 

@@ -36,7 +36,10 @@ class Chain(JobSource):
         self._handed_out = False  # all of the phase's jobs
 
     def __enter__(self) -> Self:
-        self._advance()
+        with ExitStack() as otherwise:
+            otherwise.push(self._under_way)
+            self._advance()
+            otherwise.pop_all()
         return self
 
     def __exit__(

@@ -131,3 +131,14 @@ def test_what_is_at_work_when_the_block_is_left_was_interrupted(workplace: Workp
     (job,) = handed_out
     assert isinstance(job, Job)
     assert search.store.result(job.key) is None
+
+
+def test_a_phase_that_cannot_begin_leaves_nothing_at_work(workplace: Workplace, make_search: MakeSearch) -> None:
+    search = make_search(workplace.load("study.trials=3", "study.max_hours=1"))
+
+    def none(phase: Phase) -> int:
+        raise UserError("no room")
+
+    with pytest.raises(UserError, match="no room"), Chain(phases_of(search, []), none):
+        pytest.fail("it has begun")
+    assert search.ledger._since is None
