@@ -27,8 +27,8 @@ def with_values(raw: Mapping[str, Any], values: Mapping[str, Any], where: str) -
     """A copy of nested `raw` in which every dotted path of `values` has a copy of its value.
 
     A new ``kind`` takes the place of the part that was there, whose other fields belong to the old kind; fields of
-    the new kind that are also in `values` are set after it.  Below ``params``, which hold names of the user's own,
-    ``kind`` is a name like any other.
+    the new kind that are also in `values` are set after it.  A range, min and max, takes the place of a number.
+    Below ``params``, which hold names of the user's own, ``kind`` is a name like any other.
 
     Raises:
         UserError: a path leads through something that is not a mapping.
@@ -39,11 +39,11 @@ def with_values(raw: Mapping[str, Any], values: Mapping[str, Any], where: str) -
         *parents, name = path.split(".")
         node = result
         for depth, parent in enumerate(parents):
-            child = node.setdefault(parent, {})
+            child, outer = node.setdefault(parent, {}), ".".join(parents[: depth + 1])
+            if isinstance(child, int) and {f"{outer}.min", f"{outer}.max"} <= values.keys():
+                child = node[parent] = {}
             if not isinstance(child, dict):
-                raise UserError(
-                    f"{where}: {path}: {'.'.join(parents[: depth + 1])} is {shown(child)} and has no fields"
-                )
+                raise UserError(f"{where}: {path}: {outer} is {shown(child)} and has no fields")
             node = child
         if name == "kind" and "params" not in parents and node.get("kind") != values[path]:
             node.clear()

@@ -62,3 +62,13 @@ def test_another_kind_drops_the_fields_of_the_old_one_and_the_same_kind_keeps_th
     }
     assert with_values(raw, {"pacing.kind": "plateau"}, "x") == raw
     assert with_values(raw, {"pacing": {"kind": "step"}}, "x") == {"pacing": {"kind": "step"}}
+
+
+def test_a_range_takes_the_place_of_a_number_and_a_number_that_of_a_range() -> None:
+    raw = {"resources": {"workers": 1}}
+    ranged = with_values(raw, dotted({"resources": {"workers": {"min": 2, "max": 8}}}), "proxy")
+    assert ranged == {"resources": {"workers": {"min": 2, "max": 8}}}
+    assert with_values(ranged, {"resources.workers.max": 4}, "proxy")["resources"]["workers"] == {"min": 2, "max": 4}
+    assert with_values(ranged, {"resources.workers": 1}, "proxy") == raw
+    with pytest.raises(UserError, match=r"proxy: resources\.workers\.max: resources\.workers is 1 and has no fields"):
+        with_values(raw, {"resources.workers.max": 4}, "proxy")
