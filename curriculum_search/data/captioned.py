@@ -12,12 +12,12 @@ from curriculum_search.data.captions import METADATA, Texts, coco_captions, fold
 from curriculum_search.data.decode import ImageFiles, Shape
 from curriculum_search.data.files import FileImages, FileSource
 from curriculum_search.data.folder import Folder, FolderFiles
-from curriculum_search.data.images import existing, file_stamp
+from curriculum_search.data.images import DataSource, ImageSet, existing, file_stamp
 from curriculum_search.text import SentenceEncoder, TextEncoder
 
 
-class CaptionedImages(FileImages):
-    """Image files, and captions that they are conditioned on."""
+class CaptionedSet(ImageSet):
+    """What any set of images becomes with captions that they are conditioned on; stands before it among the bases."""
 
     def __init__(self, captions: Captions, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -29,9 +29,13 @@ class CaptionedImages(FileImages):
         return self._captions
 
 
+class CaptionedImages(CaptionedSet, FileImages):
+    """Image files, and captions that they are conditioned on."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class CaptionedSource(FileSource):
-    """What sources of captioned images have in common.
+class Captioned(DataSource):
+    """What any source becomes with captions; stands before it among the bases.
 
     Attributes:
         text_encoder: what a network sees of a caption.
@@ -41,6 +45,23 @@ class CaptionedSource(FileSource):
 
     text_encoder: TextEncoder = field(default_factory=SentenceEncoder)
     encoded_path: str | None = None
+
+    def check(self) -> None:
+        """The same, and whether the text encoder is there."""
+        try:
+            self.text_encoder.check()
+        except (ValueError, FileNotFoundError) as error:
+            raise type(error)(f"text_encoder: {error}") from error
+        super().check()
+
+    def captions(self, texts: Texts) -> Captions:
+        """The captions of each image, to be encoded once."""
+        return Captions(texts, self.text_encoder, None if self.encoded_path is None else Path(self.encoded_path))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionedSource(Captioned, FileSource):
+    """What sources of captioned image files have in common."""
 
     @abstractmethod
     def find_captions(self, files: ImageFiles) -> Texts:
@@ -54,18 +75,9 @@ class CaptionedSource(FileSource):
         """Look at the captions."""
         self.find_captions(files)
 
-    def check(self) -> None:
-        """Look at captions and images (see `FileSource.check`), and whether the text encoder is there."""
-        try:
-            self.text_encoder.check()
-        except (ValueError, FileNotFoundError) as error:
-            raise type(error)(f"text_encoder: {error}") from error
-        super().check()
-
     def image_set(self, files: ImageFiles, shape: Shape) -> FileImages:
         """The images, with their captions."""
-        folder = None if self.encoded_path is None else Path(self.encoded_path)
-        captions = Captions(self.find_captions(files), self.text_encoder, folder)
+        captions = self.captions(self.find_captions(files))
         digest = hashlib.sha256(f"{files.fingerprint} {shape} {captions.digest}".encode())
         return CaptionedImages(
             captions,

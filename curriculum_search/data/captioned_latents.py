@@ -2,19 +2,16 @@
 
 import dataclasses
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from curriculum_search.atomic import write_whole
-from curriculum_search.conditions import Captions, Conditions
-from curriculum_search.data.captioned import CaptionedFolder, CaptionedSource
+from curriculum_search.conditions import Captions
+from curriculum_search.data.captioned import Captioned, CaptionedFolder, CaptionedSet, CaptionedSource
 from curriculum_search.data.images import DataSource, existing
 from curriculum_search.data.latent_files import LatentFiles, Layout
 from curriculum_search.data.latents import LatentSet, LatentSource
-from curriculum_search.text import SentenceEncoder, TextEncoder
 
 CAPTIONS = "captions.json"
 
@@ -27,21 +24,12 @@ def write_captions(folder: Path, captions: Captions) -> None:
         write_whole(path, text)
 
 
-class CaptionedLatentSet(LatentSet):
+class CaptionedLatentSet(CaptionedSet, LatentSet):
     """Latents, and captions that they are conditioned on."""
-
-    def __init__(self, captions: Captions, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self._captions = captions
-
-    @cached_property
-    def conditions(self) -> Conditions:
-        """The captions."""
-        return self._captions
 
 
 @dataclass(frozen=True, kw_only=True)
-class CaptionedLatents(LatentSource):
+class CaptionedLatents(Captioned, LatentSource):
     """Latents that were encoded before, with the captions of their images, some for each.
 
     The captions are in a file of JSON beside the latents, as jobs/encode.py writes it: a list with a list of captions
@@ -49,14 +37,10 @@ class CaptionedLatents(LatentSource):
 
     Attributes:
         captions_path: of that file; null: ``captions.json`` in the folder of the latents.
-        text_encoder: what a network sees of a caption.
-        encoded_path: folder in which the encoded captions are kept; null: the cache.
     """
 
     kind: Literal["captioned_latents"] = "captioned_latents"
     captions_path: str | None = None
-    text_encoder: TextEncoder = field(default_factory=SentenceEncoder)
-    encoded_path: str | None = None
 
     def documents(self) -> list[Path]:
         """The file of the captions.
@@ -69,21 +53,12 @@ class CaptionedLatents(LatentSource):
             raise ValueError(f"{document} is not there: the captions of the latents; data.captions_path names another")
         return [document]
 
-    def check(self) -> None:
-        """The same, and whether the text encoder is there."""
-        try:
-            self.text_encoder.check()
-        except (ValueError, FileNotFoundError) as error:
-            raise type(error)(f"text_encoder: {error}") from error
-        super().check()
-
     def make_set(self, name: str, files: LatentFiles, layout: Layout, scale: float, fingerprint: str) -> LatentSet:
         """The latents, with their captions; those of a mirrored image are its twin's."""
         (document,) = self.documents()
         texts = _read(document, len(files.rows))
         copies = 1 if files.twins is None else 2
-        folder = None if self.encoded_path is None else Path(self.encoded_path)
-        captions = Captions([*texts] * copies, self.text_encoder, folder)
+        captions = self.captions([*texts] * copies)
         return CaptionedLatentSet(captions, name, files, layout, scale, f"{fingerprint[:8]}{captions.digest[:8]}")
 
     def image_source(self, path: str) -> DataSource:
@@ -103,7 +78,7 @@ class CaptionedLatents(LatentSource):
         return dataclasses.replace(source, text_encoder=self.text_encoder, encoded_path=self.encoded_path)
 
 
-def _read(document: Path, count: int) -> Sequence[Sequence[str]]:
+def _read(document: Path, count: int) -> list[tuple[str, ...]]:
     wanted = "a list with a list of captions for each latent"
     try:
         content = json.loads(document.read_text())
@@ -115,4 +90,4 @@ def _read(document: Path, count: int) -> Sequence[Sequence[str]]:
     for row, texts in enumerate(content):
         if not (isinstance(texts, list) and texts and all(isinstance(text, str) and text.strip() for text in texts)):
             raise ValueError(f"{document}: latent {row} has {texts!r}; it must be {wanted}")
-    return content
+    return [tuple(texts) for texts in content]

@@ -1,11 +1,8 @@
 """A node that joins is used at once, and the run of one that leaves goes on elsewhere; a line says each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
-import ray
-from ray.cluster_utils import Cluster
 from support.jobs import Jobs, base_job
 from support.workplace import Workplace
 
@@ -13,17 +10,6 @@ from curriculum_search.experiment import Resources
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.job import Outcome, Status
-
-
-@pytest.fixture
-def cluster() -> Iterator[Any]:
-    """A Ray cluster of one node with one processor."""
-    ray.shutdown()
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    ray.init(address=cluster.address, log_to_driver=False)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 class Changing(Jobs):

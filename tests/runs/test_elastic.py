@@ -1,14 +1,12 @@
 """A run whose workers come and go with the nodes of a real cluster."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import ray
 import torch
-from ray.cluster_utils import Cluster
 from support.jobs import Jobs, base_job, unwatched
 from support.workplace import Workplace
 
@@ -21,17 +19,6 @@ from curriculum_search.runs.job import Outcome, Status
 from curriculum_search.training import PlainSession, train
 
 pytestmark = pytest.mark.timeout(400)
-
-
-@pytest.fixture
-def cluster() -> Iterator[Any]:
-    """A Ray cluster of one node with one processor."""
-    ray.shutdown()
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-    ray.init(address=cluster.address, log_to_driver=False)
-    yield cluster
-    ray.shutdown()
-    cluster.shutdown()  # type: ignore[no-untyped-call]
 
 
 class Changing(Jobs):
