@@ -1,13 +1,17 @@
 """The examples: training code in the form of known codebases, under a study."""
 
+import importlib
 import os
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from curriculum_search.data import Digits, to_float
 from curriculum_search.experiment import OwnTrainer
+from curriculum_search.models.encoders import VAE
 from curriculum_search.search.load import load_study
 from curriculum_search.trainers import train
 from curriculum_search.training import PlainSession
@@ -56,3 +60,27 @@ def test_an_example_that_was_ended_goes_on(tmp_path: Path, name: str) -> None:
     session = PlainSession(run_dir=parts, device=device)
     train(file.base, session, tmp_path)
     assert [report.images for report in session.reports] == [320, 640]
+
+
+def test_the_autoencoder_learns_and_is_one_that_encoder_vae_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    autoencoder = importlib.import_module("autoencoder")
+    folder = tmp_path / "vae"
+    command = ["autoencoder.py", str(folder), "--data", "{kind: digits}", "--steps", "60", "--width", "8"]
+    monkeypatch.setattr(sys, "argv", command)
+    autoencoder.main()
+    first, *_, last = (float(line.split()[-1]) for line in capsys.readouterr().out.splitlines() if "absolute" in line)
+    assert last < 0.7 * first
+    encoder, digits = VAE(path=str(folder), sample=False), Digits().load()
+    encoder.check(digits)
+    assert encoder.shape_of(digits) == (4, 2, 2)
+    images = digits.stored(np.arange(256))
+    codec = encoder.load(torch.device("cpu"))
+    latents = codec.encode(images, None)
+    assert float(latents.std()) == pytest.approx(1, abs=0.1)
+    error = (to_float(codec.decode(latents).images) - to_float(images)).abs().mean()
+    assert float(error) == pytest.approx(last, rel=0.3)
+    with pytest.raises(SystemExit, match="has an autoencoder already"):
+        autoencoder.main()

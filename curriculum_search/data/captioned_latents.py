@@ -61,6 +61,10 @@ class CaptionedLatents(Captioned, LatentSource):
         captions = self.captions([*texts] * copies)
         return CaptionedLatentSet(captions, name, files, layout, scale, f"{fingerprint[:8]}{captions.digest[:8]}")
 
+    def elsewhere(self, path: str) -> "CaptionedLatents":
+        """See `LatentSource`; their captions are beside them."""
+        return dataclasses.replace(self, path=path, captions_path=None, reference_latents_path=None)
+
     def image_source(self, path: str) -> DataSource:
         """A folder of captioned images."""
         return CaptionedFolder(

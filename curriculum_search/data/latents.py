@@ -1,14 +1,16 @@
 """Images that an autoencoder has encoded before: a set of latents, and the sources that read them."""
 
 import hashlib
+from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curriculum_search.config import later
 from curriculum_search.data.array import Array
 from curriculum_search.data.folder import Folder
 from curriculum_search.data.images import DataSource, ImageSet, Indices, existing, file_stamp
@@ -90,6 +92,8 @@ class LatentSource(DataSource):
         reference_path: the images that samples are compared with: a folder, zip, .npz or .npy; null: those that the
             latents were made of, where jobs/encode.py wrote that down, else there is nothing but latents to compare.
         reference_resolution: to which these are cropped and scaled; null: they have theirs.
+        reference_latents_path: latents that samples are compared with in place of images, by extractor ``latents``: in
+            any of the forms of `path`, with the same layout and scale; `path` itself for the training latents.
     """
 
     path: str
@@ -98,6 +102,7 @@ class LatentSource(DataSource):
     use_twins: bool = True
     reference_path: str | None = None
     reference_resolution: int | None = None  # pixels
+    reference_latents_path: str | None = later(None)
 
     def __post_init__(self) -> None:
         if self.layout is not None and self.layout not in get_args(Layout):
@@ -106,11 +111,16 @@ class LatentSource(DataSource):
             raise ValueError(f"scale must be above 0 or null, not {self.scale}")
         if self.reference_resolution is not None and self.reference_resolution < 1:
             raise ValueError(f"reference_resolution must be at least 1, not {self.reference_resolution}")
+        if self.reference_latents_path is not None and self.reference_path is not None:
+            raise ValueError(
+                "reference_latents_path must be null where reference_path names images to compare with, not "
+                f"{self.reference_latents_path!r}"
+            )
 
     @property
     def where(self) -> str:
         """The paths of the latents and of the reference."""
-        return ", ".join(filter(None, (self.path, self.reference_path)))
+        return ", ".join(filter(None, (self.path, self.reference_path, self.reference_latents_path)))
 
     def documents(self) -> list[Path]:
         """The files of what belongs to each latent, where they are not among the latents."""
@@ -119,7 +129,8 @@ class LatentSource(DataSource):
     def stamp(self) -> str:
         """Sizes and times of change of the files, or of the folder where each latent has one."""
         others = [*self.documents(), *([existing(self.reference_path)] if self.reference_path else [])]
-        return " ".join(file_stamp(each) for each in (*stamped(existing(self.path)), *others))
+        own = " ".join(file_stamp(each) for each in (*stamped(existing(self.path)), *others))
+        return own if self.reference_latents_path is None else f"{own} {self._reference_latents().stamp()}"
 
     def check(self) -> None:
         """Look at the form, the labels and some of the latents, and find the reference."""
@@ -131,7 +142,9 @@ class LatentSource(DataSource):
         self.reference()
 
     def reference_images(self) -> ImageSet:
-        """The images that samples are compared with, and where there are none the latents."""
+        """The images that samples are compared with, or the latents where these are named or there are no images."""
+        if self.reference_latents_path is not None:
+            return self._reference_latents().load_images()
         if self.reference_path is not None:
             return self.image_source(self.reference_path).load_images()
         latents = self.load()
@@ -144,6 +157,17 @@ class LatentSource(DataSource):
             raise type(error)(
                 f"{self.path} was encoded from images that cannot be read ({error}); data.reference_path names others"
             ) from error
+
+    def _reference_latents(self) -> "LatentSource":
+        """The source of the latents at `reference_latents_path`."""
+        assert self.reference_latents_path is not None
+        if self.reference_latents_path == self.path:
+            return replace(self, reference_latents_path=None)
+        return self.elsewhere(self.reference_latents_path)
+
+    @abstractmethod
+    def elsewhere(self, path: str) -> "LatentSource":
+        """The source of other latents of the same kind, at `path`, with what belongs to each beside them."""
 
     def image_source(self, path: str) -> DataSource:
         """The source of the images at `reference_path`."""
@@ -225,6 +249,10 @@ class Latents(LatentSource):
     def documents(self) -> list[Path]:
         """The file of the labels, if they have one of their own."""
         return [existing(self.labels_path)] if self.labels_path else []
+
+    def elsewhere(self, path: str) -> "Latents":
+        """See `LatentSource`; classes are known of forms that have them inside."""
+        return replace(self, path=path, labels_path=None, reference_latents_path=None)
 
     def labels_of(self, files: LatentFiles) -> Indices | None:
         """See `LatentSource`."""

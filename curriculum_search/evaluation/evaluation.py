@@ -134,6 +134,7 @@ class Evaluation(Config):
         for part in ("evaluators", "final_evaluators"):
             for i, evaluator in enumerate(getattr(self, part)):
                 try:
+                    _check_decoded(evaluator, encoder)
                     evaluator.check(train, reference)
                 except (ValueError, FileNotFoundError) as error:
                     raise type(error)(f"{part}.{i}: {error} (data: {source.where})") from error
@@ -198,7 +199,7 @@ class EvaluationRun:
             device=device,
             encoder=encoder,
         )
-        sources = Sources(train=train_set, reference=reference, device=device, cache_dir=cache_dir)
+        sources = Sources(train=train_set, reference=reference, device=device, cache_dir=cache_dir, encoder=encoder)
         # In the order of the configuration on every worker, since loading may be collective.
         extractors = dict.fromkeys(need.extractor for e in settings.active(final=True) for need in e.needs)
         features = {extractor: extractor.load(sources) for extractor in extractors}
@@ -291,11 +292,10 @@ class EvaluationRun:
         """How the numbers come about, in words, one line for each part.  Needs one worker only."""
         settings, generation = self.settings, self.generation
         guidance = "no guidance" if settings.guidance_scale == 1 else f"guidance scale {settings.guidance_scale:g}"
-        decoded = "" if generation.encoder == PIXELS else f"decoded by {describe(generation.encoder)}; "
         lines = [
             f"samples: averaged (EMA) weights, {describe(generation.process)}, {describe(generation.sampler)}, "
             f"{guidance}, {generation.conditions.draws(self._drawn_from)}; sample i from generator seed "
-            f"{settings.seed * MAX_SAMPLES:,} + i; {decoded}rounded to 8 bits"
+            f"{settings.seed * MAX_SAMPLES:,} + i; {_decoding(generation.encoder)}"
         ]
         for evaluator in settings.active(final=True):
             lines.append(f"{', '.join(evaluator.names)}: {evaluator.words(self._references)}")
@@ -314,6 +314,23 @@ class EvaluationRun:
                 encoder=self.generation.encoder,
             )
         return self._banks[key]
+
+
+def _decoding(encoder: Encoder) -> str:
+    """What becomes of samples, in words."""
+    if not encoder.decodes:
+        return f"latents of {describe(encoder)}, not decoded"
+    return "rounded to 8 bits" if encoder == PIXELS else f"decoded by {describe(encoder)}; rounded to 8 bits"
+
+
+def _check_decoded(evaluator: Evaluator, encoder: Encoder) -> None:
+    """Raise ValueError where an evaluator looks at images and nothing decodes them."""
+    for need in evaluator.needs:
+        if not (encoder.decodes or need.extractor.of_latents):
+            raise ValueError(
+                f"extractor must be latents, not {need.extractor.to_dict()['kind']}, where the encoder has no decoder "
+                f"({describe(encoder)}): there are no images to look at"
+            )
 
 
 def _unfinished(samples: Samples, blocks: int) -> dict[str, Any]:

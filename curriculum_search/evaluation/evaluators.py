@@ -15,6 +15,7 @@ from curriculum_search.data import ImageSet
 from curriculum_search.direction import Direction
 from curriculum_search.evaluation.evaluator import Evaluator, FeatureEvaluator, compact
 from curriculum_search.evaluation.evidence import Evidence, Form
+from curriculum_search.evaluation.features import Extractor
 from curriculum_search.evaluation.frechet import check_gaussian, frechet_distance
 from curriculum_search.evaluation.inception_score import inception_score
 from curriculum_search.evaluation.kernel import kernel_distance
@@ -46,6 +47,7 @@ class Frechet(FeatureEvaluator):
     def check(self, train: ImageSet, reference: ImageSet) -> None:
         super().check(train, reference)
         dimension = self.extractor.dimension(reference)
+        _check_file(self.reference_file, self.extractor)
         if self.num_samples <= dimension:
             warnings.warn(
                 f"{self.names[0]}: {self.num_samples} samples do not fill {dimension} dimensions. Their covariance is "
@@ -56,7 +58,7 @@ class Frechet(FeatureEvaluator):
         with _naming(self.reference_file):
             if self.reference_file is not None and holds_statistics(path := Path(self.reference_file).expanduser()):
                 self._check_statistics(path, dimension)
-            elif len(images := compared_with(self.reference_file, reference)) < 2:
+            elif len(images := compared_with(self.reference_file, reference, self.extractor)) < 2:
                 raise ValueError(f"{images.name} has one image, and evaluator frechet needs 2 for a covariance")
 
     def _check_statistics(self, path: Path, dimension: int) -> None:
@@ -90,8 +92,9 @@ class Neighbourhood(FeatureEvaluator):
 
     def check(self, train: ImageSet, reference: ImageSet) -> None:
         super().check(train, reference)
+        _check_file(self.reference_file, self.extractor)
         with _naming(self.reference_file):
-            self.check_count(compared_with(self.reference_file, reference))
+            self.check_count(compared_with(self.reference_file, reference, self.extractor))
 
     @abstractmethod
     def check_count(self, images: ImageSet) -> None:
@@ -263,14 +266,15 @@ class ValidationLoss(Evaluator):
         yield from zip(self.names, torch.cat([losses.mean()[None], intervals]).tolist(), strict=True)
 
 
-def compared_with(file: str | None, reference: ImageSet) -> ImageSet:
+def compared_with(file: str | None, reference: ImageSet, extractor: Extractor) -> ImageSet:
     """The images of an evaluator's own reference file, where it has one, else the data's.
 
     Raises:
-        ValueError, FileNotFoundError: the file has none, or of another shape than the data's.
+        ValueError, FileNotFoundError: the file has none, or of another shape than the data's, or not what the extractor
+            looks at.
     """
     if file is None:
-        if reference.encoded:
+        if reference.encoded and not extractor.of_latents:
             raise ValueError(
                 f"{reference.name} has latents and no images to compare samples with: give data.reference_path, "
                 "or in this evaluator's reference_file"
@@ -283,6 +287,15 @@ def compared_with(file: str | None, reference: ImageSet) -> ImageSet:
     if found != needed:
         raise ValueError(f"{images.name} has images of shape {found}, the data {needed}")
     return images
+
+
+def _check_file(file: str | None, extractor: Extractor) -> None:
+    """Raise ValueError where an evaluator has a reference file and looks at latents, of which such files have none."""
+    if file is not None and extractor.of_latents:
+        raise ValueError(
+            f"reference_file must be null with extractor {extractor.to_dict()['kind']}, not {file}: it compares with "
+            "the latents of data.reference_latents_path"
+        )
 
 
 @contextmanager

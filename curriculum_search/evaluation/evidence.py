@@ -86,11 +86,11 @@ class Samples:
             if start >= max(need.num_samples for need in needs):
                 continue
             loaded = self._features[extractor]
-            found = dict[str, Tensor]()
+            found, looked_at = dict[str, Tensor](), block.values if loaded.of_latents else block.images
             if any(need.form == "probabilities" for need in needs):
-                found["features"], found["probabilities"] = loaded.with_probabilities(block.images)
+                found["features"], found["probabilities"] = loaded.with_probabilities(looked_at)
             else:
-                found["features"] = loaded(block.images)
+                found["features"] = loaded(looked_at)
             if any(need.form == "similarities" for need in needs):
                 found["similarities"] = loaded.similarities(found["features"], block.condition)
             for need in needs:

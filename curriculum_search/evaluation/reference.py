@@ -136,7 +136,7 @@ class References:
     def _extract(self, extractor: Extractor, images: ImageSet, indices: NDArray[np.int64]) -> Iterator[Tensor]:
         features = self.features[extractor]
         for start in range(0, len(indices), self._batch_size):
-            batch, _ = images.read(indices[start : start + self._batch_size])
+            batch = features.stored(images, indices[start : start + self._batch_size])
             rows = features(batch.to(self._device))
             if not bool(torch.isfinite(rows).all()):
                 raise ValueError(f"{features.words} gives features that are not finite for images of {images.name}")

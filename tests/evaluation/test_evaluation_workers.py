@@ -9,6 +9,7 @@ from typing import TypedDict
 
 import pytest
 import torch
+from support.autoencoder import save_autoencoder
 from torch import Tensor
 
 
@@ -20,6 +21,9 @@ class Result(TypedDict):
     samples: dict[int, Tensor]
     bank: Tensor
     diverged: bool
+    latent_metrics: dict[str, float]
+    latent_grid: Tensor
+    decoded: int
 
 
 Results = Mapping[int, list[Result]]
@@ -29,6 +33,7 @@ Results = Mapping[int, list[Result]]
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """World size to what each of its workers found, from real processes that talk through gloo."""
     folder = tmp_path_factory.mktemp("workers")
+    save_autoencoder(folder / "vae")
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, str(Path(__file__).with_name("worker.py")), str(folder)]
     subprocess.run(command, env=environment, check=True, timeout=240)
@@ -66,6 +71,16 @@ def test_every_worker_has_the_metrics_of_a_single_one(results: Results, world_si
 def test_bank_losses_are_the_same_bit_for_bit_on_every_worker(results: Results, world_size: int) -> None:
     for worker in results[world_size]:
         assert torch.equal(worker["bank"], results[1][0]["bank"])
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_latents_are_decoded_once_by_the_worker_that_made_them(results: Results, world_size: int) -> None:
+    (alone,) = results[1]
+    assert alone["decoded"] == 80  # 75 samples, in five blocks
+    assert sum(worker["decoded"] for worker in results[world_size]) == 80
+    for worker in results[world_size]:
+        assert worker["latent_metrics"] == pytest.approx(alone["latent_metrics"], rel=1e-6)
+        assert torch.equal(worker["latent_grid"], alone["latent_grid"])
 
 
 def test_all_workers_learn_that_one_has_diverged(results: Results) -> None:

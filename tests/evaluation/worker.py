@@ -1,6 +1,6 @@
 """Evaluations by one, two and four workers, each a process of its own; started by test_evaluation_workers.py.
 
-Usage: worker.py FOLDER
+Usage: worker.py FOLDER, in which ``vae`` has an autoencoder
 """
 
 import multiprocessing
@@ -28,6 +28,7 @@ from curriculum_search.evaluation import (
 )
 from curriculum_search.evaluation.generation import Generation
 from curriculum_search.models import DiT
+from curriculum_search.models.encoders import VAE, Autoencoder, Decoded
 
 EXTRACTOR = Classifier(num_features=16, training_images=1_000)
 SETTINGS = Evaluation(
@@ -41,19 +42,33 @@ SETTINGS = Evaluation(
     sampler=DDPMSampler(num_steps=3),
     batch_size=16,
 )
+OF_LATENTS = Evaluation(
+    evaluators=(Frechet(extractor=Pixels(num_components=20), num_samples=75), ValidationLoss(num_images=9)),
+    final_evaluators=(),
+    sampler=DDPMSampler(num_steps=3),
+    batch_size=16,
+    grid_images=40,
+)
 
 
-def work(rank: int, world_size: int, folder: Path, cache: Path) -> None:
-    """Evaluate a network with weights from a seed and write what came out to `folder`."""
-    torch.set_num_threads(1)
-    if world_size > 1:
-        dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size)
+def network_for(channels: int, resolution: int) -> torch.nn.Module:
+    """A network with weights from a seed."""
     torch.manual_seed(0)
-    model = DiT(patch_size=4, hidden_size=16, depth=1, num_heads=2)
-    network = model.build(channels=1, out_channels=1, resolution=8, conditions=Digits().load().conditions).eval()
+    model = DiT(patch_size=resolution // 2, hidden_size=16, depth=1, num_heads=2)
+    conditions = Digits().load().conditions
+    network = model.build(channels=channels, out_channels=channels, resolution=resolution, conditions=conditions)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
+    return network.eval()
+
+
+def work(rank: int, world_size: int, folder: Path, cache: Path) -> None:
+    """Evaluate a network of images and one of latents, and write what came out to `folder`."""
+    torch.set_num_threads(1)
+    if world_size > 1:
+        dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=world_size)
+    network = network_for(channels=1, resolution=8)
     source, device = Digits(), torch.device("cpu")
     # Workers on machines that share no files have caches of their own.
     run = SETTINGS.build(
@@ -74,6 +89,25 @@ def work(rank: int, world_size: int, folder: Path, cache: Path) -> None:
     except Diverged:
         diverged = True
     result = {"metrics": metrics, "grid": grid, "samples": samples, "bank": bank.losses(network), "diverged": diverged}
+
+    of_latents = OF_LATENTS.build(
+        process=DDPM(),
+        source=source,
+        train_set=source.load(),
+        device=device,
+        cache_dir=cache / str(rank % 2),
+        encoder=VAE(path=str(folder.parent / "vae")),
+    )
+    decoded, decode = [], Autoencoder.decode
+
+    def counted(self: Autoencoder, values: torch.Tensor) -> Decoded:
+        decoded.append(len(values))
+        return decode(self, values)
+
+    latents = network_for(channels=2, resolution=4)
+    with patch.object(Autoencoder, "decode", counted):
+        result |= {"latent_metrics": of_latents.metrics(latents, final=True), "latent_grid": of_latents.grid(latents)}
+    result["decoded"] = sum(decoded)
     torch.save(result, folder / f"result-{rank}.pt")
     if world_size > 1:
         dist.destroy_process_group()
@@ -82,6 +116,7 @@ def work(rank: int, world_size: int, folder: Path, cache: Path) -> None:
 def main(folder: Path) -> int:
     """Run all of them; what they share by being forked is what they have imported."""
     Digits().load()
+    VAE(path=str(folder / "vae")).checksum()
     processes = []
     for world_size in (1, 2, 4):
         there = folder / str(world_size)

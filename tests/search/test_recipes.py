@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -42,6 +43,7 @@ RECIPES = {
     ),
     "coco256": (256, []),
     "emoji": (64, []),
+    "relief_latent": (32, []),
 }
 SMALL = [
     "study.proxy={}",
@@ -74,6 +76,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=(8,) * 4,
     )
+    save_autoencoder(
+        folder / "relief-vae",
+        channels=3,
+        latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(8,) * 3,
+        scaling_factor=1.0,
+    )
     save_clip(folder / "clip", positions=77)
     return folder
 
@@ -83,7 +94,11 @@ def images_like(name: str, folder: Path, resolution: int) -> list[str]:
     files = [f"00000/img{i:08d}.png" for i in range(24)]
     if name not in ("coco256", "emoji"):
         edm_zip(folder / "images.zip", files, [[file, i % 3] for i, file in enumerate(files)], resolution)
-        return [f"base.data.path={folder / 'images.zip'}"]
+        if name != "relief_latent":
+            return [f"base.data.path={folder / 'images.zip'}"]
+        np.save(folder / "latents.npy", np.random.default_rng(0).normal(size=(24, 4, 8, 8)).astype(np.float32))
+        paths = f"path: {folder / 'latents.npy'}, reference_path: {folder / 'images.zip'}"
+        return [f"base.data={{kind: latents, layout: sample, {paths}}}"]
     for part in ("train", "reference"):
         for file in files:
             write(folder / part / file, picture(resolution, resolution))
@@ -110,6 +125,8 @@ def test_a_recipe_is_planned_as_it_is_and_trains_on_data_of_its_shape(
     overrides = [*overrides, *images_like(name, workplace.folder, resolution)]
     if resolution == 256:
         overrides.append(f"base.encoder.path={models / 'vae'}")
+    if name == "relief_latent":
+        overrides += [f"base.encoder.path={models / 'relief-vae'}", "base.evaluation.final_evaluators=[]"]
     if name == "coco256":
         overrides.append(f"base.data.text_encoder.path={models / 'clip'}")
         score = f"{{kind: text_score, num_samples: 30000, extractor: {{kind: clip, path: {models / 'clip'}}}}}"

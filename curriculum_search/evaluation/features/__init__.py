@@ -6,6 +6,7 @@ from curriculum_search.evaluation.features.dinov2 import DinoV2
 from curriculum_search.evaluation.features.efficientnet import EfficientNetLite0
 from curriculum_search.evaluation.features.extractor import Extractor, Features, Sources, describe
 from curriculum_search.evaluation.features.inception import Inception
+from curriculum_search.evaluation.features.latents import LatentComponents
 from curriculum_search.evaluation.features.pixels import Pixels
 from curriculum_search.evaluation.features.torchscript import TorchScript
 from curriculum_search.evaluation.features.words_and_images import WordsAndImages
@@ -18,6 +19,7 @@ __all__ = [
     "Extractor",
     "Features",
     "Inception",
+    "LatentComponents",
     "Pixels",
     "Sources",
     "TorchScript",

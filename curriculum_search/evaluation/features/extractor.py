@@ -5,19 +5,23 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from curriculum_search import distributed
 from curriculum_search.conditions import Condition
 from curriculum_search.config import Config, Kinded
 from curriculum_search.data import ImageSet
+from curriculum_search.models.encoders import PIXELS, Encoder
 
 
 class Features(ABC):
     """A loaded extractor: a function from images to features.
 
     Attributes:
+        of_latents: whether it is given what the network sees, float32 [B, C, H, W], in the place of images.
         dimension: number of features.
         num_classes: number of class probabilities, 0 where there are none.
         num_captions: number of captions that an image is compared with, 0 where it is not.
@@ -25,6 +29,7 @@ class Features(ABC):
         words: the extractor for the words of a protocol.
     """
 
+    of_latents: bool = False
     dimension: int
     num_classes: int = 0
     num_captions: int = 0
@@ -34,6 +39,10 @@ class Features(ABC):
     @abstractmethod
     def __call__(self, images: Tensor) -> Tensor:
         """Features float32 [B, dimension] of images uint8 [B, C, H, W], on the images' device."""
+
+    def stored(self, images: ImageSet, indices: NDArray[np.int64]) -> Tensor:
+        """What a call is given of the images at `indices` of a set."""
+        return images.stored(indices)
 
     def with_probabilities(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Features, and the class probabilities p(y|x) float32 [B, classes] that belong to them.
@@ -65,12 +74,14 @@ class Sources:
         reference: the images that evaluation compares with.
         device: where images will be.
         cache_dir: where downloads and whatever was learned are kept.
+        encoder: what the network sees of the images.
     """
 
     train: ImageSet
     reference: ImageSet
     device: torch.device
     cache_dir: Path
+    encoder: Encoder = PIXELS
 
 
 class Extractor(Kinded):
@@ -89,6 +100,11 @@ class Extractor(Kinded):
     @property
     def knows_captions(self) -> bool:
         """Whether `Features.similarities` works, which image-text scores need."""
+        return False
+
+    @property
+    def of_latents(self) -> bool:
+        """Whether it looks at what the network sees and not at images, so that nothing has to decode samples."""
         return False
 
     @abstractmethod

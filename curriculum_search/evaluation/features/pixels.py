@@ -1,23 +1,20 @@
-"""The reference's principal components: features that need no network and no weights."""
+"""The principal components of the reference's pixels."""
 
-import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from curriculum_search.data import ImageSet, to_float
-from curriculum_search.evaluation.cache import digest, once_whole
-from curriculum_search.evaluation.features.extractor import Extractor, Features, Sources, share_from_first
-from curriculum_search.evaluation.frechet import Moments
+from curriculum_search.evaluation.cache import digest
+from curriculum_search.evaluation.features.components import Components, fitted_once
+from curriculum_search.evaluation.features.extractor import Extractor, Features, Sources
 
 _MAX_SIDE = 32  # pixels; larger images are averaged down: the eigendecomposition grows with the sixth power of the side
 _BATCH = 1_024
-_ROUNDING = 1e-12  # of the largest variance: what is below is none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +47,7 @@ class Pixels(Extractor):
     def check(self, train: ImageSet, reference: ImageSet) -> None:
         if reference.encoded:
             raise ValueError(f"extractor pixels looks at the reference's images, and {reference.name} has latents")
-        values = reference.channels * min(reference.resolution, _MAX_SIDE) ** 2
+        values = _num_values(reference)
         if self.num_components > values:
             raise ValueError(
                 f"num_components of extractor pixels must be at most the {values} values of an image, "
@@ -61,55 +58,32 @@ class Pixels(Extractor):
 
     def load(self, sources: Sources) -> Features:
         self.check(sources.train, sources.reference)
-        name = digest("pixels", 1, sources.reference.fingerprint, self.num_components)
-        path = sources.cache_dir / f"pixels-{name}.npz"
-        arrays = once_whole(path, lambda target: self._fit(sources.reference, target), _load)
-        return _PixelFeatures(*share_from_first(arrays, sources.device))
-
-    def _fit(self, reference: ImageSet, target: Path) -> None:
-        values = reference.channels * min(reference.resolution, _MAX_SIDE) ** 2
-        moments = Moments(values)
-        for start in range(0, len(reference), _BATCH):
-            images, _ = reference.read(np.arange(start, min(start + _BATCH, len(reference))))
-            moments.update(flattened(images))
-        variances, vectors = (x.flip(-1) for x in torch.linalg.eigh(moments.covariance()))
-        rank = int((variances > _ROUNDING * variances[0]).sum())
-        basis = vectors[:, : min(rank, self.num_components)]
-        if rank < self.num_components:
-            basis = _completed(basis, self.num_components)
-        with target.open("wb") as file:
-            np.savez(file, mean=moments.mean().float().numpy(), basis=basis.float().numpy())
-
-
-def _completed(basis: Tensor, columns: int) -> Tensor:
-    """Orthonormal columns [n, r] and further ones, of the unit vectors in turn what is orthogonal to all before."""
-    for unit in torch.eye(len(basis), dtype=basis.dtype):
-        if basis.shape[1] == columns:
-            break
-        rest = unit - basis @ (basis.T @ unit)
-        if float(length := rest.norm()) > 1e-3:
-            rest /= length
-            rest -= basis @ (basis.T @ rest)
-            basis = torch.cat([basis, rest[:, None] / rest.norm()], 1)
-    return basis
-
-
-def _load(path: Path) -> list[Tensor]:
-    with np.load(path, allow_pickle=False) as file:
-        return [torch.from_numpy(file[key]) for key in ("mean", "basis")]
+        reference = sources.reference
+        path = sources.cache_dir / f"pixels-{digest('pixels', 1, reference.fingerprint, self.num_components)}.npz"
+        return _PixelFeatures(
+            fitted_once(path, _num_values(reference), self.num_components, _parts(reference), sources.device)
+        )
 
 
 class _PixelFeatures(Features):
-    def __init__(self, mean: Tensor, basis: Tensor) -> None:
-        self.dimension = basis.shape[1]
-        content = hashlib.sha256(mean.cpu().numpy().tobytes() + basis.cpu().numpy().tobytes())
-        self.checksum = content.hexdigest()
+    def __init__(self, components: Components) -> None:
+        self.dimension = components.dimension
+        self.checksum = components.checksum
         self.words = f"first {self.dimension} principal components of the reference's pixels, {self.checksum[:12]}"
-        self._mean = mean
-        self._basis = basis
+        self._components = components
 
     def __call__(self, images: Tensor) -> Tensor:
-        return (flattened(images) - self._mean) @ self._basis
+        return self._components(flattened(images))
+
+
+def _num_values(reference: ImageSet) -> int:
+    return reference.channels * min(reference.resolution, _MAX_SIDE) ** 2
+
+
+def _parts(reference: ImageSet) -> Iterator[Tensor]:
+    for start in range(0, len(reference), _BATCH):
+        images, _ = reference.read(np.arange(start, min(start + _BATCH, len(reference))))
+        yield flattened(images)
 
 
 def flattened(images: Tensor) -> Tensor:

@@ -58,6 +58,11 @@ class Encoder(Kinded):
     def bounded(self) -> bool:
         """Whether all values that the network sees lie in [-1, 1], to which samplers may then clip."""
 
+    @property
+    def decodes(self) -> bool:
+        """Whether `Codec.decode` gives the images themselves, so that metrics may look at them."""
+        return True
+
     @abstractmethod
     def shape_of(self, images: ImageSet) -> Shape:
         """The shape of what the network sees of `images`.

@@ -13,7 +13,14 @@ from torch import Tensor
 
 from curriculum_search.data import ImageSet, LatentSet, to_float, to_uint8
 from curriculum_search.models.encoders.base import Codec, Decoded, Encoder, Shape
-from curriculum_search.models.encoders.latents import check_latents, drawn
+from curriculum_search.models.encoders.latents import (
+    PerChannel,
+    check_channels,
+    check_latents,
+    check_scale,
+    drawn,
+    normalisation,
+)
 
 _CONFIG = "config.json"
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")  # of what lies on the hub
@@ -36,8 +43,8 @@ class VAE(Encoder):
 
     kind: Literal["vae"] = "vae"
     path: str
-    scale: float | tuple[float, ...] | None = None
-    shift: float | tuple[float, ...] | None = None
+    scale: PerChannel | None = None
+    shift: PerChannel | None = None
     sample: bool = True
     lowest_pixel: Literal[-1, 0] = -1
     batch_size: int = 16
@@ -45,8 +52,8 @@ class VAE(Encoder):
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise ValueError(f"batch_size of encoder vae must be at least 1, not {self.batch_size}")
-        if self.scale is not None and not all(factor > 0 for factor in _each(self.scale)):
-            raise ValueError(f"scale of encoder vae must be positive, not {self.scale}")
+        if self.scale is not None:
+            check_scale(self.kind, self.scale)
 
     @property
     def bounded(self) -> bool:
@@ -55,9 +62,7 @@ class VAE(Encoder):
     def shape_of(self, images: ImageSet) -> Shape:
         config = self._config()
         channels = int(config["latent_channels"])
-        for name in ("scale", "shift"):
-            if isinstance(values := getattr(self, name), tuple) and len(values) != channels:
-                raise ValueError(f"{name} must be one number or {channels}, one for each channel, not {len(values)}")
+        check_channels(channels, scale=self.scale, shift=self.shift)
         if images.encoded:
             if images.channels != channels:
                 raise ValueError(
@@ -107,14 +112,12 @@ class VAE(Encoder):
     def normalisation(self) -> tuple[Tensor, Tensor]:
         """Shift and scale, float32 [1, channels or 1, 1, 1], with the autoencoder's own where none are given."""
         config = self._config()
-        shift: float | tuple[float, ...] = config.get("shift_factor") or 0.0
-        scale: float | tuple[float, ...] = config["scaling_factor"]
+        shift: PerChannel = config.get("shift_factor") or 0.0
+        scale: PerChannel = config["scaling_factor"]
         if config.get("latents_mean") and config.get("latents_std"):
             shift = tuple(config["latents_mean"])
             scale = tuple(config["scaling_factor"] / std for std in config["latents_std"])
-        used = (shift if self.shift is None else self.shift, scale if self.scale is None else self.scale)
-        first, second = (torch.tensor(_each(value), dtype=torch.float32).view(1, -1, 1, 1) for value in used)
-        return first, second
+        return normalisation(shift if self.shift is None else self.shift, scale if self.scale is None else self.scale)
 
 
 class Autoencoder(Codec):
@@ -161,10 +164,6 @@ class Autoencoder(Codec):
 @lru_cache(maxsize=1)  # a second one would only take memory
 def _load(encoder: VAE, device: torch.device) -> Autoencoder:
     return Autoencoder(encoder, device)
-
-
-def _each(values: float | tuple[float, ...]) -> tuple[float, ...]:
-    return values if isinstance(values, tuple) else (values,)
 
 
 @lru_cache
