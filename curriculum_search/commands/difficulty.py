@@ -139,7 +139,13 @@ class IntervalRuns(JobSource):
         self.names = dict(
             zip(self.experiments, (f"q {a:.3g} to {b:.3g}" for a, b in itertools.pairwise(edges)), strict=True)
         )
-        self.progress = Progress("difficulty", store.live, objective=store.objective, direction=None)
+        self.progress = Progress(
+            "difficulty",
+            store.live,
+            objective=store.objective,
+            direction=None,
+            decoding=experiments[0].decoding(),
+        )
         self._queue: list[str] = []
 
     def resume(self) -> None:

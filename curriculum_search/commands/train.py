@@ -11,6 +11,7 @@ from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, RunError, Status
+from curriculum_search.runs.progress import decoding_words
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.signals import stop_signals
 from curriculum_search.runs.store import RunStore
@@ -135,6 +136,7 @@ class _OneRun(JobSource):
     def __init__(self, store: RunStore, experiment: Experiment, key: str) -> None:
         self.store, self.experiment, self.key = store, experiment, key
         self.name = f"{experiment.describe()}, seed {experiment.seed}"
+        self.decoding = experiment.decoding()
         self._given = False
 
     def next(self) -> Job | Exhausted:
@@ -152,7 +154,8 @@ class _OneRun(JobSource):
         if self.store.reported(job.key, report):
             address_of = {self.store.objective, "val_loss", "train_loss", "unlocked_share", "images_per_second"}
             words = ", ".join(f"{name} {value:.4g}" for name, value in report.metrics.items() if name in address_of)
-            print(f"{report.images:,} images: {words}", flush=True)
+            decoded = decoding_words(self.decoding())
+            print(f"{report.images:,} images: {words}{'; ' if decoded else ''}{decoded}", flush=True)
         return False
 
     def progressed(self, job: Job, status: StatusReport) -> None:

@@ -44,6 +44,10 @@ class Decoded:
         """How many images are kept, or will be; 0 where nothing can be."""
         return self._count
 
+    def there(self) -> int:
+        """How many images any process has decoded so far."""
+        return int(np.count_nonzero(self._sums)) if self._count else 0
+
     def rows(self, indices: Indices) -> Bytes | None:
         """A copy of the images at `indices`, if this process has had all of them before."""
         if indices.max(initial=-1) < len(self) and self._known[indices].all():

@@ -223,6 +223,11 @@ class FileImages(ImageSet):
             return super().summary
         return f"{super().summary}; {100 * kept:.0f} % are kept decoded, all would take {size:.2g} GiB (cache_gib)"
 
+    @property
+    def decoding(self) -> tuple[int, int] | None:
+        """See `ImageSet.decoding`."""
+        return (self._decoded.there(), len(self._decoded)) if len(self._decoded) else None
+
     def _read(self, indices: Indices) -> Bytes:
         if (rows := self._decoded.rows(indices)) is not None:
             return rows

@@ -94,6 +94,11 @@ class ImageSet(ABC):
         return Unconditioned() if self.labels is None else Classes(self.labels, self.class_names)
 
     @property
+    def decoding(self) -> tuple[int, int] | None:
+        """How many images are decoded and kept on this machine by now, and how many will be; None: none are."""
+        return None
+
+    @property
     def num_bytes(self) -> int:
         """The size of all images as uint8."""
         return self._length * self.channels * self.resolution**2

@@ -1,6 +1,7 @@
 """One training run as a strict, serialisable configuration: what a trial trains and what jobs/train.py takes."""
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -193,6 +194,13 @@ class Experiment(Config):
         if isinstance(self.trainer, OwnTrainer):
             return f"images of {self.trainer.title}'s own (code {self.trainer.code()}, in {self.trainer.home})"
         return self.data.summary()
+
+    def decoding(self) -> Callable[[], tuple[int, int] | None]:
+        """What says how many of the training images are decoded by now: see `ImageSet.decoding`."""
+        if isinstance(self.trainer, OwnTrainer):
+            return lambda: None
+        loaded = functools.cache(self.data.load)
+        return lambda: loaded().decoding
 
     def build_network(self, images: ImageSet) -> nn.Module:
         """The untrained network for `images`, with weights from torch's global random state."""

@@ -27,6 +27,10 @@ _NAMED = 4  # and a name in a log
 _NARROW = 60  # characters, below which bars and what can be left out are
 
 
+Decoding = tuple[int, int] | None
+"""How many images are decoded and kept on this machine by now, and how many will be; None: none are."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Standing:
     """How what is compared stands by now, for the terminal.
@@ -48,6 +52,7 @@ class Progress:
         live: the runs under way, by key, as their store has them.
         objective: the metric that is shown.
         direction: whether less or more of it is better, to show the best run so far; None: not to show it.
+        decoding: says how many images are decoded.
         interval_seconds: between two lines of the counts in a log.
     """
 
@@ -58,6 +63,7 @@ class Progress:
         *,
         objective: str,
         direction: Direction | None,
+        decoding: Callable[[], Decoding] = lambda: None,
         interval_seconds: float = 60.0,
     ) -> None:
         self.phase = phase
@@ -67,6 +73,7 @@ class Progress:
         self.capacity: Capacity | None = None  #: what the cluster has room for now
         self.objective = objective
         self.direction = direction
+        self.decoding = decoding
         self.interval_seconds = interval_seconds
         self.best: tuple[float, str] | None = None
         self.counts: Counter[Status] = Counter()
@@ -132,6 +139,9 @@ class Progress:
         parts: list[RenderableType] = [head]
         if self.best:
             parts.append(_name(f"  best so far {self.best[0]:.4g}: {self.best[1]}"))
+        decoding = self.decoding()
+        if decoding is not None and (words := decoding_words(decoding)):
+            parts.append(_decoding_row(words, *decoding, narrow=width < _NARROW))
         if self.live:
             parts.append(self._running(narrow=width < _NARROW))
         if self.standing is not None:
@@ -161,6 +171,8 @@ class Progress:
             wanted = self.capacity.workers * len(running)
             room = f"{self.capacity.slots}{f' of {wanted}' if wanted > self.capacity.slots else ''} workers"
             parts.append(f"{waiting} waiting: the cluster has room for {room}")
+        if named and (decoded := decoding_words(self.decoding())):
+            parts.append(decoded)
         if self.best and named:
             parts.append(f"best {self.best[0]:.4g} ({self.best[1]})")
         if (left := self.seconds_left()) is not None:
@@ -186,6 +198,19 @@ def _table(standing: Standing, *, narrow: bool) -> Table:
         table.add_column(f"  {head}" if first else head, justify="left" if first else "right", no_wrap=not first)
     for first, *rest in zip(*(standing.columns[head] for head in heads), strict=True):
         table.add_row(_name(f"  {first}"), *rest)
+    return table
+
+
+def decoding_words(decoding: Decoding) -> str:
+    """How many images are decoded, and how many will be; nothing where none are yet on this machine, or all are."""
+    if decoding is None or not 0 < decoding[0] < decoding[1]:
+        return ""
+    return f"{decoding[0]:,} of {decoding[1]:,} images decoded"
+
+
+def _decoding_row(words: str, done: int, total: int, *, narrow: bool) -> RenderableType:
+    table = Table.grid(padding=(0, 1))
+    table.add_row(_name(f"  {words}"), *([] if narrow else [ProgressBar(total=total, completed=done, width=20)]))
     return table
 
 

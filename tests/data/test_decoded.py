@@ -160,3 +160,14 @@ def test_processes_that_begin_together_share_the_work_and_read_the_same(tmp_path
     assert 400 <= sum(int(count) for count, _ in answers) < 3 * 400
     (file,) = (tmp_path / "decoded").iterdir()
     assert file.stat().st_size == 400 * (3 * 8 * 8 + 4)
+
+
+def test_a_set_knows_how_many_of_its_images_any_process_has_decoded(tmp_path: Path) -> None:
+    edm_zip(tmp_path / "set.zip", ["a.png", "b.png", "c.png"])
+    source = Zip(path=str(tmp_path / "set.zip"), decoded_path=str(tmp_path / "decoded"))
+    first, second = source.load_images(), source.load_images()
+    assert first.decoding == (0, 3)
+    second.stored(np.array([0, 2]))
+    assert first.decoding == (2, 3)
+    none = Zip(path=str(tmp_path / "set.zip"), decoded_path=str(tmp_path / "decoded"), cache_gib=0)
+    assert none.load_images().decoding is None

@@ -100,3 +100,22 @@ def test_without_a_direction_no_run_is_called_the_best(capsys: pytest.CaptureFix
     progress = Progress("confirmation", {}, objective="fd", direction=None)
     progress.ended("a", result(Status.FINISHED, 1000, 1.0))
     assert "best" not in capsys.readouterr().out
+
+
+def test_images_that_are_being_decoded_are_told_until_all_are(
+    now: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found: list[tuple[int, int] | None] = [None, (0, 2000), (1234, 2000), (2000, 2000)]
+    progress = Progress("search", {}, objective="fd", direction=None, decoding=lambda: found[0])
+    with progress.under_way(1):
+        for _ in range(4):
+            now[0] += 60
+            progress.show()
+            found.append(found.pop(0))
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.removeprefix("search: 0 of 0 runs done, 0 running") for line in lines] == [
+        "",
+        "",
+        ", 1,234 of 2,000 images decoded",
+        "",
+    ]
