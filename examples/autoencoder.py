@@ -73,14 +73,14 @@ def train(autoencoder: Any, images: ImageSet, *, steps: int, batch_size: int, le
 
 
 @torch.no_grad()
-def judge(autoencoder: Any, images: ImageSet) -> tuple[float, float, float]:
-    """Of held-out images: the ratio in dB, that of averaging down, and the standard deviation of the latents."""
+def judge(autoencoder: Any, images: ImageSet) -> tuple[float, float, torch.Tensor]:
+    """Of held-out images: the ratio in dB, that of averaging down, and their latents' means, float32 [N, C, h, w]."""
     x = read(images, np.arange(min(len(images), _HELD_OUT)))
     latents = torch.cat([autoencoder.encode(part).latent_dist.mean for part in torch.split(x, 64)])
     back = torch.cat([autoencoder.decode(part).sample for part in torch.split(latents, 64)]).clamp(-1, 1)
     side = math.floor(math.sqrt(latents[0].numel() / x.shape[1]))
     averaged = F.interpolate(F.interpolate(x, size=(side, side), mode="area"), size=x.shape[-2:], mode="bicubic")
-    return decibels(back, x), decibels(averaged.clamp(-1, 1), x), float(latents.std())
+    return decibels(back, x), decibels(averaged.clamp(-1, 1), x), latents
 
 
 def decibels(back: torch.Tensor, x: torch.Tensor) -> float:
@@ -114,11 +114,13 @@ def main() -> None:
         kl=args.kl,
     )
     autoencoder.eval()
-    ratio, averaged, deviation = judge(autoencoder, source.reference_images())
-    autoencoder.register_to_config(scaling_factor=1 / deviation)
+    ratio, averaged, latents = judge(autoencoder, source.reference_images())
+    mean, deviation = latents.mean((0, 2, 3)), latents.std((0, 2, 3))
+    autoencoder.register_to_config(scaling_factor=1.0, latents_mean=mean.tolist(), latents_std=deviation.tolist())
     autoencoder.save_pretrained(args.folder)
     print(f"{args.folder}: {ratio:.1f} dB on images that it was not trained on; averaged down, {averaged:.1f} dB")
-    print(f"standard deviation of the latents {deviation:.3f}, which the scale brings to 1")
+    each = ", ".join(f"{m:.2f} (sd {s:.2f})" for m, s in zip(mean.tolist(), deviation.tolist(), strict=True))
+    print(f"latents by channel: {each}; the encoder takes the means off and divides by the deviations")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from curriculum_search.runs.job import one_line
 from curriculum_search.training import default_device
 
 _LINE_SECONDS = 15.0  # between two lines of a log
+_TOLD_SECONDS = 1.0  # between two words of a worker about how far it is
 
 
 def encode_images(
@@ -139,32 +140,37 @@ def _run(
 ) -> None:
     """Have Ray's workers write what is missing, `limit` parts at a time."""
     resources = experiment.resources
-    task = ray.remote(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker)(_encode_part)
+    task = ray.remote(num_cpus=resources.cpus_per_worker, num_gpus=resources.gpus_per_worker, num_returns="streaming")(
+        _encode_part
+    )
     job = {"experiment": experiment.to_dict(), "plugins": dict(plugins), "working_dir": Path.cwd(), "words": words}
-    sizes = {part: len(_rows(part, words)) for part in missing}
+    left = sum(len(_rows(part, words)) for part in missing)
     running: dict[Any, int] = {}
     waiting = list(missing)
-    with _Bar(words["images"], words["images"] - sum(sizes.values())) as bar:
+    with _Bar(words["images"], words["images"] - left) as bar:
         while waiting or running:
             while waiting and len(running) < limit:
                 part = waiting.pop(0)
                 running[task.remote(job, part, _path(folder, part, words["parts"]))] = part
-            done, _ = ray.wait(list(running), timeout=1.0)
-            for reference in done:
-                part = running.pop(reference)
-                _settle(reference, _path(folder, part, words["parts"]))
-                bar.advance(sizes[part])
+            told, _ = ray.wait(list(running), timeout=1.0)
+            for generator in told:
+                if (count := _told(generator, _path(folder, running[generator], words["parts"]))) is None:
+                    running.pop(generator)
+                else:
+                    bar.advance(count)
             bar.tick()
 
 
-def _settle(reference: Any, path: Path) -> None:
-    """Hear how a part went.
+def _told(generator: Any, path: Path) -> int | None:
+    """How many images more of a part are encoded; None: it has been written.
 
     Raises:
-        UserError: it could not be written, for a reason that is not the program's.
+        UserError: it cannot be written, for a reason that is not the program's.
     """
     try:
-        ray.get(reference)
+        return int(ray.get(next(generator)))
+    except StopIteration:
+        return None
     except RayError as error:
         cause = error.cause if isinstance(error, RayTaskError) else error
         if not isinstance(cause, ValueError | FileNotFoundError | RayError) and not is_disk_full(cause):
@@ -177,8 +183,11 @@ def _rows(part: int, words: Mapping[str, Any]) -> range:
     return range(part * size, min((part + 1) * size, words["images"]))
 
 
-def _encode_part(job: Mapping[str, Any], part: int, path: Path) -> None:
-    """Encode one part; runs in a worker of Ray, which may have encoded others before."""
+def _encode_part(job: Mapping[str, Any], part: int, path: Path) -> Iterator[int]:
+    """Encode one part; runs in a worker of Ray, which may have encoded others before.
+
+    Yields how many images more are encoded, about once a second.
+    """
     if job["working_dir"].is_dir():  # Ray starts a worker elsewhere.
         os.chdir(job["working_dir"])
     define_plugins(job["plugins"])
@@ -191,11 +200,15 @@ def _encode_part(job: Mapping[str, Any], part: int, path: Path) -> None:
     rows = _rows(part, words)
     step = experiment.encoder.batch_size
     moments, twins = list[NDArray[Any]](), list[NDArray[Any]]()
+    told, said = rows.start, time.monotonic()
     for start in range(rows.start, rows.stop, step):
         stored = images.read(np.arange(start, min(start + step, rows.stop)))[0].to(device)
         moments.append(codec.posterior(stored).flatten(1, 2).cpu().numpy())
         if words["flip"]:
             twins.append(codec.posterior(stored.flip(-1)).flatten(1, 2).cpu().numpy())
+        if time.monotonic() - said >= _TOLD_SECONDS:
+            yield start + len(stored) - told
+            told, said = start + len(stored), time.monotonic()
     arrays = {"latents": np.concatenate(moments)}
     if twins:
         arrays["latents_flip"] = np.concatenate(twins)
@@ -204,6 +217,7 @@ def _encode_part(job: Mapping[str, Any], part: int, path: Path) -> None:
     text = json.dumps({**words, "part": part, "statistics": _statistics(arrays["latents"])})
     with replacing(path, sum(array.nbytes for array in arrays.values())) as partial:
         write_tensors(partial, arrays, {PROVENANCE: text})
+    yield rows.stop - told
 
 
 def _statistics(moments: NDArray[Any]) -> dict[str, Any]:
