@@ -17,8 +17,9 @@ class Uncertainty(LearnedWeighting):
 
     u depends on the noise level alone.  The sum is least where exp(u) is the mean of w L there, so that in the end each
     level weighs the same, whatever its loss.  u is a linear layer on random Fourier features of ln(sigma) / 4, as in
-    EDM2's code, with weights of norm 1, which follow losses that differ by a factor of some 50.  With the default base
-    they do not differ by more: there w L is near 1 at first, whatever the process.
+    EDM2's code, with weights of norm 1, by which it follows w L over a factor of some 50 to either side.  So w L should
+    be near 1 at first.  With the default base it is where the network predicts D of EDM, v or the velocity; where it
+    predicts the noise, with ``none``.
 
     Attributes:
         base: the weighting w that it starts from, a fixed one; EDM's is the published.

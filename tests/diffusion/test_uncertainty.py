@@ -93,6 +93,50 @@ def test_u_becomes_the_logarithm_of_the_mean_loss_at_each_level(process: Process
     assert error.abs().mean() < 0.05
 
 
+@pytest.mark.parametrize(
+    ("process", "base", "is_near"),
+    [
+        (EDM(), EDMWeighting(), True),
+        (DDPM(prediction="v"), EDMWeighting(), True),
+        (Flow(), EDMWeighting(), True),
+        (DDPM(), NoWeighting(), True),
+        (DDPM(), EDMWeighting(), False),
+    ],
+)
+def test_losses_under_the_base_that_suits_a_process_are_near_one_at_first(
+    process: Process, base: Weighting, is_near: bool
+) -> None:
+    """An untrained network predicts 0.  Beyond a factor of 50 u does not follow."""
+    generator = torch.Generator().manual_seed(3)
+    images, noise = (std * torch.randn(64, 3, 8, 8, generator=generator) for std in (0.5, 1.0))
+    q = torch.linspace(0.0, 1.0, 64)
+
+    def untrained(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        return torch.zeros_like(x)
+
+    weights = Uncertainty(base=base).weights(process.log_snr(q), process)
+    losses = weights * process.losses(untrained, images, q, noise, Unconditional())
+    assert bool(losses.log().abs().max() < math.log(10)) == is_near
+    if not is_near:
+        assert losses.max() > 5e4
+
+
+@pytest.mark.parametrize("level", [1 / 50, 50.0])
+def test_u_reaches_a_factor_of_fifty_to_either_side(level: float) -> None:
+    module, process = built(), EDM()
+    optimizer = torch.optim.AdamW(module.parameters(), lr=0.02, betas=(0.9, 0.99), weight_decay=0.0)
+    generator = torch.Generator().manual_seed(4)
+    for step in range(2000):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.02 * (1 - step / 2000)
+        log_snr = process.log_snr(torch.rand(256, generator=generator))
+        module(torch.full((256,), level), log_snr).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    u = module.u(process.log_snr(torch.linspace(0.02, 0.98, 49)))
+    assert (u - math.log(level)).abs().max() < 0.3
+
+
 def test_its_weights_keep_their_size_whatever_the_steps() -> None:
     module = built()
     for _ in range(20):
