@@ -19,7 +19,15 @@ from curriculum_search.diffusion.ode import EulerSampler, HeunSampler
 from curriculum_search.diffusion.piecewise import DeviceTable, PiecewiseDensity
 from curriculum_search.diffusion.process import Estimate, Network, Process
 from curriculum_search.diffusion.sampling import Sampler, guided
-from curriculum_search.diffusion.weighting import P2, EDMWeighting, MinSNR, NoWeighting, Weighting
+from curriculum_search.diffusion.uncertainty import Uncertainty
+from curriculum_search.diffusion.weighting import (
+    P2,
+    EDMWeighting,
+    LearnedWeighting,
+    MinSNR,
+    NoWeighting,
+    Weighting,
+)
 
 __all__ = [
     "P2",
@@ -39,6 +47,7 @@ __all__ = [
     "HeunSampler",
     "Histogram",
     "Laplace",
+    "LearnedWeighting",
     "LogNormal",
     "LogitNormal",
     "LossSecondMoment",
@@ -50,6 +59,7 @@ __all__ = [
     "Sampler",
     "Speed",
     "StridedDDIMSampler",
+    "Uncertainty",
     "Uniform",
     "Weighting",
     "guided",

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from curriculum_search.config import Kinded
@@ -24,6 +24,30 @@ class Weighting(Kinded):
     @abstractmethod
     def weights(self, log_snr: Tensor, process: Process) -> Tensor:
         """Factors on the native losses of ``process`` at ``log_snr``, of the same shape and dtype."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LearnedWeighting(Weighting):
+    """A weighting with parameters of its own, which are trained with the network and discarded with the run.
+
+    Attributes:
+        learning_rate: of these parameters, in the place of the network's; it rises and falls with that one.
+    """
+
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, not {self.learning_rate}")
+
+    @abstractmethod
+    def build(self, generator: torch.Generator) -> nn.Module:
+        """What is trained, untrained: a module that is called ``(losses [B], log_snr [B])`` and gives what is minimised
+        for each image, [B].  The losses come to it multiplied by `weights`.
+
+        Args:
+            generator: on the CPU; its first values come from nowhere else.
+        """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,7 @@
 from curriculum_search.models.base import Model
 from curriculum_search.models.blocks import check_shards, recompute
 from curriculum_search.models.dit import DiT
-from curriculum_search.models.foreign import dit_weights, what_it_is
+from curriculum_search.models.foreign import dit_weights, sit_weights, what_it_is
 from curriculum_search.models.pixart import PixArt
 from curriculum_search.models.text_dit import TextDiT
 from curriculum_search.models.unet import UNet
@@ -17,5 +17,6 @@ __all__ = [
     "check_shards",
     "dit_weights",
     "recompute",
+    "sit_weights",
     "what_it_is",
 ]

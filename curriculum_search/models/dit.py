@@ -59,7 +59,7 @@ class TransformerModel(Model):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiT(TransformerModel):
-    """A diffusion transformer: the published DiT, whose checkpoints `models.dit_weights` reads.
+    """A diffusion transformer: the published DiT; `models.dit_weights` and `sit_weights` read weights of DiT and SiT.
 
     ======  =====  ===========  =========  ==============================
     preset  depth  hidden_size  num_heads  parameters (patch 2, 32x32x4)

@@ -1,6 +1,7 @@
-"""Weights that this project did not write: what a file is, and DiT's weights out of it.  None ever runs code."""
+"""Weights that this project did not write: what a file is, and those of DiT and SiT.  None ever runs code."""
 
 import argparse
+import math
 import pickletools
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -83,16 +84,45 @@ def dit_weights(path: Path) -> dict[str, Tensor]:
         ValueError: the file is something else; the message says what.
         OSError: it cannot be read.
     """
+    return _weights(path, "DiT")
+
+
+def sit_weights(path: Path) -> dict[str, Tensor]:
+    """The weights of a SiT in a file of willisma/SiT, as `dit_weights` gives those of a DiT, for the process `Flow`.
+
+    SiT's code counts time from noise at 0 to data at 1 and predicts image - noise; `Flow` has both the other way.  The
+    features of time are cos(w t) and sin(w t), and those of 1 - t are sums of the same: so the weights behind them and
+    the signs of the last layer are changed, to what says the same but for rounding.  Outputs that SiT's code throws
+    away, where it was trained with `learn_sigma`, are left out.
+
+    Raises:
+        ValueError, OSError: see `dit_weights`.
+    """
+    weights = _weights(path, "SiT")
+    of_cos, of_sin = weights["t_embedder.mlp.0.weight"].double().chunk(2, dim=1)
+    frequencies = torch.exp(-math.log(10_000.0) * torch.arange(of_cos.shape[1], dtype=torch.float64) / of_cos.shape[1])
+    cos, sin = frequencies.cos(), frequencies.sin()
+    turned = torch.cat([of_cos * cos + of_sin * sin, of_cos * sin - of_sin * cos], dim=1)
+    weights["t_embedder.mlp.0.weight"] = turned.to(weights["t_embedder.mlp.0.weight"].dtype)
+    _, channels, patch, _ = weights["x_embedder.proj.weight"].shape
+    for name in ("final_layer.linear.weight", "final_layer.linear.bias"):
+        last = weights[name]
+        by_channel = last.reshape(patch * patch, -1, *last.shape[1:])[:, :channels]
+        weights[name] = -by_channel.flatten(0, 1)
+    return weights
+
+
+def _weights(path: Path, model: str) -> dict[str, Tensor]:
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (torch.OutOfMemoryError, OSError):
         raise
     except Exception as error:  # Whatever damaged bytes bring about.
-        raise ValueError(f"{path} has no weights of a DiT: it is {what_it_is(path)}") from error
+        raise ValueError(f"{path} has no weights of a {model}: it is {what_it_is(path)}") from error
     weights = content.get("ema", content) if isinstance(content, dict) else {}
     if not set(weights) >= _DIT:
-        raise ValueError(f"{path} has no weights of a DiT: it is {what_it_is(path)}")
+        raise ValueError(f"{path} has no weights of a {model}: it is {what_it_is(path)}")
     return dict(weights)
 
 

@@ -15,7 +15,7 @@ from curriculum_search import distributed
 from curriculum_search.atomic import replacing
 from curriculum_search.curriculum import CurriculumSampler, Switch
 from curriculum_search.data import DataOrder, Prefetcher
-from curriculum_search.diffusion import Histogram
+from curriculum_search.diffusion import Histogram, LearnedWeighting
 from curriculum_search.evaluation import Diverged, FixedBank, save_grid
 from curriculum_search.experiment import Experiment, Resources
 from curriculum_search.models import recompute
@@ -23,6 +23,7 @@ from curriculum_search.torch_imports import EagerAdamW
 from curriculum_search.training.checkpoint import CHECKPOINT
 from curriculum_search.training.ema import Ema
 from curriculum_search.training.events import Schedule
+from curriculum_search.training.learned import Learned
 from curriculum_search.training.randomness import StepRandom, derive_seed, seed_device
 from curriculum_search.training.saver import Saver
 from curriculum_search.training.session import Interrupted, Report, Session
@@ -77,7 +78,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
 
     # What to learn from.
     images = experiment.data.load()
-    process = experiment.process
+    process, weighting = experiment.process, experiment.weighting
     random = StepRandom(
         seed=experiment.seed,
         batch_size=settings.batch_size,
@@ -110,6 +111,9 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
         fused=device.type == "cuda",
         foreach=device.type == "cpu",  # bit for bit what one parameter after the other gives, with less between them
     )
+    learned = None
+    if isinstance(weighting, LearnedWeighting):
+        learned = Learned(weighting, settings, seed=experiment.seed, device=device)
     sampler = experiment.curriculum.build(
         process, experiment.density, settings.total_images, settings.batch_size, device
     )
@@ -143,6 +147,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
         sampler=sampler,
         device=device,
         sharding=sharding,
+        learned=learned,
     )
     damage = state.restore(path)
     if damage and rank == 0:
@@ -208,7 +213,9 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
                 condition = condition.mirror(flip)
             x = codec.encode(stored, random.noise(shape, images_seen, "encoder") if codec.draws else None)
             condition = condition.hide(random.uniforms("label", images_seen) < settings.label_dropout)
-            weights = importance * experiment.weighting.weights(process.log_snr(q), process)
+            log_snr = process.log_snr(q)
+            fixed = weighting.weights(log_snr, process)
+            weights = importance * fixed
 
             # One step on the weighted loss, in as many pieces as fit.
             _set_learning_rate(optimizer, experiment, images_seen)
@@ -220,13 +227,19 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
                 with forward.no_sync() if later else nullcontext():  # type: ignore[operator]
                     with arithmetic:
                         part_losses = process.losses(forward, x[part], q[part], noise[part], condition[part])
-                    loss = (weights[part] * part_losses).sum() / len(x)
+                    if learned is None:
+                        loss = (weights[part] * part_losses).sum() / len(x)
+                    else:
+                        objective = learned.objective(fixed[part] * part_losses, log_snr[part])
+                        loss = (importance[part] * objective).sum() / len(x)
                     loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(part_losses.detach())
             if settings.max_grad_norm is not None:
                 nn.utils.clip_grad_norm_(parameters, settings.max_grad_norm)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
+            if learned is not None:
+                learned.step(settings.learning_rate_at(images_seen) / settings.learning_rate)
             if sharding is not None:
                 sharding.share_buffers()
             state.images_seen += settings.batch_size

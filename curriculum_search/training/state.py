@@ -15,6 +15,7 @@ from curriculum_search import distributed
 from curriculum_search.curriculum import CurriculumSampler
 from curriculum_search.training import checkpoint
 from curriculum_search.training.ema import Ema
+from curriculum_search.training.learned import Learned
 from curriculum_search.training.pieces import whole
 from curriculum_search.training.session import Report, StatusReport
 
@@ -54,6 +55,7 @@ class TrainingState:
         sampler: the curriculum at work.
         device: where they are.
         sharding: how the weights are shared out; None: every worker has all of them.
+        learned: what of the loss weighting is trained too; None: nothing is.
 
     Attributes:
         images_seen: images trained on, over all workers.
@@ -72,6 +74,7 @@ class TrainingState:
         sampler: CurriculumSampler,
         device: torch.device,
         sharding: "Sharding | None" = None,
+        learned: Learned | None = None,
     ) -> None:
         self.identity = identity
         self.network = network
@@ -80,6 +83,7 @@ class TrainingState:
         self.sampler = sampler
         self.device = device
         self.sharding = sharding
+        self.learned = learned
         self.images_seen = 0
         self.seconds = 0.0
         self.reports: list[Report] = []
@@ -157,6 +161,7 @@ class TrainingState:
             "loss_sums": [list(row) for row in self._sums],
             "status": {"images": self._status_images, "seconds": self._status_seconds},
             "saves": self.saves,
+            **({} if self.learned is None else {"weighting": self.learned.state_dict()}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -174,6 +179,8 @@ class TrainingState:
         self.ema.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.sampler.load_state_dict(state["sampler"])
+        if self.learned is not None:
+            self.learned.load_state_dict(state["weighting"])
         self._sums = [list(row) for row in state.get("loss_sums", [[0.0, 0.0]])]
         self.saves = state.get("saves", 0)
         status = state.get("status", {"images": self.images_seen, "seconds": self.seconds})

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curriculum_search.conditions import ClassCondition, Condition
+from curriculum_search.conditions import ClassCondition, Condition, Unconditional
 from curriculum_search.diffusion import Flow
 
 
@@ -27,6 +27,17 @@ def test_the_network_is_asked_for_noise_minus_image(toy_images: tuple[Tensor, Te
     torch.testing.assert_close(seen["x"], torch.lerp(images, noise, t[:, None, None, None]))
     torch.testing.assert_close(seen["time"], t)
     assert seen["condition"] is condition
+
+
+def test_losses_are_those_of_sit(toy_images: tuple[Tensor, Tensor]) -> None:
+    """Printed by its Transport.training_losses, whose time is 1 - t and whose velocity is minus ours."""
+
+    def network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        return torch.sin(1.3 * x + time[:, None, None, None])
+
+    t = torch.tensor([0.05, 0.2, 0.4, 0.6, 0.8, 0.95])
+    losses = Flow().losses(network, toy_images[0], t, toy_images[1], Unconditional())
+    np.testing.assert_allclose(losses, [2.43758, 2.05339, 2.79092, 1.3485, 0.823294, 1.51773], rtol=1e-5)
 
 
 def test_at_the_ends_of_the_path_log_snr_is_finite() -> None:

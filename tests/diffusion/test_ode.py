@@ -1,4 +1,5 @@
-"""Numbers marked as printed are k-diffusion's (get_sigmas_karras, sample_heun, sample_euler, Denoiser)."""
+"""Numbers marked as printed are k-diffusion's (get_sigmas_karras, sample_heun, sample_euler, Denoiser), of flow SiT's
+(integrators.ode from noise at 0 to data at 1, of a network that gives minus ours at 1 - t)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -41,6 +42,26 @@ def test_samples_of_edm_are_the_published_ones(
     sampler: Sampler, printed: list[float], toy_images: tuple[Tensor, Tensor]
 ) -> None:
     found = sampler.sample(EDM(), wavy_network, toy_images[1][:1], Unconditional(), [])
+    np.testing.assert_allclose(found.flatten(), printed, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "printed"),
+    [
+        (
+            EulerSampler(num_steps=8, clip=False),
+            [0.453236, -0.562954, 0.18683, -0.469448, -0.0251758, -0.36888, -0.183697, -0.256557],
+        ),
+        (  # heun2 in seven steps, euler in the last: in all eight heun2 of SiT ends at 0.451001, -0.555076, ...
+            HeunSampler(num_steps=8, clip=False),
+            [0.439334, -0.55602, 0.204497, -0.45376, 0.00943553, -0.342774, -0.146233, -0.221697],
+        ),
+    ],
+)
+def test_samples_of_flow_are_the_published_ones(
+    sampler: Sampler, printed: list[float], toy_images: tuple[Tensor, Tensor]
+) -> None:
+    found = sampler.sample(Flow(), wavy_network, toy_images[1][:1], Unconditional(), [])
     np.testing.assert_allclose(found.flatten(), printed, atol=1e-5)
 
 

@@ -40,6 +40,19 @@ def test_learned_variances_are_those_of_the_condition() -> None:
     assert out[0, :, 0, 0].tolist() == [3.0, 1.0]
 
 
+def test_every_channel_of_a_latent_is_guided() -> None:
+    """Where DiT's and SiT's forward_with_cfg guide the first three of four."""
+
+    def network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        label = class_indices(condition, x, null=0)[:, None, None, None].float()
+        return torch.cat([label * (1 + torch.arange(4.0))[:, None, None], x], dim=1)
+
+    x = torch.randn(1, 4, 1, 1)
+    out = guided(network, scale=4.0)(x, torch.zeros(1), ClassCondition.of(torch.tensor([1])))
+    assert out[0, :4, 0, 0].tolist() == [4.0, 8.0, 12.0, 16.0]
+    assert torch.equal(out[:, 4:], x)
+
+
 def test_a_scale_of_one_is_the_network_itself() -> None:
     assert guided(by_label, scale=1.0) is by_label
 

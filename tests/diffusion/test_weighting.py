@@ -52,4 +52,4 @@ def test_negative_fields_are_refused_by_name(kind: str, field: str) -> None:
 
 
 def test_every_kind_is_registered() -> None:
-    assert set(Weighting.kinds()) == {"none", "min_snr", "p2", "edm"}
+    assert set(Weighting.kinds()) == {"none", "min_snr", "p2", "edm", "uncertainty"}

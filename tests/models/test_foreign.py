@@ -15,7 +15,8 @@ from support.conditions import of_classes
 from torch import nn
 
 from curriculum_search.conditions import ClassCondition
-from curriculum_search.models import DiT, dit_weights, what_it_is
+from curriculum_search.diffusion import Flow
+from curriculum_search.models import DiT, dit_weights, sit_weights, what_it_is
 from curriculum_search.training import checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
@@ -23,9 +24,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 CONFIG = DiT(patch_size=2, hidden_size=16, depth=1, num_heads=2)
 
 
-def network(seed: int) -> nn.Module:
+def network(seed: int, out_channels: int = 8) -> nn.Module:
     torch.manual_seed(seed)
-    module = CONFIG.build(channels=4, out_channels=8, resolution=8, conditions=of_classes(10))
+    module = CONFIG.build(channels=4, out_channels=out_channels, resolution=8, conditions=of_classes(10))
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(torch.randn_like(parameter))
@@ -176,3 +177,29 @@ def test_a_file_without_dits_weights_gets_one_message_that_says_what_it_is(
     torch.save({"weight": torch.zeros(1)}, path)
     with pytest.raises(ValueError, match="it is a pickle of another program, which begins with"):
         dit_weights(path)
+
+
+@pytest.mark.parametrize("learn_sigma", [True, False])
+def test_sits_weights_are_turned_to_our_direction_of_time(tmp_path: Path, learn_sigma: bool) -> None:
+    """SiT's network is DiT's, asked at time 1 for data, 0 for noise, and answers with image - noise."""
+    theirs = network(1, out_channels=8 if learn_sigma else 4).eval()
+    torch.save({"model": {}, "ema": theirs.state_dict(), "opt": {}}, tmp_path / "sit.pt")
+    ours = network(2, out_channels=4).eval()
+    ours.load_state_dict(sit_weights(tmp_path / "sit.pt"))
+    x, condition = torch.randn(5, 4, 8, 8), ClassCondition.of(torch.arange(5))
+    time = torch.tensor([0.0, 0.2, 0.5, 0.93, 1.0])
+    with torch.no_grad():
+        expected = -theirs(x, 1 - time, condition)[:, :4]
+        torch.testing.assert_close(ours(x, time, condition), expected, rtol=0, atol=1e-4 * float(expected.abs().max()))
+        noise = torch.randn(5, 4, 8, 8)
+        mixed = time[:, None, None, None] * noise + (1 - time)[:, None, None, None] * x
+        loss = (theirs(mixed, 1 - time, condition)[:, :4] - (x - noise)).square().flatten(1).mean(1)
+        process = Flow()
+        found = process.losses(ours, x, process.quantile(time), noise, condition)
+        torch.testing.assert_close(found, loss, rtol=1e-3, atol=0)
+
+
+def test_a_file_without_sits_weights_is_told_as_one(tmp_path: Path) -> None:
+    (tmp_path / "sit.pt").write_bytes(LFS_POINTER)
+    with pytest.raises(ValueError, match=r"sit\.pt has no weights of a SiT: it is a Git LFS pointer"):
+        sit_weights(tmp_path / "sit.pt")

@@ -8,6 +8,7 @@ from typing import Protocol
 import pytest
 
 from curriculum_search.curriculum import Linear, Pacing, Plateau
+from curriculum_search.diffusion import MinSNR, NoWeighting, Uncertainty
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError, parse_overrides, validated
 from curriculum_search.search.load import load_study
@@ -188,6 +189,19 @@ def test_a_pacing_of_ones_own_is_searchable_by_its_kind(load: Load, tmp_path: Pa
     assert experiment.curriculum.pacing.to_dict() == {"kind": "late_of_loading_test", "start_share": 0.5}
     assert "late_of_loading_test" in Pacing.kinds()
     assert file.plugins == {"late.py": (tmp_path / "late.py").read_text()}
+
+
+def test_learned_loss_weights_are_searchable_with_what_they_start_from(load: Load) -> None:
+    only = "when: {weighting.kind: uncertainty}"
+    file = load(
+        "base.weighting={kind: edm, sigma_data: 0.6}",
+        "space.weighting.kind={kind: categorical, choices: [none, edm, uncertainty]}",
+        f"space.weighting.base.kind={{kind: categorical, choices: [none, min_snr], {only}}}",
+        f"space.weighting.learning_rate={{kind: float, low: 1e-3, high: 1e-1, log: true, {only}}}",
+    )
+    values = {"weighting.kind": "uncertainty", "weighting.base.kind": "min_snr", "weighting.learning_rate": 0.05}
+    assert file.trial(values).experiment.weighting == Uncertainty(base=MinSNR(), learning_rate=0.05)
+    assert file.trial({"weighting.kind": "none"}).experiment.weighting == NoWeighting()
 
 
 def test_plain_values_come_back_as_the_same_experiment(load: Load) -> None:

@@ -29,8 +29,10 @@ from curriculum_search.diffusion import (
     Flow,
     HeunSampler,
     LogitNormal,
+    LossSecondMoment,
     MinSNR,
     PiecewiseDensity,
+    Uncertainty,
 )
 from curriculum_search.evaluation import Evaluation, Frechet, Pixels, ValidationLoss
 from curriculum_search.experiment import Experiment, Training
@@ -98,6 +100,15 @@ EXPERIMENTS = {
         curriculum=Curriculum(num_clusters=1, pacing=Linear()),
         training=_TRAINING,
         evaluation=_evaluation(DDIMSampler(num_steps=4)),
+    ),
+    "uncertainty": Experiment(
+        process=EDM(),
+        weighting=Uncertainty(),
+        density=LossSecondMoment(history=4, num_bins=8),
+        model=_MODEL,
+        curriculum=Curriculum(num_clusters=1, pacing=Linear()),
+        training=_TRAINING,
+        evaluation=_evaluation(HeunSampler(num_steps=3)),
     ),
 }
 

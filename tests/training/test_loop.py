@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from curriculum_search.conditions import Unconditional
 from curriculum_search.curriculum import Curriculum, EasyToHard, HardToEasy, Linear, NoOrder, Plateau, RandomOrder
 from curriculum_search.data import Array, Digits
-from curriculum_search.diffusion import DDPM, EDM, Flow, HeunSampler, Histogram
+from curriculum_search.diffusion import DDPM, EDM, Flow, HeunSampler, Histogram, Uncertainty
 from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Cadence
 from curriculum_search.training import CHECKPOINT, GRID, PlainSession, Report
@@ -302,15 +302,21 @@ def _inside(*paths: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "curriculum", [Curriculum(num_clusters=4), Curriculum(order=NoOrder())], ids=["linear", "no curriculum"]
+    "fields",
+    [
+        {"curriculum": Curriculum(num_clusters=4)},
+        {"curriculum": Curriculum(order=NoOrder())},
+        {"weighting": Uncertainty()},
+    ],
+    ids=["linear", "no curriculum", "learned weights"],
 )
-def test_an_ordinary_step_never_waits_for_the_device(tiny: Make, runner: Runner, curriculum: Curriculum) -> None:
+def test_an_ordinary_step_never_waits_for_the_device(tiny: Make, runner: Runner, fields: dict[str, Any]) -> None:
     counts = []
     runner(tiny())  # computes the reference's statistics
     for total_images in (160, 480):
         training = {"total_images": total_images, "num_evaluations": 2, "horizontal_flip": True, "microbatch_size": 8}
         with CountWaits() as mode:
-            runner(tiny(curriculum=curriculum, training=training))
+            runner(tiny(**fields, training=training))
         counts.append(mode.count)
     assert counts[0] == counts[1] > 0  # three times the steps, and not one wait more
 

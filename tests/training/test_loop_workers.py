@@ -15,6 +15,7 @@ from support.runner import TIMES, Make, Runner
 from torch.multiprocessing.spawn import spawn
 
 from curriculum_search.curriculum import Curriculum, Linear, Plateau
+from curriculum_search.diffusion import Uncertainty
 from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Cadence, Experiment
 from curriculum_search.loading import validated
@@ -29,6 +30,7 @@ from curriculum_search.training import (
     unfinished,
 )
 from curriculum_search.training import checkpoint as checkpoints
+from curriculum_search.training.randomness import derive_seed
 
 CURRICULA = {
     "linear": Curriculum(num_clusters=4, pacing=Linear()),
@@ -39,6 +41,7 @@ SETTINGS: dict[str, dict[str, Any]] = {"linear": {"microbatch_size": 4}}
 HALFWAY = "halfway"  # a run with a plateau that both workers leave at 160 images
 STOPPED = "stopped"  # one of which a single worker is told to stop wherever they meet
 LATE = "late"  # one whose checkpoints are always too old by the first worker's clock, and never by the other's
+LEARNED = "learned"  # one whose loss weights are learned, in microbatches
 DIVERGING = "diverging"
 EVERY_48 = Cadence(status_images=48, checkpoint_minutes=None)
 
@@ -126,6 +129,7 @@ def two_workers(tmp_path_factory: pytest.TempPathFactory, tiny: Make) -> Path:
     }
     runs |= {HALFWAY: runs["plateau"], STOPPED: runs["plateau"]}
     runs[LATE] = replace(runs["plateau"], cadence=replace(EVERY_48, checkpoint_minutes=10.0))
+    runs[LEARNED] = tiny(weighting=Uncertainty(), curriculum=CURRICULA["plateau"], training={"microbatch_size": 4})
     runs[DIVERGING] = tiny(training={"learning_rate": 1e30, "max_grad_norm": None}, cadence=EVERY_48)
     for name, experiment in runs.items():
         (folder / f"{name}.json").write_text(json.dumps(experiment.to_dict()))
@@ -172,6 +176,23 @@ def test_two_workers_reach_the_metrics_of_one(
         for metric in ("train_loss", "val_loss", "fd_pca4_24"):
             assert a.metrics[metric] == b.metrics[metric] == pytest.approx(one.metrics[metric], rel=1e-4)
     assert first[-1].exposure == runner.session.reports[-1].exposure
+
+
+def test_two_workers_learn_the_weights_of_the_loss_that_one_learns(
+    told: Callable[[str], list[Told]], two_workers: Path, runner: Runner, tiny: Make
+) -> None:
+    first, second = told(LEARNED)
+    assert curve(first) == curve(second)
+    runner(tiny(weighting=Uncertainty(), curriculum=CURRICULA["plateau"]))
+    for one, images, metrics in zip(runner.session.reports, *list(zip(*curve(first), strict=True))[:2], strict=True):
+        assert one.images == images
+        for metric in ("train_loss", "val_loss", "fd_pca4_24"):
+            assert metrics[metric] == pytest.approx(one.metrics[metric], rel=1e-4)
+    folders = (runner.session.run_dir, two_workers / "two" / LEARNED)
+    alone, together = (checkpoints.load(folder / CHECKPOINT)["weighting"]["module"]["weight"] for folder in folders)
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    untrained = Uncertainty().build(torch.Generator().manual_seed(derive_seed(0, "weighting")))
+    assert not torch.allclose(alone, untrained.state_dict()["weight"], rtol=0.01)
 
 
 @pytest.mark.parametrize("name", CURRICULA)

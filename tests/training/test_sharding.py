@@ -15,6 +15,7 @@ from torch import nn
 from torch.multiprocessing.spawn import start_processes
 
 from curriculum_search.curriculum import Curriculum, Plateau
+from curriculum_search.diffusion import Uncertainty
 from curriculum_search.experiment import Cadence, Experiment, Resources
 from curriculum_search.loading import validated
 from curriculum_search.models import DiT
@@ -31,10 +32,11 @@ STOPPED = "stopped"  # one worker is told to stop wherever they meet
 DAMAGED = "damaged"  # one worker's part of the last checkpoint is cut off
 RECOMPUTED = "recomputed"
 BFLOAT16 = "bfloat16"
+LEARNED = "learned"  # whose loss weights are learned: left by two workers, ended by one
 #: What is trained by so many workers, in this order, and where it is left.
 PLAN: dict[int, dict[str, int | None]] = {
     4: {CHAIN: 160},
-    2: {CHAIN: 240, PLAIN: None, STOPPED: None, DAMAGED: 80, RECOMPUTED: None, BFLOAT16: None},
+    2: {CHAIN: 240, PLAIN: None, STOPPED: None, DAMAGED: 80, RECOMPUTED: None, BFLOAT16: None, LEARNED: 80},
 }
 
 
@@ -156,6 +158,7 @@ def group(tmp_path_factory: pytest.TempPathFactory, tiny: Make) -> Group:
         STOPPED: plain,
         DAMAGED: plain,
         RECOMPUTED: replace(plain, resources=replace(shared, activation_checkpointing=True)),
+        LEARNED: replace(plain, weighting=Uncertainty()),
         BFLOAT16: replace(plain, training=replace(plain.training, precision="bfloat16")),
     }
     for name, experiment in experiments.items():
@@ -206,6 +209,22 @@ def test_in_bfloat16_too(group: Group, runner: Runner) -> None:
     runner(group.experiments[BFLOAT16])
     assert close(group.told(BFLOAT16)[0], runner.session.reports, rel=0.02)
     assert group.curve(BFLOAT16) != group.curve(PLAIN)
+
+
+def test_learned_loss_weights_are_those_of_one_worker_and_go_on_unsharded(group: Group, runner: Runner) -> None:
+    runner(group.experiments[LEARNED])
+    whole, alone = runner.session.reports, checkpoint.load(runner.session.run_dir / CHECKPOINT)
+    reports, *_ = group.told(LEARNED)
+    assert timeless(reports) == timeless(group.told(LEARNED, 1)[0])
+    assert close(reports, whole[:1])
+    session = Session(run_dir=group.folder / LEARNED, device=CPU)
+    assert checkpoint.load(session.run_dir / CHECKPOINT)["images"] == 80
+    runner(group.experiments[LEARNED], session)
+    assert close(session.reports, whole)
+    weights = [
+        state["weighting"]["module"]["weight"] for state in (alone, checkpoint.load(session.run_dir / CHECKPOINT))
+    ]
+    torch.testing.assert_close(*weights, rtol=1e-4, atol=1e-5)
 
 
 def test_a_run_that_is_stopped_wherever_its_workers_meet_is_the_undisturbed_one_to_the_bit(group: Group) -> None:
