@@ -115,8 +115,15 @@ def trained(make_workplace: Callable[[], Workplace], two_nodes: None) -> Trained
     for key in ("own", "messy"):
         (workplace.folder / key).mkdir()
     (workplace.folder / "killed.log.kill").touch()
-    jobs = [job("stopped"), job("whole"), own("own", SAME_AS_NATIVE), own("messy", MESSY), job("again"), job("killed")]
-    jobs[3] = replace(jobs[3], tried_again="never")
+
+    def sharded(key: str) -> Job:
+        plain = job(key)
+        shared_out = replace(plain.experiment, resources=replace(TWO, sharding="full"))
+        return replace(plain, experiment=shared_out)
+
+    messy = replace(own("messy", MESSY), tried_again="never")
+    jobs = [job("stopped"), job("whole"), own("own", SAME_AS_NATIVE), messy]
+    jobs += [sharded("sharded"), sharded("sharded again"), job("again"), job("killed")]
     source = Jobs(jobs, stop_at={"stopped": 0})
     groups = Groups()
     run_jobs(source, resources=TWO, limit=None, scratch=workplace.folder / "tune", groups=groups)
@@ -170,6 +177,18 @@ def test_two_workers_reach_the_metrics_of_one(trained: Trained, tmp_path: Path) 
     assert source.reports["whole"][-1].exposure == session.reports[-1].exposure
     assert [status.images for status in source.statuses["whole"]] == list(range(48, 320, 48))
     assert (workplace.folder / "runs" / "whole" / "samples.png").exists()
+
+
+def test_sharded_jobs_of_a_group_equal_each_other_bit_for_bit_and_the_others_to_rounding(trained: Trained) -> None:
+    reports = trained.source.reports
+    for key in ("sharded", "sharded again"):
+        assert trained.source.outcomes[key] == Outcome(status=Status.FINISHED)
+        assert trained.processes(key) == trained.processes("whole")
+    assert [untimed(r) for r in reports["sharded again"]] == [untimed(r) for r in reports["sharded"]]
+    for whole, shared in zip(reports["whole"], reports["sharded"], strict=True):
+        for metric in ("train_loss", "val_loss"):
+            assert shared.metrics[metric] == pytest.approx(whole.metrics[metric], rel=1e-4)
+    assert list((trained.workplace.folder / "runs" / "sharded").glob("checkpoint.*.part-*-of-2.pt"))
 
 
 def test_two_workers_of_a_function_reach_the_metrics_of_the_native_loop(trained: Trained) -> None:
