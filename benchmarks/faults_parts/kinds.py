@@ -74,16 +74,22 @@ def _ended(bench: Bench, status: str) -> tuple[str, dict[str, Any], list[str]]:
     return (found[0], ends[found[0]], wrong) if found else ("", {"reason": ""}, wrong)
 
 
-def _hung(bench: Bench) -> Noticed:
-    """The run has failed, says why, and has left its stacks.  A trial of the search stays so."""
+def _silent(bench: Bench) -> Noticed:
+    """The run has failed, and says why.  A trial of the search stays so."""
     name, end, wrong = _ended(bench, "failed")
     if f"it said nothing for {SILENCE_MINUTES:g} minutes" not in end["reason"]:
         wrong.append(f"another reason: {end['reason']}")
-    stacks = next(bench.results.glob(f"*/runs/{name}/{STACKS}"), None) if name else None
-    if stacks is None or "in hang_here" not in stacks.read_text():
-        wrong.append("no stacks that say where")
     is_trial = "\n  trial 0" in (bench.folder / "output-1.txt").read_text()
-    return Noticed(name, is_trial, bench.obeyed("hang") + 1, None, wrong)
+    return Noticed(name, is_trial, bench.steps() % (SMALL_IMAGES // BATCH), None, wrong)
+
+
+def _hung(bench: Bench) -> Noticed:
+    """The same, and it has left its stacks."""
+    noticed = _silent(bench)
+    stacks = next(bench.results.glob(f"*/runs/{noticed.run}/{STACKS}"), None) if noticed.run else None
+    if stacks is None or "in hang_here" not in stacks.read_text():
+        noticed.wrong.append("no stacks that say where")
+    return noticed
 
 
 def _diverged(bench: Bench) -> Noticed:
@@ -137,5 +143,6 @@ KINDS = {
     "two commands": Kind(_TWO, TRAIN, of.second_command),
     "two drivers": Kind(_TWO, STUDY, of.second_command),
     "a run that hangs": Kind(_RUNS, HANGS, of.touches("hang"), notices=_hung),
+    "a run whose process is halted (SIGSTOP)": Kind(_RUNS, HANGS, of.to_worker(signal.SIGSTOP), notices=_silent),
     "NaN in the loss": Kind(_RUNS, DIVERGES, of.touches("nan"), notices=_diverged),
 }

@@ -139,10 +139,12 @@ class RayCluster(Server):
     Args:
         folder: unused.
         cpus: of the head and of each further node.
+        dashboard: whether it has one, as clusters usually do; Ray Train asks it after a group that ended in disorder.
     """
 
-    def __init__(self, folder: Path, *cpus: int) -> None:
+    def __init__(self, folder: Path, *cpus: int, dashboard: bool = False) -> None:
         super().__init__(folder)
+        self._dashboard = dashboard
         self.cpus = cpus
         self._cluster: Any = None
         self._nodes: list[Any] = []
@@ -162,7 +164,7 @@ class RayCluster(Server):
         from ray.cluster_utils import Cluster
 
         self.mark = os.environ[MARK] = uuid.uuid4().hex
-        head = {"num_cpus": self.cpus[0], "include_dashboard": False}
+        head = {"num_cpus": self.cpus[0], "include_dashboard": self._dashboard}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
 
     def _add(self, cpus: int) -> None:
@@ -224,6 +226,6 @@ SERVERS: dict[str, Callable[[Path], Server]] = {
     "storage": Storage,
     "disk": Disk,
     "one cpu": lambda folder: RayCluster(folder, 1),
-    "two cpus": lambda folder: RayCluster(folder, 2),
+    "two cpus": lambda folder: RayCluster(folder, 2, dashboard=True),
     "two nodes": lambda folder: RayCluster(folder, 0, 1, 1),
 }
