@@ -16,6 +16,7 @@ from support.workplace import Workplace
 
 from curriculum_search.lock import locked
 from curriculum_search.runs import worker
+from curriculum_search.runs.folder import WORKERS_LOCK
 from curriculum_search.runs.job import RunError
 
 HOLDER = """
@@ -82,7 +83,7 @@ def test_two_processes_do_not_train_one_run(workplace: Workplace, monkeypatch: p
     sent: list[object] = []
     job = base_job(workplace, workplace.load(), "one")
     job.run_dir.mkdir(parents=True)
-    other = hold(job.run_dir / ".lock", 600)
+    other = hold(job.run_dir / WORKERS_LOCK, 600)
     monkeypatch.setattr(tune, "report", sent.append)
     monkeypatch.setattr(worker, "_PATIENCE_SECONDS", 0.3)
     with pytest.raises(RunError) as caught:

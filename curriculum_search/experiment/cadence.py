@@ -27,7 +27,7 @@ class Cadence(Config):
             they meet in any case: at status points, and at least every 50 steps.
         silence_minutes: minutes without a status or an evaluation after which a run on a cluster is taken to hang: its
             stacks are written to its folder, and it is ended and counted as failed; None: never.  An evaluation has to
-            come to its end within it.
+            come to its end within it.  One whose process is halted itself is ended a minute later, without stacks.
         sample_grids: after which evaluations the run's samples are saved as a grid of images, which are always of the
             same noise: "evaluations" is each of them, "end" the last one; None: each of a single run and of a confirmed
             arm's first seed, the last one of any other run of a study.

@@ -11,8 +11,14 @@ from curriculum_search.runs.restarts import Break
 from curriculum_search.runs.watch import STACKS
 
 
-def broken(failure: BaseException, job: Job) -> tuple[Break, Outcome]:
-    """How a trial broke off, from what Tune has of it, and what to say of it if that was its end."""
+def broken(failure: BaseException, job: Job, *, silent: bool = False) -> tuple[Break, Outcome]:
+    """How a trial broke off, from what Tune has of it, and what to say of it if that was its end.
+
+    Args:
+        failure: what Tune has.
+        job: what it did.
+        silent: whether its process was ended from outside for its silence.
+    """
     causes = list(_causes(failure))
     stops = [cause for cause in causes if type(cause) is Stopped]  # not what Ray makes of it, with a trace in its words
     if stops:
@@ -22,10 +28,12 @@ def broken(failure: BaseException, job: Job) -> tuple[Break, Outcome]:
     if error is not None:
         return Break.ERROR, Outcome(status=Status.FAILED, reason=error.reason, trace=error.trace)
     trace = re.sub(r"\x1b\[[0-9;]*m", "", str(failure))
-    silent = (path for path in sorted(job.run_dir.glob(f"*{STACKS}")) if "Timeout (" in path.read_text())
-    if stacks := next(silent, None):
+    left = (path for path in sorted(job.run_dir.glob(f"*{STACKS}")) if "Timeout (" in path.read_text())
+    stacks = next(left, None)
+    if stacks or silent:
         minutes = job.experiment.cadence.silence_minutes
-        reason = f"it said nothing for {minutes:g} minutes (cadence.silence_minutes) and was ended; {stacks} has where"
+        where = f"{stacks} has where" if stacks else "its process could not say where"
+        reason = f"it said nothing for {minutes:g} minutes (cadence.silence_minutes) and was ended; {where}"
         return Break.SILENCE, Outcome(status=Status.FAILED, reason=reason, trace=trace)
     if not any(isinstance(cause, RayError) and not isinstance(cause, RayTaskError) for cause in causes):
         return Break.ERROR, Outcome(status=Status.FAILED, reason=one_line(causes[-1]), trace=trace)

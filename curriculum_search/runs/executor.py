@@ -31,9 +31,10 @@ from curriculum_search.runs.groups import HEAD, Groups, run_group_trial
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
 from curriculum_search.runs.mailbox import DIVERGED, REMARKS, REPORT, STATUS, WARNINGS
 from curriculum_search.runs.notices import ask_to_stop, forget_to_ask
-from curriculum_search.runs.patches import tune_as_needed
+from curriculum_search.runs.patches import end_process, tune_as_needed
 from curriculum_search.runs.restarts import Break, Restarts
 from curriculum_search.runs.signals import stop_signals
+from curriculum_search.runs.silences import Silences
 from curriculum_search.runs.watch import ProcessId
 from curriculum_search.runs.worker import run_trial
 from curriculum_search.training import Report, StatusReport
@@ -135,6 +136,7 @@ class _JobSearcher(_DriverOnly, Searcher):
         self.stopped: set[str] = set()
         self._warned: set[str] = set()
         self.failures: dict[str, BaseException] = {}  # what ended a trial
+        self.silences = Silences()
         self.error: Exception | None = None
         self.driver = ProcessId.own()
         self.asked = ""  #: the signal that has asked to stop
@@ -230,13 +232,14 @@ class _JobSearcher(_DriverOnly, Searcher):
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         job = self.running.pop(trial_id, None)
+        self.silences.forget(trial_id)
         if job is None or self.error is not None:  # What is under way when the source fails has not ended.
             return
         if trial_id in self.stopped:
             self.groups.stop(trial_id)
             outcome = Outcome(status=Status.STOPPED)
         elif error:
-            broke, outcome = broken(self.failures.pop(trial_id), job)
+            broke, outcome = broken(self.failures.pop(trial_id), job, silent=trial_id in self.silences.ended)
             if broke is Break.DEATH:  # and with the node of its process others may be gone
                 self.let_waiting_go()
             if broke is Break.ERROR:
@@ -318,6 +321,7 @@ class _JobScheduler(_DriverOnly, FIFOScheduler):
         return True
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
+        self.searcher.silences.heard(trial.trial_id, functools.partial(end_process, tune_controller, trial))
         if WARNINGS in result:
             self.searcher.take_warnings(json.loads(result[WARNINGS]))
         if REMARKS in result:
@@ -391,5 +395,6 @@ class _TickCallback(_DriverOnly, tune.Callback):
         now = time.monotonic()
         if now - self.last >= 1:
             self.last = now
+            self.room.searcher.silences.look(self.room.searcher.running)
             self.room.look()
             self.room.searcher.source.tick(self.room.capacity)

@@ -11,7 +11,8 @@ runs/<identity>/experiment.json    the resolved config, and beside it the plug-i
                 error.txt          of a run that failed: where
                 data.json          of a run on its own: which images it was trained on
                 *.damaged-N        one of these files that could not be read, and has made room for another
-                .lock              held by the process that trains the run
+                .worker.lock       held by the worker that trains the run
+                .lock              of a run on its own: held by the command
                 placement_group    while several workers train it: the room that Ray holds for them
                 adopted            of a run that another study has trained: an empty file
 """
@@ -35,6 +36,9 @@ from curriculum_search.training import CHECKPOINT, GRID, GRIDS, Report, StatusRe
 
 #: What of a run's folder the command writes, beside plug-ins; all else is the workers'.
 _COMMANDS = ("experiment.json", "log.jsonl", "result.json", "error.txt", "data.json", "adopted", "placement_group")
+
+#: What the worker that trains a run holds.
+WORKERS_LOCK = ".worker.lock"
 
 #: What reading a file raises that is not as it was written.
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError)

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import ray
 from ray.air.execution._internal import RayActorManager
 from ray.exceptions import RayActorError, RayError, RayTaskError
 from ray.tune.execution.tune_controller import TuneController
@@ -30,6 +31,17 @@ def tune_as_needed() -> Iterator[Callable[[], None]]:
         _processes_wait_for_work() as let_go,
     ):
         yield let_go
+
+
+def end_process(controller: TuneController, trial: Any) -> None:
+    """Kill the process of a trial, whatever state it is in; Tune takes it as dead.
+
+    Tune has no call for it but one that waits for the process to come to an end itself.
+    """
+    actor = controller._trial_to_actor.get(trial)
+    live = controller._actor_manager._live_actors_to_ray_actors_resources
+    if actor in live:
+        ray.kill(live[actor][0])
 
 
 @contextmanager

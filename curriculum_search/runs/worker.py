@@ -24,7 +24,7 @@ from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import CommandTrainer, Trainer
 from curriculum_search.lock import locked
 from curriculum_search.runs import placement
-from curriculum_search.runs.folder import RunFolder, is_workers_file
+from curriculum_search.runs.folder import WORKERS_LOCK, RunFolder, is_workers_file
 from curriculum_search.runs.isolation import isolated
 from curriculum_search.runs.job import Job, RunError
 from curriculum_search.runs.mailbox import DIVERGED, REMARKS, REPORT, STATUS, WARNINGS, End
@@ -217,13 +217,15 @@ def train_one(
 def _only_writer(run_dir: Path) -> Iterator[None]:
     """Keep another process out of a run's folder, such as the worker of a driver that was killed, which ends soon.
 
+    The lock is not that of the folder, which jobs/train.py holds while a worker trains its run.
+
     Raises:
         RuntimeError: it did not end.
     """
     with contextlib.ExitStack() as stack:
         if distributed.rank() == 0:  # which alone writes there
             try:
-                stack.enter_context(locked(run_dir / ".lock", seconds=_PATIENCE_SECONDS))
+                stack.enter_context(locked(run_dir / WORKERS_LOCK, seconds=_PATIENCE_SECONDS))
             except BlockingIOError:
                 raise RuntimeError(
                     f"another process still trains this run in {run_dir}, after {_PATIENCE_SECONDS:.0f} s; end it"

@@ -54,6 +54,23 @@ def test_an_experiment_is_trained_tracked_and_then_only_shown(
     assert len(workplace.witnessed()) == 4
 
 
+def test_an_experiment_of_two_workers_comes_to_the_values_of_one(
+    workplace: Workplace, experiment: Path, two_cpus: None
+) -> None:
+    """The command has its folder, the run's own, locked while workers train there."""
+    status, out, err = workplace.call("train", experiment, "resources.workers=2", "training.microbatch_size=4")
+    assert (status, err) == (0, "")
+    assert "broke off" not in out
+    ((_, together),) = runs(workplace).items()
+    status, _, err = workplace.call("train", experiment, "seed=0", "training.microbatch_size=8")
+    assert (status, err) == (0, "")
+    (alone,) = (result for result in runs(workplace).values() if result != together)
+    assert together
+    assert alone
+    assert together.images == alone.images == 320
+    assert together.metrics["val_loss"] == pytest.approx(alone.metrics["val_loss"], rel=1e-4)
+
+
 def test_an_override_trains_another_run_beside_it(workplace: Workplace, experiment: Path, no_ray: None) -> None:
     few = "training.total_images=64", "training.num_evaluations=1"
     assert workplace.call("train", experiment, *few)[0] == 0

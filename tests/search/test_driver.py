@@ -115,7 +115,7 @@ def test_a_study_leaves_its_files(study: Ended) -> None:
 
 
 def test_each_run_leaves_its_files(study: Ended) -> None:
-    written = {"experiment.json", "log.jsonl", "checkpoint.pt", "result.json", ".lock"}
+    written = {"experiment.json", "log.jsonl", "checkpoint.pt", "result.json", ".worker.lock"}
     written |= {"witness.py", "samples.png"} if study.is_native else {"own"}
     sampled = []
     for folder in (study.root / "runs").iterdir():

@@ -20,7 +20,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(folder: Path, port: int) -> Iterator[None]:
+def server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """An MLflow server on `port` with its store in `folder`; killed without warning at the end."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += [
@@ -42,7 +42,7 @@ def server(folder: Path, port: int) -> Iterator[None]:
                 break
             except OSError:
                 time.sleep(0.1)
-        yield
+        yield process
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
