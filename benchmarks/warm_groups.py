@@ -22,6 +22,7 @@ from typing import Any
 import ray.train
 import ray.train.torch
 
+from curriculum_search.evaluation import Evaluation, ValidationLoss
 from curriculum_search.experiment import Cadence, Experiment, Resources, Training
 from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
@@ -31,6 +32,9 @@ from curriculum_search.training import PlainSession, Report, StatusReport, train
 EXPERIMENT = Experiment(
     training=Training(total_images=640, batch_size=64, num_evaluations=1),
     cadence=Cadence(status_images=64),
+    evaluation=Evaluation(  # after the first step, and so not what is timed
+        evaluators=(ValidationLoss(num_images=8, num_levels=10, num_intervals=5),), final_evaluators=(), grid_images=1
+    ),
 )
 
 
@@ -67,13 +71,15 @@ class Timed(JobSource):
         assert outcome.status is Status.FINISHED, outcome
 
 
+class Said(PlainSession):
+    """A session that says each step to Ray Train."""
+
+    def status(self, status: StatusReport) -> None:
+        ray.train.report({"images": status.images})
+
+
 def train_and_report(config: dict[str, Any]) -> None:
     """In each worker of Ray Train's: the same run, which says each step to it."""
-
-    class Said(PlainSession):
-        def status(self, status: StatusReport) -> None:
-            ray.train.report({"images": status.images})
-
     train(config["experiment"], Said(run_dir=config["folder"]), config["folder"] / "cache")
 
 
