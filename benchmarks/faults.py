@@ -49,7 +49,7 @@ def main() -> None:
             with workshop.servers(kind.setting.servers) as server:
                 for number in range(known, arguments.times):
                     chance = random.Random(f"{arguments.seed} {name} {number}")
-                    found = workshop.inject(f"{name} {number}", kind, server, chance)
+                    found = workshop.inject(name, kind, server, chance)
                     keep(name, found, arguments.records)
                     for words in found.wrong:
                         print(f"{name}, number {number}: {words}", file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """A fault at a random moment, the same command until it ends well, and whether all is then as it has to be."""
 
 import fcntl
+import itertools
 import json
 import random
 import shutil
@@ -68,6 +69,7 @@ class Workshop:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._undisturbed: dict[Setting, Undisturbed] = {}
+        self._numbers = itertools.count(1)
         images = folder / "images"
         images.mkdir()
         for number, pixels in enumerate(load_digits().images[:_NUM_IMAGES]):
@@ -110,9 +112,9 @@ class Workshop:
             server.close()
 
     def inject(self, name: str, kind: Kind, server: Server, chance: random.Random) -> Found:
-        """One fault, in a folder of that name, which is removed."""
+        """One fault, in a folder that is removed.  No two share one: MLflow knows databases by their paths."""
         undisturbed = self.undisturbed(kind.setting)
-        bench = self.bench(name, kind.setting)
+        bench = self.bench(f"{name} {next(self._numbers)}", kind.setting)
         shutil.copytree(undisturbed.cache, bench.cache, dirs_exist_ok=True)
         server.connect(bench)
         shutil.copy(self._database, bench.folder / "results")

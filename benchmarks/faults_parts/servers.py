@@ -162,9 +162,10 @@ class RayCluster(Server):
 
     def _start(self) -> None:
         from ray.cluster_utils import Cluster
+        from support.mlflow_server import free_port
 
         self.mark = os.environ[MARK] = uuid.uuid4().hex
-        head = {"num_cpus": self.cpus[0], "include_dashboard": self._dashboard}
+        head = {"num_cpus": self.cpus[0], "include_dashboard": self._dashboard, "dashboard_port": free_port()}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
 
     def _add(self, cpus: int) -> None:
