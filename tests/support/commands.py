@@ -115,6 +115,10 @@ def _check_python(arguments: list[str], folder: Path) -> None:
         compile(arguments[1], "-c", "exec")
     else:
         script = folder / arguments[0]
+        examples = ROOT / arguments[0]
+        if not script.is_file() and examples.is_relative_to(ROOT / "examples") and examples.is_file():
+            _parse(_parser(examples), arguments[1:])
+            return
         assert script.is_file(), f"{arguments[0]} is neither in the repository nor on the page"
         if Path(arguments[0]).parts[0] in OURS:
             given = _parse(_parser(script.resolve()), arguments[1:])
