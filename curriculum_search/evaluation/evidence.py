@@ -86,7 +86,7 @@ class Samples:
             if start >= max(need.num_samples for need in needs):
                 continue
             loaded = self._features[extractor]
-            found, looked_at = dict[str, Tensor](), block.values if loaded.of_latents else block.images
+            found, looked_at = dict[str, Tensor](), block.values if extractor.of_latents else block.images
             if any(need.form == "probabilities" for need in needs):
                 found["features"], found["probabilities"] = loaded.with_probabilities(looked_at)
             else:

@@ -2,17 +2,66 @@
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from curriculum_search.data import ImageSet
 from curriculum_search.evaluation.cache import once_whole
-from curriculum_search.evaluation.features.extractor import share_from_first
+from curriculum_search.evaluation.features.extractor import Extractor, share_from_first
 from curriculum_search.evaluation.frechet import Moments
 
 _ROUNDING = 1e-12  # of the largest variance: what is below is none
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentExtractor(Extractor):
+    """What extractors of principal components have in common, whatever they are of.
+
+    Attributes:
+        num_components: number of features.
+        MAX_SIDE: to which what is larger is averaged down: the eigendecomposition grows with the side's sixth power.
+    """
+
+    num_components: int = 64
+
+    MAX_SIDE: ClassVar[int]
+
+    def __post_init__(self) -> None:
+        if self.num_components < 1:
+            raise ValueError(f"num_components must be at least 1, not {self.num_components}")
+
+    def dimension(self, reference: ImageSet) -> int:
+        return self.num_components
+
+    def num_values(self, reference: ImageSet) -> int:
+        """The values of one of the reference, averaged down."""
+        return reference.channels * min(reference.resolution, self.MAX_SIDE) ** 2
+
+    def check_numbers(self, reference: ImageSet, one: str, several: str) -> None:
+        """Raise ValueError where the reference has too few values or members; what these are is said in words."""
+        kind, values = self.to_dict()["kind"], self.num_values(reference)
+        if self.num_components > values:
+            raise ValueError(
+                f"num_components of extractor {kind} must be at most the {values} values of {one}, "
+                f"not {self.num_components}"
+            )
+        if len(reference) < 2:
+            raise ValueError(
+                f"extractor {kind} needs at least 2 {several} to compare with, and {reference.name} has one"
+            )
+
+
+def averaged_down(values: Tensor, max_side: int) -> Tensor:
+    """float32 [B, C, H, W] as [B, values], averaged down to at most `max_side` squared."""
+    if values.shape[2] > max_side:
+        values = F.interpolate(values, (max_side, max_side), mode="area")
+    return values.flatten(1)
 
 
 class Components:

@@ -21,7 +21,6 @@ class Features(ABC):
     """A loaded extractor: a function from images to features.
 
     Attributes:
-        of_latents: whether it is given what the network sees, float32 [B, C, H, W], in the place of images.
         dimension: number of features.
         num_classes: number of class probabilities, 0 where there are none.
         num_captions: number of captions that an image is compared with, 0 where it is not.
@@ -29,7 +28,6 @@ class Features(ABC):
         words: the extractor for the words of a protocol.
     """
 
-    of_latents: bool = False
     dimension: int
     num_classes: int = 0
     num_captions: int = 0
@@ -38,7 +36,10 @@ class Features(ABC):
 
     @abstractmethod
     def __call__(self, images: Tensor) -> Tensor:
-        """Features float32 [B, dimension] of images uint8 [B, C, H, W], on the images' device."""
+        """Features float32 [B, dimension] of images uint8 [B, C, H, W], on the images' device.
+
+        Where its extractor is `of_latents`, it is given what the network sees instead, float32 [B, C, H, W].
+        """
 
     def stored(self, images: ImageSet, indices: NDArray[np.int64]) -> Tensor:
         """What a call is given of the images at `indices` of a set."""

@@ -3,27 +3,25 @@
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from curriculum_search.data import ImageSet
 from curriculum_search.evaluation.cache import digest
-from curriculum_search.evaluation.features.components import Components, fitted_once
-from curriculum_search.evaluation.features.extractor import Extractor, Features, Sources
+from curriculum_search.evaluation.features.components import ComponentExtractor, Components, averaged_down, fitted_once
+from curriculum_search.evaluation.features.extractor import Features, Sources
 from curriculum_search.models.encoders import Codec
 
-_MAX_SIDE = 16  # larger latents are averaged down: the eigendecomposition grows with the sixth power of the side
 _BATCH = 1_024
 _SEEN = 16  # latents
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentComponents(Extractor):
+class LatentComponents(ComponentExtractor):
     """Coordinates along the first principal components of the reference's latents, as the network sees them.
 
     A distance in these is one between latents: neither FID nor comparable with any distance between images, and blind
@@ -35,11 +33,8 @@ class LatentComponents(Extractor):
     """
 
     kind: Literal["latents"] = "latents"
-    num_components: int = 64
 
-    def __post_init__(self) -> None:
-        if self.num_components < 1:
-            raise ValueError(f"num_components must be at least 1, not {self.num_components}")
+    MAX_SIDE: ClassVar[int] = 16
 
     @property
     def label(self) -> str:
@@ -49,23 +44,13 @@ class LatentComponents(Extractor):
     def of_latents(self) -> bool:
         return True
 
-    def dimension(self, reference: ImageSet) -> int:
-        return self.num_components
-
     def check(self, train: ImageSet, reference: ImageSet) -> None:
         if not reference.encoded:
             raise ValueError(
                 f"extractor latents compares with latents, and {reference.name} has images: "
                 "data.reference_latents_path names some, and other extractors look at images"
             )
-        values = _num_values(reference)
-        if self.num_components > values:
-            raise ValueError(
-                f"num_components of extractor latents must be at most the {values} values of a latent, "
-                f"not {self.num_components}"
-            )
-        if len(reference) < 2:
-            raise ValueError(f"extractor latents needs at least 2 latents to compare with; {reference.name} has one")
+        self.check_numbers(reference, "a latent", "latents")
 
     def load(self, sources: Sources) -> Features:
         self.check(sources.train, sources.reference)
@@ -76,7 +61,7 @@ class LatentComponents(Extractor):
         name = digest("latents", 1, reference.fingerprint, self.num_components, content)
         components = fitted_once(
             sources.cache_dir / f"latents-{name}.npz",
-            _num_values(reference),
+            self.num_values(reference),
             self.num_components,
             _parts(reference, codec, sources.device),
             sources.device,
@@ -85,8 +70,6 @@ class LatentComponents(Extractor):
 
 
 class _LatentFeatures(Features):
-    of_latents = True
-
     def __init__(self, components: Components, codec: Codec, device: torch.device) -> None:
         self.dimension = components.dimension
         self.checksum = components.checksum
@@ -97,7 +80,7 @@ class _LatentFeatures(Features):
         self._components, self._codec, self._device = components, codec, device
 
     def __call__(self, images: Tensor) -> Tensor:
-        return self._components(_flattened(images))
+        return self._components(averaged_down(images, LatentComponents.MAX_SIDE))
 
     def stored(self, images: ImageSet, indices: NDArray[np.int64]) -> Tensor:
         return _seen(images, indices, self._codec, self._device)
@@ -113,17 +96,7 @@ def _seen(images: ImageSet, indices: NDArray[np.int64], codec: Codec, device: to
     return codec.encode(images.stored(indices).to(device), noise)
 
 
-def _num_values(reference: ImageSet) -> int:
-    return reference.channels * min(reference.resolution, _MAX_SIDE) ** 2
-
-
 def _parts(reference: ImageSet, codec: Codec, device: torch.device) -> Iterator[Tensor]:
     for start in range(0, len(reference), _BATCH):
         indices = np.arange(start, min(start + _BATCH, len(reference)))
-        yield _flattened(_seen(reference, indices, codec, device)).cpu()
-
-
-def _flattened(latents: Tensor) -> Tensor:
-    if latents.shape[2] > _MAX_SIDE:
-        latents = F.interpolate(latents, (_MAX_SIDE, _MAX_SIDE), mode="area")
-    return latents.flatten(1)
+        yield averaged_down(_seen(reference, indices, codec, device), LatentComponents.MAX_SIDE).cpu()
