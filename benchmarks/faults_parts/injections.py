@@ -69,6 +69,12 @@ def node_of_worker(bench: Bench, command: Command, chance: random.Random) -> Non
     bench.server.lose_node_of(pid)
 
 
+def drained(bench: Bench, command: Command, chance: random.Random) -> None:
+    """Notice that the node that the run is on goes away."""
+    (pid,) = trainers(bench)
+    bench.server.drain_node_of(pid, NOTICE_SECONDS)
+
+
 def head(bench: Bench, command: Command, chance: random.Random) -> None:
     """The end of the cluster's head, and with it of the cluster."""
     bench.server.lose_head()

@@ -17,6 +17,7 @@ WITH_SERVER, IN_BUCKET, ON_DISK = Setting("train", "mlflow"), Setting("train", "
 GROUP = Setting("train", "two cpus", workers=2)
 STUDY = Setting("search", images=SMALL_IMAGES, runs=2)
 ON_CLUSTER, ON_NODES = (Setting("search", name, images=SMALL_IMAGES, runs=2) for name in ("one cpu", "two nodes"))
+STUDY_IN_BUCKET = Setting("search", "storage", images=SMALL_IMAGES, runs=2)
 HANGS = Setting(
     "search", "one cpu", images=SMALL_IMAGES, runs=2, overrides=(f"cadence.silence_minutes={SILENCE_MINUTES}",)
 )
@@ -119,11 +120,14 @@ KINDS = {
     "SIGUSR1": Kind(_NOTICES, TRAIN, of.sends(signal.SIGUSR1)),
     "Ctrl-C to a driver": Kind(_NOTICES, STUDY, of.sends(signal.SIGINT)),
     "SIGTERM to a driver, the end of all 10 s later": Kind(_NOTICES, STUDY, of.notice),
+    "a node drained, with a notice of 10 s": Kind(_NOTICES, ON_NODES, of.drained),
+    "SIGTERM to one worker of a group of two": Kind(_NOTICES, GROUP, of.to_worker(signal.SIGTERM)),
     "SIGTERM to a trial's worker": Kind(_NOTICES, ON_CLUSTER, of.to_worker(signal.SIGTERM)),
     "MLflow server killed, back after 5 s": Kind(_SERVICES, WITH_SERVER, of.server_killed),
     "MLflow server frozen for a minute": Kind(_SERVICES, WITH_SERVER, of.server_frozen),
     "MLflow server answers 500 for 5 s": Kind(_SERVICES, WITH_SERVER, of.server_refuses),
     "storage server gone for a minute": Kind(_SERVICES, IN_BUCKET, of.storage_gone),
+    "storage server of a study gone for a minute": Kind(_SERVICES, STUDY_IN_BUCKET, of.storage_gone),
     "MLflow's database locked for 5 s": Kind(_DISK, TRAIN, of.lock_database),
     "disk full, then free": Kind(_DISK, ON_DISK, of.fill_disk),
     "truncated checkpoint": Kind(_FILES, TRAIN, of.then(_KILL, of.cut, "*/runs/*/checkpoint.pt")),

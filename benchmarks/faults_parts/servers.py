@@ -148,6 +148,7 @@ class RayCluster(Server):
         self.cpus = cpus
         self._cluster: Any = None
         self._nodes: list[Any] = []
+        self._leaving: list[tuple[float, Any]] = []  # with the time from which on they are gone
         self.mark = ""
 
     def connect(self, bench: Bench) -> None:
@@ -174,14 +175,39 @@ class RayCluster(Server):
 
     def lose_node_of(self, pid: int) -> None:
         """Kill all processes of the node that a worker is on."""
+        self._cluster.remove_node(node := self._node_of(pid), allow_graceful=False)
+        self._nodes.remove(node)
+
+    def drain_node_of(self, pid: int, seconds: float) -> None:
+        """Tell Ray that the node that a worker is on goes away in some seconds, as clouds do; it does."""
+        from ray._raylet import GcsClient
+        from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+
+        node = self._node_of(pid)
+        reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
+        deadline = int(1000 * (time.time() + seconds))
+        drain = GcsClient(address=self._cluster.address).drain_node
+        accepted, why = drain(node.node_id, reason, "preemption", deadline)
+        if not accepted:
+            raise RuntimeError(why)
+        self._nodes.remove(node)
+        self._leaving.append((deadline / 1000, node))
+
+    def settle(self) -> None:
+        """See that nodes that were to go are gone."""
+        for deadline, node in self._leaving:
+            time.sleep(max(deadline - time.time(), 0.0))
+            self._cluster.remove_node(node, allow_graceful=False)
+        self._leaving.clear()
+
+    def _node_of(self, pid: int) -> Any:
         raylet = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
         (node,) = (
             node
             for node in self._nodes
             if raylet in [each.process.pid for each in node.all_processes.get("raylet", [])]
         )
-        self._cluster.remove_node(node, allow_graceful=False)
-        self._nodes.remove(node)
+        return node
 
     def lose_head(self) -> None:
         """Kill all processes of the head, which is all there is; another is started for whoever connects next."""

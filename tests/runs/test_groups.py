@@ -77,11 +77,13 @@ class Trained:
 
     Attributes:
         source: what was told of them.
+        fresh: the same of a job that was the first of its group.
         workplace: where they ran.
         base: what those of the native loop train.
     """
 
     source: Jobs
+    fresh: Jobs
     workplace: Workplace
     base: Experiment
 
@@ -128,7 +130,9 @@ def trained(make_workplace: Callable[[], Workplace], two_nodes: None) -> Trained
     groups = Groups()
     run_jobs(source, resources=TWO, limit=None, scratch=workplace.folder / "tune", groups=groups)
     groups.close()
-    return Trained(source=source, workplace=workplace, base=file.base)
+    fresh = Jobs([job("fresh")])
+    run_jobs(fresh, resources=TWO, limit=None, scratch=workplace.folder / "tune")
+    return Trained(source=source, fresh=fresh, workplace=workplace, base=file.base)
 
 
 def test_two_nodes_have_room_for_one_trial_of_two_workers(two_nodes: None) -> None:
@@ -145,8 +149,10 @@ def test_a_job_of_a_group_that_has_done_others_equals_that_of_a_fresh_group_bit_
     reports = trained.source.reports
     assert trained.source.outcomes["whole"] == trained.source.outcomes["again"] == Outcome(status=Status.FINISHED)
     assert [report.images for report in reports["whole"]] == POINTS
-    assert untimed(reports["stopped"][0]) == untimed(reports["whole"][0])  # of processes that have just started
-    assert [untimed(report) for report in reports["again"]] == [untimed(report) for report in reports["whole"]]
+    fresh = [untimed(report) for report in trained.fresh.reports["fresh"]]
+    assert not trained.processes("fresh").keys() & trained.processes("again").keys()
+    assert [untimed(report) for report in reports["whole"]] == fresh  # the second job of its group
+    assert [untimed(report) for report in reports["again"]] == fresh  # the seventh
 
 
 def test_a_job_that_raises_on_one_worker_fails_alone(trained: Trained) -> None:
