@@ -5,16 +5,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from curriculum_search.diffusion import Density
 from curriculum_search.experiment import OF_OWN_TRAINERS, Experiment, counts
 from curriculum_search.loading import UserError, dotted, validated, with_values
-from curriculum_search.search.arms import NO_CURRICULUM, of_curriculum
+from curriculum_search.search.arms import NO_CURRICULUM, OF_LEVELS, of_curriculum
 from curriculum_search.search.named_arms import levels_of, settings_of
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
 from curriculum_search.search.optuna.samplers import AnyOptuna
 from curriculum_search.search.optuna.suitability import try_out
 from curriculum_search.search.space import ORDER, Categorical, Distribution, Space
 from curriculum_search.search.study import StudyFile
+from curriculum_search.search.tries import ORDINARY, held_values, paths_of_levels
 from curriculum_search.tracking import check_metric_name
 
 
@@ -139,19 +139,22 @@ def _check_density(file: StudyFile) -> None:
 
 
 def _check_equal_tries(file: StudyFile) -> None:
+    held, levels = held_values(file), paths_of_levels(file.space)
+    tuned = [path for path in file.space.parameters if not of_curriculum(path) and path not in levels]
+    if not file.study.equal_tries or not tuned or ORDINARY in held:
+        return
     orders = file.space.parameters.get(ORDER)
-    ordinary = orders.contains("none") if orders is not None else file.small.curriculum.order.all_at_once
-    densities = file.space.parameters.get("density.kind")
-    ordinary &= densities is None or any(
-        densities.contains(k) for k, member in Density.kinds().items() if not member.moves
+    if orders.contains("none") if orders is not None else file.small.curriculum.order.all_at_once:
+        own = ", ".join(f"{part} {getattr(file.small, part).to_dict()['kind']}" for part in OF_LEVELS)
+        missing = f" as in base ({own})"
+        remedy = f"have {', '.join(levels)} take the values of base too"
+    else:
+        missing, remedy = "", f"add none to the choices of {ORDER}"
+    raise UserError(
+        f"{file.path}: study.equal_tries: the space never has {ORDER} none with a density that stays{missing}, so that "
+        f"ordinary training would get no tries of {', '.join(tuned)} beside the curricula; {remedy}, or set "
+        f"study.equal_tries: false"
     )
-    tuned = [path for path in file.space.parameters if not of_curriculum(path)]
-    if file.study.equal_tries and tuned and not ordinary:
-        raise UserError(
-            f"{file.path}: study.equal_tries: the space never has {ORDER} none with a density that stays, so that "
-            f"ordinary training would get no tries of {', '.join(tuned)} beside the curricula; add none to the choices "
-            f"of {ORDER}, or set study.equal_tries: false"
-        )
 
 
 def _check_algorithm(file: StudyFile) -> None:
@@ -171,11 +174,7 @@ def _extremes(distribution: Distribution) -> list[Any]:
 
 def _probe(space: Space, path: str, value: Any) -> dict[str, Any]:
     """A configuration of the space in which `path` has `value`."""
-    wanted = {path: value}
-    for child in reversed(space.order):
-        if child in wanted:
-            for parent, allowed in space.parameters[child].when.items():
-                wanted.setdefault(parent, allowed[0] if isinstance(allowed, list | tuple) else allowed)
+    wanted = space.with_conditions({path: value})
     return space.define(lambda p, distribution: wanted.get(p, distribution.values(2)[0]))
 
 

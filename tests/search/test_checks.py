@@ -81,6 +81,18 @@ def starting(text: str) -> str:
             ),
         ),
         (
+            "space.density={kind: categorical, choices: [{kind: laplace}, {kind: speed}]}",
+            starting(
+                "study.equal_tries: the space never has curriculum.order.kind none with a density that stays as in "
+                "base (density uniform, weighting none), so that ordinary training would get no tries of "
+                "training.learning_rate beside the curricula; have density take the values of base too, or set "
+            ),
+        ),
+        (
+            "space.weighting.kind={kind: categorical, choices: [p2]}",
+            starting("study.equal_tries: the space never has curriculum.order.kind none with a density that stays as"),
+        ),
+        (
             "study.proxy={training.learning_rate: 1e-3}",
             starting("study.proxy: training.learning_rate is searched; take it out "),
         ),
