@@ -46,6 +46,7 @@ SEARCH = (
     "arms",
     "named_arms",
     "study",
+    "tries",
     "checks",
     "load",
     "design",

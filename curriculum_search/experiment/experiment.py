@@ -212,9 +212,12 @@ class Experiment(Config):
             conditions=images.conditions,
         )
 
-    def check(self) -> None:
+    def check(self, *parts: str) -> None:
         """Everything that can be known before training: the data are there, they fit the encoder, the model and the
         evaluation, and the curriculum fits the noise process.
+
+        Args:
+            parts: those to look at, by their field's name; none: all.
 
         Raises:
             ValueError: what is wrong, and what would be right.
@@ -229,6 +232,8 @@ class Experiment(Config):
         if isinstance(self.trainer, OwnTrainer):
             checks = [("trainer", self.trainer.check)]
         for part, check in (*checks, ("curriculum", self._check_curriculum)):
+            if parts and part not in parts:
+                continue
             try:
                 check()
             except (ValueError, FileNotFoundError) as error:

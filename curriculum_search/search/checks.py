@@ -1,25 +1,35 @@
 """What can be wrong with a study file as a whole, said before anything starts."""
 
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import fields
 from typing import Any
 
-from curriculum_search.diffusion import Density
+from curriculum_search.config import Config
 from curriculum_search.experiment import OF_OWN_TRAINERS, Experiment, counts
 from curriculum_search.loading import UserError, dotted, validated, with_values
-from curriculum_search.search.arms import NO_CURRICULUM, of_curriculum
+from curriculum_search.search.arms import NO_CURRICULUM, OF_LEVELS, of_curriculum
 from curriculum_search.search.named_arms import levels_of, settings_of
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE
 from curriculum_search.search.optuna.samplers import AnyOptuna
 from curriculum_search.search.optuna.suitability import try_out
-from curriculum_search.search.space import ORDER, Categorical, Distribution, Space
+from curriculum_search.search.space import ORDER, Categorical, Distribution, Space, holds
 from curriculum_search.search.study import StudyFile
+from curriculum_search.search.tries import ORDINARY, held_values, paths_of_levels
 from curriculum_search.tracking import check_metric_name
+
+#: Parts of which more can be wrong than their form: files that are not there, or do not fit each other.
+_LOOKED_AT = ("data", "encoder", "evaluation")
+_Check = Callable[[StudyFile, Mapping[str, Any], str], object]
 
 
 def check_study(file: StudyFile) -> None:
     """Check what the fields of a study file cannot tell each on its own.
+
+    Warns:
+        UserWarning: a kind that is searched drops fields that are written in the base.
 
     Raises:
         UserError: one message with the file, the field, what was given and what is allowed.
@@ -40,7 +50,12 @@ def check_study(file: StudyFile) -> None:
     _check_equal_tries(file)
     _check_algorithm(file)
     for path, value in ((p, v) for p, d in file.space.parameters.items() for v in _extremes(d)):
-        _check_values(file, _probe(file.space, path, value), path)
+        _check_values(file, _probe(file.space, path, value), path, _build)
+    for path in reversed(file.space.order):  # a path of data before the kind of data that it belongs to
+        if path.split(".")[0] in _LOOKED_AT:
+            for value in _extremes(file.space.parameters[path]):
+                _check_values(file, _probe(file.space, path, value), path, _look_at)
+    warn_of_lost_fields(file)
     for small in (True, False):
         for arm in file.baselines(small=small):
             file.experiment(arm, file.study.seed, small=small)
@@ -139,19 +154,22 @@ def _check_density(file: StudyFile) -> None:
 
 
 def _check_equal_tries(file: StudyFile) -> None:
+    held, levels = held_values(file), paths_of_levels(file.space)
+    tuned = [path for path in file.space.parameters if not of_curriculum(path) and path not in levels]
+    if not file.study.equal_tries or not tuned or ORDINARY in held:
+        return
     orders = file.space.parameters.get(ORDER)
-    ordinary = orders.contains("none") if orders is not None else file.small.curriculum.order.all_at_once
-    densities = file.space.parameters.get("density.kind")
-    ordinary &= densities is None or any(
-        densities.contains(k) for k, member in Density.kinds().items() if not member.moves
+    if orders.contains("none") if orders is not None else file.small.curriculum.order.all_at_once:
+        own = ", ".join(f"{part} {getattr(file.small, part).to_dict()['kind']}" for part in OF_LEVELS)
+        missing = f" as in base ({own})"
+        remedy = f"have {', '.join(levels)} take the values of base too"
+    else:
+        missing, remedy = "", f"add none to the choices of {ORDER}"
+    raise UserError(
+        f"{file.path}: study.equal_tries: the space never has {ORDER} none with a density that stays{missing}, so that "
+        f"ordinary training would get no tries of {', '.join(tuned)} beside the curricula; {remedy}, or set "
+        f"study.equal_tries: false"
     )
-    tuned = [path for path in file.space.parameters if not of_curriculum(path)]
-    if file.study.equal_tries and tuned and not ordinary:
-        raise UserError(
-            f"{file.path}: study.equal_tries: the space never has {ORDER} none with a density that stays, so that "
-            f"ordinary training would get no tries of {', '.join(tuned)} beside the curricula; add none to the choices "
-            f"of {ORDER}, or set study.equal_tries: false"
-        )
 
 
 def _check_algorithm(file: StudyFile) -> None:
@@ -171,28 +189,96 @@ def _extremes(distribution: Distribution) -> list[Any]:
 
 def _probe(space: Space, path: str, value: Any) -> dict[str, Any]:
     """A configuration of the space in which `path` has `value`."""
-    wanted = {path: value}
-    for child in reversed(space.order):
-        if child in wanted:
-            for parent, allowed in space.parameters[child].when.items():
-                wanted.setdefault(parent, allowed[0] if isinstance(allowed, list | tuple) else allowed)
+    wanted = space.with_conditions({path: value})
     return space.define(lambda p, distribution: wanted.get(p, distribution.values(2)[0]))
 
 
-def _check_values(file: StudyFile, values: Mapping[str, Any], path: str) -> None:
-    """Whether a configuration of the space makes an experiment, at both sizes; else its parameter without which it
-    would (or `path`) is named."""
+def _check_values(file: StudyFile, values: Mapping[str, Any], path: str, check: _Check) -> None:
+    """Whether a configuration of the space passes a check; else its parameter without which it would (or `path`) is
+    named."""
     try:
-        _build(file, values, f"{file.path}: space")
+        check(file, values, f"{file.path}: space")
     except UserError:
         for suspect in values:
             with suppress(UserError):
-                _build(file, {p: v for p, v in values.items() if p != suspect}, "")
+                check(file, {p: v for p, v in values.items() if p != suspect}, "")
                 path = suspect
                 break
-        _build(file, values, f"{file.path}: space.{path} = {values[path]!r}")
+        check(file, values, f"{file.path}: space.{path} = {values[path]!r}")
 
 
-def _build(file: StudyFile, values: Mapping[str, Any], where: str) -> None:
-    for proxy in ({}, file.study.proxy):
+def _build(file: StudyFile, values: Mapping[str, Any], where: str) -> tuple[Experiment, ...]:
+    """What a configuration of the space makes at the base's size, and at the proxy's."""
+    return tuple(
         validated(Experiment, with_values(file.raw_base, {**proxy, **values}, where), where, "base")
+        for proxy in ({}, file.study.proxy)
+    )
+
+
+def _look_at(file: StudyFile, values: Mapping[str, Any], where: str) -> None:
+    """Whether data, encoder and evaluation of a configuration are there and fit, as those of the base were found to."""
+    for own, made in zip((file.base, file.small), _build(file, values, where), strict=True):
+        if any(getattr(own, part) != getattr(made, part) for part in _LOOKED_AT):
+            try:
+                made.check(*_LOOKED_AT)
+            except ValueError as error:
+                raise UserError(f"{where}: {error}") from error
+
+
+def warn_of_lost_fields(file: StudyFile) -> None:
+    """Say where a kind that is searched takes the place of a part of the base and has other values of fields that are
+    written there."""
+    for path, distribution in file.space.parameters.items():
+        *parents, name = path.split(".")
+        part, own = ".".join(parents), _at(file.base, parents)
+        if name != "kind" or "params" in parents or not isinstance(own, Config):
+            continue
+        written = _written(file, own, parents)
+        for choice in distribution.values(1):
+            made = _at(_build(file, _probe(file.space, path, choice), str(file.path))[0], parents).to_dict()
+            lost = [
+                field
+                for field in written
+                if choice != own.to_dict()["kind"]
+                and field in made
+                and made[field] != own.to_dict()[field]
+                and not _is_searched(file.space, f"{part}.{field}", {path: choice})
+            ]
+            if lost:
+                before = {field: own.to_dict()[field] for field in lost}
+                whole = ", ".join(f"{name}: {value}" for name, value in ({"kind": choice} | before).items())
+                warnings.warn(
+                    f"{file.path}: space.{path}: {choice} takes the place of all of base.{part}, so that its trials "
+                    f"have {', '.join(f'{field} {made[field]} (base: {before[field]})' for field in lost)}; to keep "
+                    f"what is written there give whole parts as choices: space.{part}: {{kind: categorical, choices: "
+                    f"[..., {{{whole}}}]}}",
+                    stacklevel=2,
+                )
+
+
+def _at(config: Any, parents: list[str]) -> Any:
+    """The part of a config at a path; None where there is none."""
+    for name in parents:
+        config = getattr(config, name, None)
+    return config
+
+
+def _written(file: StudyFile, own: Config, parents: list[str]) -> list[str]:
+    """The fields of a part of the base that are written; of a study from Python, which has all, those of another value
+    than their default."""
+    raw: Any = file.raw_base
+    for name in parents:
+        raw = raw.get(name, {})
+    if file.raw_base != json.loads(json.dumps(file.base.to_dict())):
+        return [name for name in raw if name != "kind"]
+    defaults = {f.name: f.default_factory() if callable(f.default_factory) else f.default for f in fields(own)}  # type: ignore[arg-type]
+    return [name for name in raw if name != "kind" and getattr(own, name) != defaults[name]]
+
+
+def _is_searched(space: Space, field: str, chosen: Mapping[str, Any]) -> bool:
+    """Whether a field, or one below it, is a parameter beside a chosen value."""
+    return any(
+        f"{path}.".startswith(f"{field}.")
+        and all(holds({other: wanted}, chosen) for other, wanted in distribution.when.items() if other in chosen)
+        for path, distribution in space.parameters.items()
+    )

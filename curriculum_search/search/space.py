@@ -199,6 +199,15 @@ class Space(Config):
                 params[path] = suggest(path, distribution)
         return params
 
+    def with_conditions(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """`params`, and of each parameter that one of them depends on and that is not given the first value allowed."""
+        found = dict(params)
+        for path in reversed(self.order):
+            if path in found:
+                for other, wanted in self.parameters[path].when.items():
+                    found.setdefault(other, _as_list(wanted)[0])
+        return found
+
     def check(self, params: Mapping[str, Any], *, partial: bool = False) -> None:
         """Whether `params` is a configuration of this space.
 

@@ -76,8 +76,10 @@ class Study(Config):
         baselines: arms that every study trains beside what it searches (`baseline`).
         arms: of the user's own, by name: values by their path in `base`, or the path of a curriculum.json
             (`named_arms`).  They are confirmed as leaders are; with no trials, the study is that comparison.
-        equal_tries: ordinary training gets as many tries of the other parameters as any other order.  That a better
-            learning rate is not taken for a better curriculum is up to the confirmation too.
+        equal_tries: ordinary training, with no order and the density and weighting of `base`, gets as many tries of the
+            other parameters as any order.  Where densities or weightings are searched, each kind of these alone and
+            each order gets the same number too (`tries`).  That a better learning rate is not taken for a better
+            curriculum is up to the confirmation too.
         warm_start: what is tried first: folders of other studies, exported configs, or ``published``.
         proxy: what the search's runs have in place of `base`'s, by dotted path (nested sections are read as such): a
             smaller model, resolution or budget.  The confirmation trains at `base`'s size.

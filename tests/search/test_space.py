@@ -31,6 +31,11 @@ def test_only_active_parameters_are_asked_for() -> None:
     assert "patience" not in asked
 
 
+def test_what_a_parameter_depends_on_is_added_where_it_is_not_given() -> None:
+    assert SPACE.with_conditions({"patience": 0.05}) == {"patience": 0.05, "pacing": "plateau"}
+    assert SPACE.with_conditions({"clusters": 2}) == {"clusters": 2}
+
+
 def test_grid_holds_each_configuration_once_and_respects_conditions() -> None:
     grid = list(SPACE.grid(4))
     assert len(grid) == 7 * (1 + 4)

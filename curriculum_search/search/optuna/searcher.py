@@ -91,22 +91,19 @@ class Searcher:
             elif trial.state != TrialState.WAITING and _REJECTED not in trial.user_attrs:
                 self._known.setdefault(identity(self._params(trial)), trial.number)
 
-    def ask(self, fixed: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]] | None:
+    def ask(self, *wishes: Mapping[str, Any]) -> tuple[int, dict[str, Any]] | None:
         """The next configuration to train, and its trial's number: what was enqueued, then what the sampler proposes.
 
         A configuration whose identity is known is not handed out again, nor one for which `identity` raises ValueError:
         the trial is told as FAIL, with the reason.
 
         Args:
-            fixed: values that the proposal has to have, as long as there is anything new with them.
+            wishes: values that the proposal has to have: the first of these with which there is anything new.
 
         Returns:
             None when nothing is left that has not been tried.
         """
-        held = dict(fixed or {})
-        if held and (_key(held) in self._exhausted or self._untried(held) is None):
-            self._exhausted.add(_key(held))
-            held = {}
+        held = next((dict(wish) for wish in wishes if self._can_have(wish)), {})
         rejected = 0
         while True:
             if not self._trials((TrialState.WAITING,)):
@@ -278,6 +275,12 @@ class Searcher:
             return self._identity(params) not in self._known
         except ValueError:
             return False
+
+    def _can_have(self, wish: Mapping[str, Any]) -> bool:
+        """Whether anything with these values is new; what once was not is not looked for again."""
+        if _key(wish) not in self._exhausted and self._untried(wish) is None:
+            self._exhausted.add(_key(wish))
+        return _key(wish) not in self._exhausted
 
     def _shuffled_grid(self, points: int) -> list[dict[str, Any]]:
         grid = []

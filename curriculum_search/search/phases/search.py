@@ -1,7 +1,6 @@
 """The first phase of a study: the search, which nominates leaders."""
 
 import statistics
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,9 +15,9 @@ from curriculum_search.search.ledger import Ledger
 from curriculum_search.search.objectives import IMAGES_TO_BASELINE, images_to_baseline
 from curriculum_search.search.optuna.searcher import Searcher
 from curriculum_search.search.phases.base import Candidate, Phase
-from curriculum_search.search.space import ORDER
 from curriculum_search.search.statistics.curves import pareto
 from curriculum_search.search.study import StudyFile
+from curriculum_search.search.tries import Tries
 from curriculum_search.training import Report
 
 
@@ -37,7 +36,7 @@ class SearchPhase(Phase):
         self.searcher = searcher
         self.baselines = [run for arm in file.baselines(small=True) for run in self.runs_of(arm)]
         self._stopper = file.study.rule.build(file.small.training.total_images)
-        self._tries = Counter(params.get(ORDER) for _, params in searcher.handed_out())
+        self._tries = Tries(file, (params for _, params in searcher.handed_out()))
         self._queue: list[Run] = []
         self._waiting: list[tuple[Arm, int]] = []  # for the value of ordinary training
         self._doubtful: list[tuple[Arm, int]] = []  # failed, as all before them
@@ -201,9 +200,9 @@ class SearchPhase(Phase):
 
     def _next_run(self) -> Run | None:
         if not self._queue and self._trials_left():
-            asked = self.searcher.ask(self._owed())
+            asked = self.searcher.ask(*self._tries.owed())
             if asked is not None:
-                self._tries[asked[1].get(ORDER)] += 1
+                self._tries.add(asked[1])
                 self._queue += self._trial(*asked)
         return self._queue.pop(0) if self._queue else None
 
@@ -214,12 +213,4 @@ class SearchPhase(Phase):
         return self.ledger.budget.trials_left([self.ledger.rest(run) for run in self._queue], self._tries_left())
 
     def _tries_left(self) -> int:
-        return max(self.file.study.trials - self._tries.total(), 0)
-
-    def _owed(self) -> dict[str, Any]:
-        """What the next trial has to be so that ordinary training gets its equal share of tries."""
-        orders = self.file.space.parameters.get(ORDER)
-        if not self.file.study.equal_tries or orders is None or not orders.contains("none"):
-            return {}
-        most = max((tries for order, tries in self._tries.items() if order != "none"), default=0)
-        return {ORDER: "none"} if self._tries["none"] < most else {}
+        return max(self.file.study.trials - self._tries.total, 0)

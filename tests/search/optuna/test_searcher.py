@@ -176,6 +176,12 @@ def test_fixed_values_are_held_until_nothing_new_has_them(tmp_path: Path) -> Non
     assert asked[2][1]["a"] != 3
 
 
+def test_where_nothing_new_has_the_first_values_the_next_are_held(tmp_path: Path) -> None:
+    search = searcher(tmp_path, space=SMALL)
+    asked = [a for a in (search.ask({"a": 0}, {"a": 3}) for _ in range(3)) if a]
+    assert [params["a"] for _, params in asked] == [0, 3, 3]
+
+
 def test_results_of_another_study_are_learned_but_not_trained(tmp_path: Path) -> None:
     search = searcher(tmp_path, space=SMALL)
     assert search.learn({"a": 0}, 0.5, source="earlier study")
