@@ -9,12 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from curriculum_search import distributed
 from curriculum_search.curriculum import CurriculumFile, Switch
-from curriculum_search.diffusion import Density, Histogram
+from curriculum_search.diffusion import Density, Histogram, PiecewiseDensity, Uniform
+
+#: Two shares of the draws that are the same.
+SAME_SHARE = 1e-4
 
 TotalImages = int | Literal["as searched"]
 """A training budget in images, at least 1, or in so many words that of the runs that the curriculum was made for."""
@@ -49,8 +53,9 @@ class CurriculumAdapter:
         curriculum: a curriculum.json file, or its contents.
         total_images: the images your training will see, over all workers; pacings are relative to it.
         density: what your training draws its noise levels from without a curriculum, if that is not what the curriculum
-            was made with: the clusters stay where they are, and inside them, as in the end, the draw is yours.  Not
-            for a curriculum whose density moves or follows the loss.
+            was made with: the clusters stay where they are, and inside them, as in the end, the draw is yours.  Only
+            for a curriculum over the process's ordinary levels, uniform over q; one with a density of its own brings
+            that along.
         bank_losses: only for a gate that watches a fixed bank: gives your model's mean loss on fixed images and
             noise at each of L noise quantiles (l + 1/2) / L, float64 [L], the same on all workers.
 
@@ -61,7 +66,7 @@ class CurriculumAdapter:
 
     Raises:
         ValueError: the file is no curriculum, or is over the levels of another process; no budget is given; a density
-            is given for one whose own moves or adapts.
+            is given for one that has its own.
     """
 
     process_kinds: tuple[str, ...]
@@ -77,9 +82,7 @@ class CurriculumAdapter:
     ) -> None:
         curriculum = self._read(curriculum)
         if density is not None:
-            if curriculum.density.adaptive or curriculum.density.moves:
-                does = "moves" if curriculum.density.moves else "follows the loss"
-                raise ValueError(f"this curriculum's density {does}: another density cannot take its place")
+            _check_replaceable(curriculum, density)
             curriculum = replace(curriculum, density=density)
         self.process = curriculum.process
         self.total_images = _budget(total_images, curriculum)
@@ -237,6 +240,24 @@ class CurriculumAdapter:
             self._sampler.observe(q, losses.detach(), shared=shared)
             if self._follower is not None and not shared:
                 self._follower.observed(losses.detach())
+
+
+def _check_replaceable(curriculum: CurriculumFile, density: Density) -> None:
+    """Raise ValueError where `density` would take the place of one that belongs to the curriculum."""
+    if curriculum.density.moves or curriculum.density.adaptive:
+        does = "moves" if curriculum.density.moves else "follows the loss"
+    else:
+        own, given = (part.piecewise(curriculum.process) for part in (curriculum.density, density))
+        if same_draws(own, Uniform().piecewise(curriculum.process)) or same_draws(own, given):
+            return
+        does = "is not the ordinary one of its process, uniform over q"
+    raise ValueError(f"this curriculum's density {does}: another cannot take its place, so leave density= away")
+
+
+def same_draws(a: PiecewiseDensity, b: PiecewiseDensity) -> bool:
+    """Whether the shares below every level are the same, by a margin that no training could tell."""
+    knots = np.union1d(a.knots, b.knots)
+    return bool(np.abs(a.cdf_at(knots) - b.cdf_at(knots)).max() < SAME_SHARE)
 
 
 def _budget(total_images: TotalImages, curriculum: CurriculumFile) -> int:

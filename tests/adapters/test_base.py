@@ -15,8 +15,19 @@ import torch
 from support.curricula import Write
 
 from curriculum_search.adapters import DiffusersTimesteps, EDMSigmas, ScheduleSampler, SiTTimes
-from curriculum_search.curriculum import Curriculum, CurriculumFile, Linear, Pacing, Plateau, Reason
-from curriculum_search.diffusion import DDPM, EDM, Flow, LossSecondMoment, Process, Uniform
+from curriculum_search.curriculum import Curriculum, CurriculumFile, Linear, Moving, NoOrder, Pacing, Plateau, Reason
+from curriculum_search.diffusion import (
+    DDPM,
+    EDM,
+    Density,
+    Flow,
+    Laplace,
+    LogitNormal,
+    LogNormal,
+    LossSecondMoment,
+    Process,
+    Uniform,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images of total_images have been drawn")
 
@@ -194,9 +205,34 @@ def test_validation_ends_with_an_error_and_holds_for_the_loops_own_callbacks(cur
     assert sampler.images_seen == 200
 
 
-def test_a_density_cannot_stand_for_one_that_follows_the_loss(curriculum_file: Write) -> None:
-    with pytest.raises(ValueError, match="density follows the loss: another density cannot take its place"):
-        SiTTimes(curriculum_file(Flow(), density=LossSecondMoment()), total_images=1, density=Uniform())
+@pytest.mark.parametrize(
+    ("own", "does"),
+    [
+        (LossSecondMoment(), "follows the loss"),
+        (Moving(start=LogNormal(), pacing=Linear()), "moves"),
+        (Laplace(mean=-1.0, scale=0.7), "is not the ordinary one of its process, uniform over q"),
+        (LogitNormal(mean=0.5), "is not the ordinary one of its process, uniform over q"),
+    ],
+    ids=lambda own: type(own).__name__,
+)
+def test_a_density_cannot_stand_for_one_that_belongs_to_the_curriculum(
+    own: Density, does: str, curriculum_file: Write
+) -> None:
+    path = curriculum_file(Flow(), density=own, curriculum=Curriculum(order=NoOrder()))
+    message = f"density {does}: another cannot take its place, so leave density= away"
+    for density in (LogitNormal(), Uniform()):
+        with pytest.raises(ValueError, match=message):
+            SiTTimes(path, total_images=1, density=density)
+    assert SiTTimes(path, total_images=1).times(8, "cpu").shape == (8,)
+
+
+def test_the_density_that_a_curriculum_has_already_may_be_given(curriculum_file: Write) -> None:
+    path = curriculum_file(EDM(), density=LogNormal(mean=-0.4, std=1.0))
+    draws = []
+    for density in (None, LogNormal(mean=-0.4, std=1.0)):
+        torch.manual_seed(0)
+        draws.append(EDMSigmas(path, total_images=4000, density=density).sigmas(100, "cpu"))
+    torch.testing.assert_close(*draws)
 
 
 @pytest.mark.parametrize(

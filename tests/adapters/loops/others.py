@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from curriculum_search.adapters import Levels
-from curriculum_search.diffusion import LogitNormal, LogNormal
+from curriculum_search.diffusion import LogNormal
 
 Draws = Iterator[tuple[Levels, Tensor]]
 
@@ -31,8 +31,8 @@ def lightning_dit(args: SimpleNamespace, loader: Iterable[Tensor]) -> Draws:
     curriculum = Levels(
         "curriculum.json",
         "flow",
-        level=lambda q: 1 - q,
-        density=LogitNormal(),
+        level=lambda t: 1 - t,
+        density=LogNormal(mean=0.0, std=1.0),
         total_images=args.max_steps * args.global_batch_size,
     )
     # [/docs]
@@ -48,7 +48,7 @@ def flow_matching(args: SimpleNamespace, data_loader: Collection[Tensor]) -> Dra
     curriculum = Levels(
         "curriculum.json",
         "flow",
-        level=lambda q: 1 - q,
+        level=lambda t: 1 - t,
         density=LogNormal(mean=-1.2, std=1.2),
         total_images=args.epochs * len(data_loader) * args.batch_size * dist.get_world_size(),
     )
