@@ -3,7 +3,7 @@
 import copy
 import operator
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +62,7 @@ class CurriculumAdapter:
     Attributes:
         images_seen: images drawn for so far, over all workers.
         total_images: the budget.
+        encoder: where the curriculum is over the levels of latents, what those were made with; see `CurriculumFile`.
         importance: float32 [B], the weights of the losses of the last draw; all 1 unless the base density is adaptive.
 
     Raises:
@@ -85,6 +86,7 @@ class CurriculumAdapter:
             _check_replaceable(curriculum, density)
             curriculum = replace(curriculum, density=density)
         self.process = curriculum.process
+        self.encoder = curriculum.encoder
         self.total_images = _budget(total_images, curriculum)
         self._device = torch.device("cpu")
         self._sampler = curriculum.sampler(self._device, total_images=self.total_images)
@@ -112,6 +114,36 @@ class CurriculumAdapter:
     def unlocked_share(self) -> float:
         """The share of the clusters that is unlocked."""
         return self._sampler.unlocked_share
+
+    @property
+    def log_snr(self) -> Tensor:
+        """log-SNR of the levels drawn last, float32 [batch_size]: what `LearnedWeights` is called with.
+
+        Raises:
+            ValueError: nothing has been drawn yet.
+        """
+        if self._q is None:
+            raise ValueError("log_snr is that of a draw, and nothing has been drawn yet")
+        return self._log_snr(self._q)
+
+    def check_latents(self, *, scale: float | Sequence[float], shift: float | Sequence[float] = 0.0) -> None:
+        """Make sure that the curriculum is over latents that are scaled as yours are, (latent - shift) * scale.
+
+        Of latents that are twice as large the same noise hides half as much, so clusters would hold other noise.  What
+        the curriculum took from its autoencoder's own configuration, it does not know and does not compare.
+
+        Args:
+            scale, shift: a number, or one for each channel.
+
+        Raises:
+            ValueError: they are scaled otherwise, or the file has no latents.
+        """
+        if self.encoder is None:
+            raise ValueError("this curriculum's file says of no latents: it was made over the pixels of images")
+        for name, yours in (("scale", scale), ("shift", shift)):
+            own = self.encoder.get(name)
+            if own is not None and not _same_numbers(own, yours):
+                raise ValueError(f"this curriculum was made over latents of {name} {own}, and yours have {yours}")
 
     def exposure(self) -> dict[str, list[float]]:
         """How often each noise level has been trained up to the end of the last step, exactly and not counted from
@@ -207,6 +239,9 @@ class CurriculumAdapter:
             raise ValueError(f"{type(self).__name__} needs a curriculum over the levels of {needed}, not {kind}")
         return curriculum
 
+    def _log_snr(self, q: Tensor) -> Tensor:
+        return self.process.log_snr(q)
+
     def _draw(self, batch_size: int, device: torch.device | str) -> Tensor:
         """Noise quantiles [batch_size] on `device` for the next images."""
         if torch.device(device) != self._device:
@@ -240,6 +275,11 @@ class CurriculumAdapter:
             self._sampler.observe(q, losses.detach(), shared=shared)
             if self._follower is not None and not shared:
                 self._follower.observed(losses.detach())
+
+
+def _same_numbers(a: float | Sequence[float], b: float | Sequence[float]) -> bool:
+    one, other = np.atleast_1d(a), np.atleast_1d(b)
+    return (len(one) == len(other) or 1 in (len(one), len(other))) and np.allclose(one, other)
 
 
 def _check_replaceable(curriculum: CurriculumFile, density: Density) -> None:

@@ -138,12 +138,19 @@ class DiffusersFlowMatching(CurriculumAdapter):
         file = replace(file, edges=edges, density=density)
         super().__init__(file, total_images=total_images, bank_losses=bank_losses)
         self._borders = torch.arange(1, num_timesteps, dtype=torch.float64) / num_timesteps
+        self._sigmas = torch.from_numpy(sigmas)
 
     def indices(self, batch_size: int, device: torch.device | str = "cpu") -> Tensor:
         """Indices into the scheduler's ``timesteps`` and ``sigmas``, int64 [batch_size], on `device`."""
-        q = self._draw(batch_size, device)
-        self._borders = self._borders.to(self._device)
+        return self._indices(self._draw(batch_size, device))
+
+    def _indices(self, q: Tensor) -> Tensor:
+        self._borders = self._borders.to(q.device)
         return len(self._borders) - torch.searchsorted(self._borders, q.double(), right=True)
+
+    def _log_snr(self, q: Tensor) -> Tensor:
+        self._sigmas = self._sigmas.to(q.device)
+        return self.process.log_snr(self.process.quantile(self._sigmas[self._indices(q)])).float()
 
 
 class DiffusersSigmas(CurriculumAdapter):
@@ -198,11 +205,9 @@ def _check_shift(process: Process, sigmas: np.ndarray) -> None:
     assert isinstance(process, Flow)
     shifted = process.level(np.arange(1, len(sigmas) + 1) / len(sigmas))
     if process.shift != 1.0 and np.abs(sigmas - shifted).max() > _SAME_SIGMA:
-        shift = f"shift={process.shift:g}"
         raise ValueError(
-            f"this curriculum was made with process.{shift}, and the scheduler's sigmas are not shifted like that: make "
-            f"the scheduler with {shift}, or draw with DiffusersSigmas, which shifts as the curriculum says, whatever the "
-            "scheduler's shift is"
+            f"this curriculum was made with process.shift={process.shift:g}, and the scheduler's sigmas are shifted "
+            f"otherwise: make it with shift={process.shift:g}, or draw with DiffusersSigmas, which has the curriculum's"
         )
 
 

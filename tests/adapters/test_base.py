@@ -5,6 +5,7 @@ import io
 import pickle
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -246,3 +247,22 @@ def test_a_curriculum_over_other_levels_is_an_error(name: str, process: Process,
     }
     with pytest.raises(ValueError, match=f"{name} needs a curriculum over the levels of"):
         make[name](curriculum_file(process))
+
+
+def test_latents_of_another_scale_are_noticed(curriculum_file: Write) -> None:
+    file = CurriculumFile.load(curriculum_file(Flow()))
+    encoder = {"kind": "undecoded", "scale": [0.5, 2.0], "shift": 0.1}
+    adapter = SiTTimes(replace(file, encoder=encoder), total_images=1)
+    adapter.check_latents(scale=(0.5, 2.0), shift=[0.1, 0.1])
+    with pytest.raises(ValueError, match=r"made over latents of scale \[0\.5, 2\.0\], and yours have 0\.18215"):
+        adapter.check_latents(scale=0.18215, shift=0.1)
+    with pytest.raises(
+        ValueError, match=r"made over latents of scale \[0\.5, 2\.0\], and yours have \(0\.5, 2\.0, 1\.0\)"
+    ):
+        adapter.check_latents(scale=(0.5, 2.0, 1.0))
+    with pytest.raises(ValueError, match=r"made over latents of shift 0\.1, and yours have 0\.0"):
+        adapter.check_latents(scale=(0.5, 2.0))
+    of_the_autoencoder = {"kind": "vae", "path": "x", "scale": None, "shift": None}
+    SiTTimes(replace(file, encoder=of_the_autoencoder), total_images=1).check_latents(scale=0.18215)
+    with pytest.raises(ValueError, match="says of no latents: it was made over the pixels of images"):
+        SiTTimes(file, total_images=1).check_latents(scale=0.18215)

@@ -169,7 +169,7 @@ def test_the_shift_of_a_process_is_the_schedulers_too_or_an_error(curriculum_fil
     torch.manual_seed(0)
     path = curriculum_file(Flow(shift=3.0))
     for shift in (1.0, 1 / 3, 3.1):
-        with pytest.raises(ValueError, match=r"made with process\.shift=3, .*: make the scheduler with shift=3, or"):
+        with pytest.raises(ValueError, match=r"made with process\.shift=3, .*: make it with shift=3, or"):
             DiffusersFlowMatching(path, FlowMatchEulerDiscreteScheduler(shift=shift), total_images=4000)
     scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
     curriculum = DiffusersFlowMatching(path, scheduler, total_images=4000)

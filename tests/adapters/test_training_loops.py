@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,18 @@ from torch import Tensor
 
 from curriculum_search.adapters import CurriculumAdapter, ScheduleSampler
 from curriculum_search.curriculum import Curriculum, Linear, Plateau, Reason, UniformPartition
-from curriculum_search.diffusion import DDPM, EDM, Density, Flow, LossSecondMoment, Process, Uniform
+from curriculum_search.diffusion import (
+    DDPM,
+    EDM,
+    Density,
+    Flow,
+    LearnedWeighting,
+    LossSecondMoment,
+    NoWeighting,
+    Process,
+    Uncertainty,
+    Uniform,
+)
 
 HERE = Path(__file__).parent
 LOOPS: dict[str, Process] = {
@@ -49,11 +61,14 @@ def loop(name: str) -> Any:
     return importlib.import_module(f"adapters.loops.{name}")
 
 
-def searched(process: Process, *, density: Density | None = None, **fields: Any) -> None:
+def searched(
+    process: Process, *, density: Density | None = None, weighting: LearnedWeighting | None = None, **fields: Any
+) -> None:
     """A curriculum.json of a search of 640 images, which is not what the loops train."""
     four = {"num_clusters": 4, "partition": UniformPartition(), "pacing": Linear(end_share=0.5)}
     curriculum = Curriculum(**{**four, **fields})
-    curriculum.resolve(process, density or Uniform(), 640, 64).save("curriculum.json")
+    file = curriculum.resolve(process, density or Uniform(), 640, 64)
+    replace(file, weighting=weighting).save("curriculum.json")
 
 
 def shown(name: str) -> str:
@@ -67,7 +82,7 @@ def shown(name: str) -> str:
     return "\n".join(groups)
 
 
-@pytest.mark.parametrize("name", [*LOOPS, "others"])
+@pytest.mark.parametrize("name", [*LOOPS, "learned_weights", "others"])
 def test_the_page_shows_the_lines_that_are_tested_here(name: str) -> None:
     assert f"```python\n{shown(name)}```\n" in (HERE.parents[1] / "docs/how-to/adapters.md").read_text()
 
@@ -184,6 +199,25 @@ def test_any_codebase_gets_levels_as_it_counts_them(name: str) -> None:
     threshold = axes[name](edges.get(name, torch.tensor(0.25)))
     assert noise[:5].min() >= threshold - 1e-5
     assert scipy.stats.kstest(noise[20:].flatten().numpy(), ordinary.cdf).pvalue > 1e-3
+
+
+def test_learned_weights_follow_the_losses_and_a_training_that_was_stopped_goes_on_with_them() -> None:
+    searched(Flow(), weighting=Uncertainty(base=NoWeighting(), channels=16))
+    losses = []
+    for stops in ([STEPS], [17, STEPS]):
+        for path in Path.cwd().glob("*.pt"):
+            path.unlink()
+        losses.append(
+            [
+                loss
+                for stop in stops
+                for loss in loop("learned_weights").train(stop=stop, resume=stop != stops[0]).losses
+            ]
+        )
+    whole, in_parts = losses
+    assert whole == in_parts
+    first, last = (torch.load(f"{step:07d}.pt")["weights"]["learned.weight"] for step in (17, STEPS))
+    assert (first - last).abs().max() > 0.05
 
 
 READ_A_SNAPSHOT = """
