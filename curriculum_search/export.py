@@ -8,6 +8,7 @@ from typing import Any
 
 from curriculum_search.atomic import replacing
 from curriculum_search.curriculum import CurriculumFile
+from curriculum_search.diffusion import LearnedWeighting
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import to_yaml, write_plugins
 
@@ -15,6 +16,9 @@ BEST = "best.yaml"
 CURRICULUM = "curriculum.json"
 #: The leader's exposure-matched control, where it is not shown to be worse.
 DENSITY, DENSITY_CURRICULUM = "best_density.yaml", "curriculum_density.json"
+
+#: The fields of an encoder that the meaning of a noise level depends on.
+_OF_LATENTS = ("kind", "path", "scale", "shift")
 
 
 def experiment_yaml(experiment: Experiment, comment: str) -> str:
@@ -60,12 +64,18 @@ def write_curriculum(path: Path, experiment: Experiment, evidence: Mapping[str, 
 
 
 def curriculum_of(experiment: Experiment) -> CurriculumFile:
-    """The curriculum of an experiment in numbers.
+    """The curriculum of an experiment in numbers, with what else its noise levels depend on.
 
     Raises:
         ValueError: it does not fit the experiment's noise process.
     """
-    training = experiment.training
-    return experiment.curriculum.resolve(
+    training, weighting = experiment.training, experiment.weighting
+    file = experiment.curriculum.resolve(
         experiment.process, experiment.density, training.total_images, training.batch_size
+    )
+    encoder = {name: value for name, value in experiment.encoder.to_dict().items() if name in _OF_LATENTS}
+    return replace(
+        file,
+        weighting=weighting if isinstance(weighting, LearnedWeighting) else None,
+        encoder=None if experiment.encoder.bounded else encoder,
     )

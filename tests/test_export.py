@@ -4,16 +4,18 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from curriculum_search.curriculum import Curriculum, CurriculumFile, EasyToHard, Linear, NoOrder, Plateau
-from curriculum_search.diffusion import EDM, HeunSampler, LogNormal
+from curriculum_search.diffusion import EDM, HeunSampler, LogNormal, MinSNR, NoWeighting, Uncertainty
 from curriculum_search.evaluation import Evaluation
 from curriculum_search.experiment import Experiment, Training
-from curriculum_search.export import curriculum_of, experiment_yaml, write_best
+from curriculum_search.export import curriculum_of, experiment_yaml, write_best, write_curriculum
 from curriculum_search.loading import load_experiment
+from curriculum_search.models.encoders import VAE, Encoder, PixelEncoder, Undecoded
 from curriculum_search.search.load import load_study
 
 ROOT = Path(__file__).parents[1]
@@ -93,3 +95,30 @@ def test_a_study_file_trains_its_base(tmp_path: Path) -> None:
 def test_ordinary_training_is_exported_as_one_cluster() -> None:
     file = curriculum_of(Experiment(curriculum=Curriculum(order=NoOrder(), num_clusters=12)))
     assert file.edges == (0.0, 1.0)
+
+
+def test_a_weighting_is_exported_where_it_is_learned() -> None:
+    learned = Uncertainty(base=NoWeighting(), learning_rate=0.02)
+    assert curriculum_of(Experiment(weighting=learned)).weighting == learned
+    assert curriculum_of(Experiment(weighting=MinSNR())).weighting is None
+
+
+@pytest.mark.parametrize(
+    ("encoder", "exported"),
+    [
+        (PixelEncoder(), None),
+        (
+            Undecoded(scale=(0.5, 2.0), shift=0.1, sample=False),
+            {"kind": "undecoded", "scale": [0.5, 2.0], "shift": 0.1},
+        ),
+        (
+            VAE(path="stabilityai/sd-vae-ft-ema", batch_size=4),
+            {"kind": "vae", "path": "stabilityai/sd-vae-ft-ema", "scale": None, "shift": None},
+        ),
+    ],
+)
+def test_what_latents_were_made_with_is_exported_with_their_levels(
+    encoder: Encoder, exported: dict[str, Any] | None, tmp_path: Path
+) -> None:
+    path = write_curriculum(tmp_path / "curriculum.json", Experiment(encoder=encoder), {})
+    assert CurriculumFile.load(path).encoder == exported

@@ -7,6 +7,7 @@ codebase; they are those of the loops in tests/adapters/loops, which the tests r
 from curriculum_search.adapters._base import CurriculumAdapter, Follower
 from curriculum_search.adapters.diffusers import DiffusersFlowMatching, DiffusersSigmas, DiffusersTimesteps
 from curriculum_search.adapters.edm import EDMSigmas
+from curriculum_search.adapters.learned_weights import LearnedWeights
 from curriculum_search.adapters.levels import Levels
 from curriculum_search.adapters.quantiles import Quantiles
 from curriculum_search.adapters.schedule_sampler import ScheduleSampler
@@ -19,6 +20,7 @@ __all__ = [
     "DiffusersTimesteps",
     "EDMSigmas",
     "Follower",
+    "LearnedWeights",
     "Levels",
     "Quantiles",
     "ScheduleSampler",

@@ -3,18 +3,22 @@
 import copy
 import operator
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from curriculum_search import distributed
 from curriculum_search.curriculum import CurriculumFile, Switch
-from curriculum_search.diffusion import Density, Histogram
+from curriculum_search.diffusion import Density, Histogram, PiecewiseDensity, Uniform
+
+#: Two shares of the draws that are the same.
+SAME_SHARE = 1e-4
 
 TotalImages = int | Literal["as searched"]
 """A training budget in images, at least 1, or in so many words that of the runs that the curriculum was made for."""
@@ -49,19 +53,21 @@ class CurriculumAdapter:
         curriculum: a curriculum.json file, or its contents.
         total_images: the images your training will see, over all workers; pacings are relative to it.
         density: what your training draws its noise levels from without a curriculum, if that is not what the curriculum
-            was made with: the clusters stay where they are, and inside them, as in the end, the draw is yours.  Not
-            for a curriculum whose density moves or follows the loss.
+            was made with: the clusters stay where they are, and inside them, as in the end, the draw is yours.  Only
+            for a curriculum over the process's ordinary levels, uniform over q; one with a density of its own brings
+            that along.
         bank_losses: only for a gate that watches a fixed bank: gives your model's mean loss on fixed images and
             noise at each of L noise quantiles (l + 1/2) / L, float64 [L], the same on all workers.
 
     Attributes:
         images_seen: images drawn for so far, over all workers.
         total_images: the budget.
+        encoder: where the curriculum is over the levels of latents, what those were made with; see `CurriculumFile`.
         importance: float32 [B], the weights of the losses of the last draw; all 1 unless the base density is adaptive.
 
     Raises:
         ValueError: the file is no curriculum, or is over the levels of another process; no budget is given; a density
-            is given for one whose own moves or adapts.
+            is given for one that has its own.
     """
 
     process_kinds: tuple[str, ...]
@@ -77,11 +83,10 @@ class CurriculumAdapter:
     ) -> None:
         curriculum = self._read(curriculum)
         if density is not None:
-            if curriculum.density.adaptive or curriculum.density.moves:
-                does = "moves" if curriculum.density.moves else "follows the loss"
-                raise ValueError(f"this curriculum's density {does}: another density cannot take its place")
+            _check_replaceable(curriculum, density)
             curriculum = replace(curriculum, density=density)
         self.process = curriculum.process
+        self.encoder = curriculum.encoder
         self.total_images = _budget(total_images, curriculum)
         self._device = torch.device("cpu")
         self._sampler = curriculum.sampler(self._device, total_images=self.total_images)
@@ -109,6 +114,36 @@ class CurriculumAdapter:
     def unlocked_share(self) -> float:
         """The share of the clusters that is unlocked."""
         return self._sampler.unlocked_share
+
+    @property
+    def log_snr(self) -> Tensor:
+        """log-SNR of the levels drawn last, float32 [batch_size]: what `LearnedWeights` is called with.
+
+        Raises:
+            ValueError: nothing has been drawn yet.
+        """
+        if self._q is None:
+            raise ValueError("log_snr is that of a draw, and nothing has been drawn yet")
+        return self._log_snr(self._q)
+
+    def check_latents(self, *, scale: float | Sequence[float], shift: float | Sequence[float] = 0.0) -> None:
+        """Make sure that the curriculum is over latents that are scaled as yours are, (latent - shift) * scale.
+
+        Of latents that are twice as large the same noise hides half as much, so clusters would hold other noise.  What
+        the curriculum took from its autoencoder's own configuration, it does not know and does not compare.
+
+        Args:
+            scale, shift: a number, or one for each channel.
+
+        Raises:
+            ValueError: they are scaled otherwise, or the file has no latents.
+        """
+        if self.encoder is None:
+            raise ValueError("this curriculum's file says of no latents: it was made over the pixels of images")
+        for name, yours in (("scale", scale), ("shift", shift)):
+            own = self.encoder.get(name)
+            if own is not None and not _same_numbers(own, yours):
+                raise ValueError(f"this curriculum was made over latents of {name} {own}, and yours have {yours}")
 
     def exposure(self) -> dict[str, list[float]]:
         """How often each noise level has been trained up to the end of the last step, exactly and not counted from
@@ -204,6 +239,9 @@ class CurriculumAdapter:
             raise ValueError(f"{type(self).__name__} needs a curriculum over the levels of {needed}, not {kind}")
         return curriculum
 
+    def _log_snr(self, q: Tensor) -> Tensor:
+        return self.process.log_snr(q)
+
     def _draw(self, batch_size: int, device: torch.device | str) -> Tensor:
         """Noise quantiles [batch_size] on `device` for the next images."""
         if torch.device(device) != self._device:
@@ -237,6 +275,29 @@ class CurriculumAdapter:
             self._sampler.observe(q, losses.detach(), shared=shared)
             if self._follower is not None and not shared:
                 self._follower.observed(losses.detach())
+
+
+def _same_numbers(a: float | Sequence[float], b: float | Sequence[float]) -> bool:
+    one, other = np.atleast_1d(a), np.atleast_1d(b)
+    return (len(one) == len(other) or 1 in (len(one), len(other))) and np.allclose(one, other)
+
+
+def _check_replaceable(curriculum: CurriculumFile, density: Density) -> None:
+    """Raise ValueError where `density` would take the place of one that belongs to the curriculum."""
+    if curriculum.density.moves or curriculum.density.adaptive:
+        does = "moves" if curriculum.density.moves else "follows the loss"
+    else:
+        own, given = (part.piecewise(curriculum.process) for part in (curriculum.density, density))
+        if same_draws(own, Uniform().piecewise(curriculum.process)) or same_draws(own, given):
+            return
+        does = "is not the ordinary one of its process, uniform over q"
+    raise ValueError(f"this curriculum's density {does}: another cannot take its place, so leave density= away")
+
+
+def same_draws(a: PiecewiseDensity, b: PiecewiseDensity) -> bool:
+    """Whether the shares below every level are the same, by a margin that no training could tell."""
+    knots = np.union1d(a.knots, b.knots)
+    return bool(np.abs(a.cdf_at(knots) - b.cdf_at(knots)).max() < SAME_SHARE)
 
 
 def _budget(total_images: TotalImages, curriculum: CurriculumFile) -> int:

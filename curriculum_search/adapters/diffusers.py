@@ -10,13 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from curriculum_search.adapters._base import CurriculumAdapter, TotalImages
+from curriculum_search.adapters._base import SAME_SHARE, CurriculumAdapter, TotalImages, same_draws
 from curriculum_search.adapters._timesteps import fitted, on_grid
 from curriculum_search.curriculum import CurriculumFile
-from curriculum_search.diffusion import AdaptiveDensity, Density, Histogram, LogitNormal, PiecewiseDensity, Uniform
+from curriculum_search.diffusion import (
+    AdaptiveDensity,
+    Density,
+    Flow,
+    Histogram,
+    LogitNormal,
+    PiecewiseDensity,
+    Process,
+    Uniform,
+)
 
 # Of the distribution function of the mode scheme.
 _MODE_POINTS = 1 << 16
+
+# What a scheduler's float32 sigmas differ by, with a wide margin.
+_SAME_SIGMA = 1e-4
 
 
 class DiffusersTimesteps(CurriculumAdapter):
@@ -68,7 +80,7 @@ class DiffusersFlowMatching(CurriculumAdapter):
     The scheduler's sigma is the share of noise, so a cluster of q holds the timesteps whose sigma lies in it, whatever
     the scheduler's shift: the shift only decides which sigmas there are.  What is drawn is the script's own density,
     restricted to what is unlocked, so that after the last stage it is what the script draws without a curriculum, shift
-    and weighting scheme included.
+    and weighting scheme included.  A curriculum whose process has a shift needs a scheduler that has the same.
 
     Args:
         curriculum, total_images: as in `CurriculumAdapter`.
@@ -79,8 +91,9 @@ class DiffusersFlowMatching(CurriculumAdapter):
 
     Raises:
         ValueError: as in `CurriculumAdapter`; the scheduler has no sigma in one of the clusters, or was prepared for
-            sampling; the curriculum's density follows the loss, and the scheme is not uniform; or it takes the place of
-            the script's, as one that moves does, and `DiffusersSigmas` is what draws from it.
+            sampling; the curriculum's process has a shift, and the scheduler another; its density follows the loss, and
+            the scheme is not uniform; or it takes the place of the script's, as one that moves does and any that is
+            not the process's ordinary one, and `DiffusersSigmas` is what draws from it.
     """
 
     process_kinds = ("flow",)
@@ -105,15 +118,16 @@ class DiffusersFlowMatching(CurriculumAdapter):
                 "made, not after set_timesteps"
             )
         file = self._read(curriculum)
-        if file.density.moves or (isinstance(file.density, AdaptiveDensity) and not file.density.unbiased):
+        density = _density(weighting_scheme, logit_mean, logit_std, mode_scale)
+        if not _may_stand_for(density, file, sigmas[::-1]):
             raise ValueError(
                 "this curriculum's density of noise levels takes the place of the script's: draw with DiffusersSigmas, "
                 "and not with DiffusersFlowMatching"
             )
+        _check_shift(file.process, sigmas[::-1])
         # From here on q counts the scheduler's timesteps, from data to noise.
         borders = np.searchsorted(sigmas[::-1], file.process.level(np.array(file.edges[1:-1])))
         edges = on_grid(np.array([0, *borders, num_timesteps]), num_timesteps, file)
-        density = _density(weighting_scheme, logit_mean, logit_std, mode_scale)
         if file.density.adaptive:
             if density != Uniform():
                 raise ValueError(
@@ -124,12 +138,19 @@ class DiffusersFlowMatching(CurriculumAdapter):
         file = replace(file, edges=edges, density=density)
         super().__init__(file, total_images=total_images, bank_losses=bank_losses)
         self._borders = torch.arange(1, num_timesteps, dtype=torch.float64) / num_timesteps
+        self._sigmas = torch.from_numpy(sigmas)
 
     def indices(self, batch_size: int, device: torch.device | str = "cpu") -> Tensor:
         """Indices into the scheduler's ``timesteps`` and ``sigmas``, int64 [batch_size], on `device`."""
-        q = self._draw(batch_size, device)
-        self._borders = self._borders.to(self._device)
+        return self._indices(self._draw(batch_size, device))
+
+    def _indices(self, q: Tensor) -> Tensor:
+        self._borders = self._borders.to(q.device)
         return len(self._borders) - torch.searchsorted(self._borders, q.double(), right=True)
+
+    def _log_snr(self, q: Tensor) -> Tensor:
+        self._sigmas = self._sigmas.to(q.device)
+        return self.process.log_snr(self.process.quantile(self._sigmas[self._indices(q)])).float()
 
 
 class DiffusersSigmas(CurriculumAdapter):
@@ -162,6 +183,32 @@ class DiffusersSigmas(CurriculumAdapter):
         q = self._draw(batch_size, device)
         self._middles = self._middles.to(self._device)
         return len(self._middles) - torch.searchsorted(self._middles, self.process.level(q).double())
+
+
+def _may_stand_for(density: Density, file: CurriculumFile, sigmas: np.ndarray) -> bool:
+    """Whether a script's density of timesteps, `sigmas` [T] from data to noise, leaves nothing of the file's away."""
+    if isinstance(file.density, AdaptiveDensity):
+        return file.density.unbiased
+    if file.density.moves:
+        return False
+    own, ordinary = file.density.piecewise(file.process), Uniform().piecewise(file.process)
+    if same_draws(own, ordinary):
+        return True
+    # The shares of what is drawn up to each sigma.
+    ours = own.cdf_at(file.process.quantile(sigmas))
+    theirs = density.piecewise(file.process).cdf_at(np.arange(1, len(sigmas) + 1) / len(sigmas))
+    return bool(np.abs(ours - theirs).max() < SAME_SHARE)
+
+
+def _check_shift(process: Process, sigmas: np.ndarray) -> None:
+    """Raise ValueError where the process has a shift and the scheduler's `sigmas`, from data to noise, another."""
+    assert isinstance(process, Flow)
+    shifted = process.level(np.arange(1, len(sigmas) + 1) / len(sigmas))
+    if process.shift != 1.0 and np.abs(sigmas - shifted).max() > _SAME_SIGMA:
+        raise ValueError(
+            f"this curriculum was made with process.shift={process.shift:g}, and the scheduler's sigmas are shifted "
+            f"otherwise: make it with shift={process.shift:g}, or draw with DiffusersSigmas, which has the curriculum's"
+        )
 
 
 def _density(weighting_scheme: str, logit_mean: float, logit_std: float, mode_scale: float) -> Density:

@@ -9,6 +9,8 @@ nothing but numpy and torch is needed to use it.  The file is one JSON object::
      "accumulation": {"kind": ...}, "union_density": "base", "pacing": {"kind": ...}, "reset_ema": false,
      "density": {"kind": "histogram", ...},           the base density over q, or one that moves or follows the losses
      "total_images": ..., "batch_size": ...,          the budget that it was made for
+     "weighting": {"kind": ...},                      where a weighting is learned: what is to be trained
+     "encoder": {"kind": ..., "scale": ...},          where the levels are of latents: how those were made
      "evidence": {...}}                               free: what is known about how well it does
 """
 
@@ -31,6 +33,7 @@ from curriculum_search.curriculum.sampler import CurriculumSampler
 from curriculum_search.curriculum.stage_density import UnionDensity
 from curriculum_search.diffusion.density import Density
 from curriculum_search.diffusion.process import Process
+from curriculum_search.diffusion.weighting import LearnedWeighting
 
 FORMAT = "curriculum-search curriculum"
 VERSION = 1
@@ -51,9 +54,13 @@ class CurriculumFile(Config):
         total_images: the training budget that it was made for; pacings are relative to it.
         batch_size: images per step, over all workers, that it was made with.
         evidence: free: metrics, seeds, the verdict of a search.
+        weighting: of the loss, where it is learned with the network; one that is constant is up to the training code.
+        encoder: where the levels are of latents, what they were made with: ``kind``, ``path`` where it has one, and
+            ``scale`` and ``shift`` of what the network sees, (latent - shift) * scale, each null where they are the
+            autoencoder's own.
 
     Raises:
-        ValueError: edges or permutation are not as described.
+        ValueError: edges, permutation or weighting are not as described.
     """
 
     process: Process
@@ -67,6 +74,8 @@ class CurriculumFile(Config):
     total_images: int
     batch_size: int
     evidence: Mapping[str, Any] = field(default_factory=dict)
+    weighting: LearnedWeighting | None = None
+    encoder: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         edges = np.array(self.edges, dtype=np.float64)
@@ -78,6 +87,7 @@ class CurriculumFile(Config):
         require(self.union_density in allowed, "union_density", f"one of {', '.join(allowed)}", self.union_density)
         require(self.total_images >= 1, "total_images", "at least 1", self.total_images)
         require(self.batch_size >= 1, "batch_size", "at least 1", self.batch_size)
+        require(isinstance(self.weighting, LearnedWeighting | None), "weighting", "one that is learned", self.weighting)
 
     def sampler(self, device: torch.device | str, *, total_images: int | None = None) -> CurriculumSampler:
         """The curriculum at its start.
@@ -100,7 +110,8 @@ class CurriculumFile(Config):
     def save(self, path: str | Path) -> None:
         """Write the file, in one move."""
         with replacing(Path(path)) as partial:
-            partial.write_text(json.dumps({"format": FORMAT, "version": VERSION, **self.to_dict()}, indent=1) + "\n")
+            fields = {name: value for name, value in self.to_dict().items() if value is not None}
+            partial.write_text(json.dumps({"format": FORMAT, "version": VERSION, **fields}, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -122,6 +133,8 @@ class CurriculumFile(Config):
                 "pacing": Pacing,
                 "density": Density,
             }
+            if "weighting" in fields:
+                families["weighting"] = LearnedWeighting
             parts = {name: family.from_dict(fields.pop(name)) for name, family in families.items()}
             edges, permutation = tuple(fields.pop("edges")), tuple(fields.pop("permutation"))
             return cls(edges=edges, permutation=permutation, **parts, **fields)

@@ -21,7 +21,7 @@ from curriculum_search.diffusion.sampling import Sampler, filled, kind_of, requi
 class ODESampler(Sampler):
     """What Euler's and Heun's methods share: the probability flow ODE of EDM, or flow matching's.
 
-    EDM steps along `rho_schedule`, flow matching in equal steps from t = 1 to 0.
+    EDM steps along `rho_schedule`, flow matching along `flow_schedule`.
 
     Attributes:
         num_steps: steps.
@@ -71,7 +71,7 @@ class ODESampler(Sampler):
 
         levels: list[float]
         if isinstance(process, Flow):
-            levels = np.linspace(1.0, 0.0, self.num_steps + 1).tolist()
+            levels = flow_schedule(self.num_steps, process).tolist()
         else:
             levels = rho_schedule(self.num_steps, self.rho, self.sigma_min, self.sigma_max).tolist()
         # At the start either level is the standard deviation of the noise: 1 for flow, sigma_max for EDM.
@@ -121,3 +121,13 @@ def rho_schedule(num_steps: int, rho: float, sigma_min: float, sigma_max: float)
     ramp = np.arange(num_steps) / max(num_steps - 1, 1)
     low, high = sigma_min ** (1.0 / rho), sigma_max ** (1.0 / rho)
     return np.append((high + ramp * (low - high)) ** rho, 0.0)
+
+
+def flow_schedule(num_steps: int, process: Flow) -> np.ndarray:
+    """Flow's times, float64 [num_steps + 1]: 1 .. 0, those of equal steps in q.
+
+    With the process's shift s that is t = s q / (1 + (s - 1) q), as in training (Esser et al. 2024, eq. 23).
+    """
+    q = np.linspace(1.0, 0.0, num_steps + 1)
+    # The process keeps off the ends themselves, which a sampler begins and ends at.
+    return np.concatenate([[1.0], process.level(q[1:-1]), [0.0]])

@@ -72,7 +72,7 @@ def levels_of(experiment: Experiment) -> str:
         experiment.process, experiment.density, training.total_images, training.batch_size
     )
     fields = curriculum.to_dict() | {"weighting": experiment.weighting.to_dict()}
-    del fields["process"], fields["total_images"], fields["batch_size"]
+    del fields["process"], fields["total_images"], fields["batch_size"], fields["encoder"]
     return json.dumps(json.loads(json.dumps(fields), parse_float=lambda text: round(float(text), 12)), sort_keys=True)
 
 
@@ -85,22 +85,29 @@ def settings_of(experiment: Experiment) -> str:
 
 
 def _values_of_file(path: str, base: Experiment) -> dict[str, Any]:
-    """A curriculum.json as values over the base: its clusters, their order and its density as they are."""
+    """A curriculum.json as values over the base: its clusters, their order, its density and what it has of a weighting
+    as they are."""
     file = CurriculumFile.load(path)
     if not _same_levels(file.process, base.process):
         raise ValueError(
             f"{path} is a curriculum over the levels of another process, {json.dumps(file.process.to_dict())}, and "
             f"base.process is {json.dumps(base.process.to_dict())}"
         )
-    return {
-        "curriculum.num_clusters": len(file.permutation),
-        "curriculum.partition": GivenPartition(all_edges=file.edges).to_dict(),
-        **dotted(_order(file.permutation).to_dict(), "curriculum.order."),
-        "curriculum.accumulation": file.accumulation.to_dict(),
-        "curriculum.union_density": file.union_density,
-        "curriculum.pacing": file.pacing.to_dict(),
-        "curriculum.reset_ema": file.reset_ema,
-    } | ({} if _same_density(file, base) else {"density": file.density.to_dict()})
+    density = {} if _same_density(file, base) else {"density": file.density.to_dict()}
+    learned = {} if file.weighting in (None, base.weighting) else {"weighting": file.weighting.to_dict()}
+    return (
+        {
+            "curriculum.num_clusters": len(file.permutation),
+            "curriculum.partition": GivenPartition(all_edges=file.edges).to_dict(),
+            **dotted(_order(file.permutation).to_dict(), "curriculum.order."),
+            "curriculum.accumulation": file.accumulation.to_dict(),
+            "curriculum.union_density": file.union_density,
+            "curriculum.pacing": file.pacing.to_dict(),
+            "curriculum.reset_ema": file.reset_ema,
+        }
+        | density
+        | learned
+    )
 
 
 def _order(permutation: tuple[int, ...]) -> Order:

@@ -5,6 +5,7 @@ import io
 import pickle
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,19 @@ import torch
 from support.curricula import Write
 
 from curriculum_search.adapters import DiffusersTimesteps, EDMSigmas, ScheduleSampler, SiTTimes
-from curriculum_search.curriculum import Curriculum, CurriculumFile, Linear, Pacing, Plateau, Reason
-from curriculum_search.diffusion import DDPM, EDM, Flow, LossSecondMoment, Process, Uniform
+from curriculum_search.curriculum import Curriculum, CurriculumFile, Linear, Moving, NoOrder, Pacing, Plateau, Reason
+from curriculum_search.diffusion import (
+    DDPM,
+    EDM,
+    Density,
+    Flow,
+    Laplace,
+    LogitNormal,
+    LogNormal,
+    LossSecondMoment,
+    Process,
+    Uniform,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images of total_images have been drawn")
 
@@ -194,9 +206,34 @@ def test_validation_ends_with_an_error_and_holds_for_the_loops_own_callbacks(cur
     assert sampler.images_seen == 200
 
 
-def test_a_density_cannot_stand_for_one_that_follows_the_loss(curriculum_file: Write) -> None:
-    with pytest.raises(ValueError, match="density follows the loss: another density cannot take its place"):
-        SiTTimes(curriculum_file(Flow(), density=LossSecondMoment()), total_images=1, density=Uniform())
+@pytest.mark.parametrize(
+    ("own", "does"),
+    [
+        (LossSecondMoment(), "follows the loss"),
+        (Moving(start=LogNormal(), pacing=Linear()), "moves"),
+        (Laplace(mean=-1.0, scale=0.7), "is not the ordinary one of its process, uniform over q"),
+        (LogitNormal(mean=0.5), "is not the ordinary one of its process, uniform over q"),
+    ],
+    ids=lambda own: type(own).__name__,
+)
+def test_a_density_cannot_stand_for_one_that_belongs_to_the_curriculum(
+    own: Density, does: str, curriculum_file: Write
+) -> None:
+    path = curriculum_file(Flow(), density=own, curriculum=Curriculum(order=NoOrder()))
+    message = f"density {does}: another cannot take its place, so leave density= away"
+    for density in (LogitNormal(), Uniform()):
+        with pytest.raises(ValueError, match=message):
+            SiTTimes(path, total_images=1, density=density)
+    assert SiTTimes(path, total_images=1).times(8, "cpu").shape == (8,)
+
+
+def test_the_density_that_a_curriculum_has_already_may_be_given(curriculum_file: Write) -> None:
+    path = curriculum_file(EDM(), density=LogNormal(mean=-0.4, std=1.0))
+    draws = []
+    for density in (None, LogNormal(mean=-0.4, std=1.0)):
+        torch.manual_seed(0)
+        draws.append(EDMSigmas(path, total_images=4000, density=density).sigmas(100, "cpu"))
+    torch.testing.assert_close(*draws)
 
 
 @pytest.mark.parametrize(
@@ -210,3 +247,22 @@ def test_a_curriculum_over_other_levels_is_an_error(name: str, process: Process,
     }
     with pytest.raises(ValueError, match=f"{name} needs a curriculum over the levels of"):
         make[name](curriculum_file(process))
+
+
+def test_latents_of_another_scale_are_noticed(curriculum_file: Write) -> None:
+    file = CurriculumFile.load(curriculum_file(Flow()))
+    encoder = {"kind": "undecoded", "scale": [0.5, 2.0], "shift": 0.1}
+    adapter = SiTTimes(replace(file, encoder=encoder), total_images=1)
+    adapter.check_latents(scale=(0.5, 2.0), shift=[0.1, 0.1])
+    with pytest.raises(ValueError, match=r"made over latents of scale \[0\.5, 2\.0\], and yours have 0\.18215"):
+        adapter.check_latents(scale=0.18215, shift=0.1)
+    with pytest.raises(
+        ValueError, match=r"made over latents of scale \[0\.5, 2\.0\], and yours have \(0\.5, 2\.0, 1\.0\)"
+    ):
+        adapter.check_latents(scale=(0.5, 2.0, 1.0))
+    with pytest.raises(ValueError, match=r"made over latents of shift 0\.1, and yours have 0\.0"):
+        adapter.check_latents(scale=(0.5, 2.0))
+    of_the_autoencoder = {"kind": "vae", "path": "x", "scale": None, "shift": None}
+    SiTTimes(replace(file, encoder=of_the_autoencoder), total_images=1).check_latents(scale=0.18215)
+    with pytest.raises(ValueError, match="says of no latents: it was made over the pixels of images"):
+        SiTTimes(file, total_images=1).check_latents(scale=0.18215)

@@ -14,7 +14,7 @@ from support.curricula import Write
 
 from curriculum_search.adapters import DiffusersFlowMatching, DiffusersSigmas, DiffusersTimesteps
 from curriculum_search.curriculum import Curriculum, Moving, NoOrder, Step, UniformPartition
-from curriculum_search.diffusion import DDPM, Density, EntropyRate, Flow, LogNormal, LossSecondMoment
+from curriculum_search.diffusion import DDPM, Density, EntropyRate, Flow, Laplace, LogNormal, LossSecondMoment
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images of total_images have been drawn")
 
@@ -127,7 +127,11 @@ def test_diffusers_timesteps_take_their_number_from_the_scheduler(
     assert timesteps.max() > 0.98 * num_train_timesteps
 
 
-OWN_DENSITIES = [EntropyRate(), Moving(start=LogNormal(mean=-2.0, std=0.3), pacing=Step(end_share=0.5))]
+OWN_DENSITIES = [
+    EntropyRate(),
+    Moving(start=LogNormal(mean=-2.0, std=0.3), pacing=Step(end_share=0.5)),
+    Laplace(mean=-1.0, scale=0.7),
+]
 
 
 @pytest.mark.parametrize("density", OWN_DENSITIES, ids=lambda density: type(density).__name__)
@@ -149,3 +153,36 @@ def test_a_moving_density_is_one_of_noise_whatever_the_schedulers_shift(curricul
     logs = torch.cat(sigmas[:5]).double()
     assert (logs / (1 - logs)).log().mean() == pytest.approx(-2.0, abs=0.03)  # noise over signal
     assert torch.cat(sigmas[5:]).mean() == pytest.approx(0.5, abs=0.02)  # uniform at the end
+
+
+def test_a_density_that_is_the_scripts_own_may_be_drawn_as_the_script_does(curriculum_file: Write) -> None:
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    # u is logit-normal with mean 0.5, counted from noise to data; the shift adds ln 3 to the logit of the noise.
+    path = curriculum_file(Flow(), density=LogNormal(mean=math.log(3) - 0.5, std=0.8))
+    scheme: dict[str, Any] = {"weighting_scheme": "logit_normal", "logit_mean": 0.5, "logit_std": 0.8}
+    assert DiffusersFlowMatching(path, scheduler, total_images=4000, **scheme).indices(8).shape == (8,)
+    with pytest.raises(ValueError, match="takes the place of the script's: draw with DiffusersSigmas"):
+        DiffusersFlowMatching(path, scheduler, total_images=4000, **scheme | {"logit_mean": 0.0})
+
+
+def test_the_shift_of_a_process_is_the_schedulers_too_or_an_error(curriculum_file: Write) -> None:
+    torch.manual_seed(0)
+    path = curriculum_file(Flow(shift=3.0))
+    for shift in (1.0, 1 / 3, 3.1):
+        with pytest.raises(ValueError, match=r"made with process\.shift=3, .*: make it with shift=3, or"):
+            DiffusersFlowMatching(path, FlowMatchEulerDiscreteScheduler(shift=shift), total_images=4000)
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    curriculum = DiffusersFlowMatching(path, scheduler, total_images=4000)
+    assert scheduler.sigmas[curriculum.indices(4000)].min() >= 0.9  # the noisiest quarter of q
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_sigmas_are_shifted_as_the_process_is_whatever_the_schedulers_shift(
+    shift: float, curriculum_file: Write
+) -> None:
+    torch.manual_seed(0)
+    scheduler = FlowMatchEulerDiscreteScheduler(num_train_timesteps=100_000, shift=shift)
+    curriculum = DiffusersSigmas(curriculum_file(Flow(shift=3.0)), scheduler, total_images=4000)
+    assert scheduler.sigmas[curriculum.indices(4000)].min() >= 0.9 - 1e-4
+    sigmas = scheduler.sigmas[curriculum.indices(20_000)].double().numpy()
+    assert scipy.stats.kstest(sigmas, lambda t: t / (3 - 2 * t)).pvalue > 1e-3

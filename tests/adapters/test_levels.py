@@ -6,8 +6,8 @@ import scipy.stats
 import torch
 from support.curricula import Write
 
-from curriculum_search.adapters import Levels
-from curriculum_search.diffusion import DDPM, EDM, Flow, LogitNormal
+from curriculum_search.adapters import Levels, Quantiles
+from curriculum_search.diffusion import DDPM, EDM, Flow, LogitNormal, LogNormal
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*images of total_images have been drawn")
 
@@ -40,16 +40,39 @@ def test_timesteps_have_adapters_of_their_own(curriculum_file: Write) -> None:
         Levels(curriculum_file(DDPM()), "ddpm", total_images=4000)
 
 
-@pytest.mark.parametrize("process", [Flow(), EDM()])
-def test_levels_are_the_processs_own_unless_a_codebase_has_a_convention(
+@pytest.mark.parametrize("process", [Flow(), Flow(shift=3.0), EDM()], ids=str)
+def test_levels_are_the_processs_own_unless_a_codebase_has_a_convention_for_them(
     process: EDM | Flow, curriculum_file: Write
 ) -> None:
     path, kind = curriculum_file(process), process.kind
     levels = []
-    for convention in (None, lambda q: q, lambda q: 1000 * (1 - q)):
+    for convention in (None, lambda level: 1000 * (1 - level)):
         torch.manual_seed(0)
         levels.append(Levels(path, kind, level=convention, total_images=4000).levels(50, "cpu"))
-    own, q, reversed_thousandths = levels
+    torch.manual_seed(0)
+    q = Quantiles(path, total_images=4000).quantiles(50, "cpu")
+    own, reversed_thousandths = levels
     assert q.min() >= 0.75  # the noisiest quarter is unlocked
     assert torch.equal(own, process.level(q))
-    assert torch.equal(reversed_thousandths, 1000 * (1 - q))
+    assert torch.equal(reversed_thousandths, 1000 * (1 - own))
+
+
+def test_a_shift_reaches_a_codebase_that_counts_from_noise_to_data(curriculum_file: Write) -> None:
+    torch.manual_seed(0)
+    levels = Levels(curriculum_file(Flow(shift=3.0)), "flow", level=lambda t: 1 - t, total_images=4000)
+    # The noisiest quarter of q is t from 3 * 0.75 / (1 + 2 * 0.75) = 0.9 on.
+    first = 1 - levels.levels(4000, "cpu")
+    assert 0.9 - 1e-6 <= first.min() < 0.902
+    shares = 1 - levels.levels(20_000, "cpu").double()
+    assert scipy.stats.kstest(shares.numpy(), lambda t: t / (3 - 2 * t)).pvalue > 1e-3
+
+
+def test_a_density_of_the_trainings_own_is_over_noise_where_it_is_log_normal_whatever_the_shift(
+    curriculum_file: Write,
+) -> None:
+    torch.manual_seed(0)
+    ordinary = LogNormal(mean=0.0, std=1.0)  # a logit-normal share of noise
+    levels = Levels(curriculum_file(Flow(shift=3.0)), "flow", density=ordinary, total_images=4000)
+    assert levels.levels(4000, "cpu").min() >= 0.9 - 1e-6
+    logits = torch.logit(levels.levels(20_000, "cpu").double())
+    assert scipy.stats.kstest(logits.numpy(), scipy.stats.norm().cdf).pvalue > 1e-3

@@ -1,14 +1,16 @@
 """The lines of docs/how-to/adapters.md, in loops of the form of the codebases that they are for."""
 
 import importlib
+import math
 import pickle
 import re
 import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,11 +18,25 @@ import pytest
 import scipy.stats
 import torch
 import torch.distributed as dist
+from adapters.loops.common import Run
 from torch import Tensor
 
 from curriculum_search.adapters import CurriculumAdapter, ScheduleSampler
-from curriculum_search.curriculum import Curriculum, Linear, Plateau, Reason, UniformPartition
-from curriculum_search.diffusion import DDPM, EDM, Density, Flow, LossSecondMoment, Process, Uniform
+from curriculum_search.curriculum import Curriculum, Linear, Moving, NoOrder, Plateau, Reason, Step, UniformPartition
+from curriculum_search.diffusion import (
+    DDPM,
+    EDM,
+    Density,
+    Flow,
+    Laplace,
+    LearnedWeighting,
+    LogNormal,
+    LossSecondMoment,
+    NoWeighting,
+    Process,
+    Uncertainty,
+    Uniform,
+)
 
 HERE = Path(__file__).parent
 LOOPS: dict[str, Process] = {
@@ -30,9 +46,15 @@ LOOPS: dict[str, Process] = {
     "edm2": EDM(),
     "sit": Flow(),
     "diffusers_ddpm": DDPM(),
+    "repa": Flow(),
+    "lightning_dit": Flow(),
+    "flow_matching": Flow(),
+    "k_diffusion": EDM(),
+    "diffusers_text_to_image": DDPM(),
     "diffusers_flow": Flow(),
+    "diffusers_sigmas": Flow(),
 }
-DENSITY_OF_THEIR_OWN = {"edm2", "diffusers_flow"}
+WITH_A_DENSITY = ["edm2", "lightning_dit", "flow_matching", "k_diffusion"]  # in their lines
 BATCH, STEPS = 50, 40  # of loops/common.py
 
 
@@ -49,11 +71,14 @@ def loop(name: str) -> Any:
     return importlib.import_module(f"adapters.loops.{name}")
 
 
-def searched(process: Process, *, density: Density | None = None, **fields: Any) -> None:
+def searched(
+    process: Process, *, density: Density | None = None, weighting: LearnedWeighting | None = None, **fields: Any
+) -> None:
     """A curriculum.json of a search of 640 images, which is not what the loops train."""
     four = {"num_clusters": 4, "partition": UniformPartition(), "pacing": Linear(end_share=0.5)}
     curriculum = Curriculum(**{**four, **fields})
-    curriculum.resolve(process, density or Uniform(), 640, 64).save("curriculum.json")
+    file = curriculum.resolve(process, density or Uniform(), 640, 64)
+    replace(file, weighting=weighting).save("curriculum.json")
 
 
 def shown(name: str) -> str:
@@ -67,7 +92,7 @@ def shown(name: str) -> str:
     return "\n".join(groups)
 
 
-@pytest.mark.parametrize("name", [*LOOPS, "others"])
+@pytest.mark.parametrize("name", [*LOOPS, "learned_weights"])
 def test_the_page_shows_the_lines_that_are_tested_here(name: str) -> None:
     assert f"```python\n{shown(name)}```\n" in (HERE.parents[1] / "docs/how-to/adapters.md").read_text()
 
@@ -114,7 +139,7 @@ def test_without_the_line_that_observes_a_gate_says_so(name: str, monkeypatch: p
         loop(name).train(stop=STEPS, resume=False)
 
 
-@pytest.mark.parametrize("name", sorted(LOOPS.keys() - DENSITY_OF_THEIR_OWN))
+@pytest.mark.parametrize("name", sorted(LOOPS.keys() - {*WITH_A_DENSITY, "diffusers_flow"}))
 def test_an_adaptive_density_hears_the_losses_and_its_weights_are_in_the_loss(name: str) -> None:
     searched(LOOPS[name], density=LossSecondMoment(num_bins=2, history=2), num_clusters=2)
     run = loop(name).train(stop=STEPS, resume=False)
@@ -149,41 +174,124 @@ def test_diffusers_flow_matching_ends_as_its_script_draws() -> None:
     assert torch.cat(run.levels[:5]).min() >= 0.75
 
 
-# What each draws without a curriculum, as the share of noise, or sigma.
-OTHERS: dict[str, tuple[Process, Any]] = {
-    "repa": (Flow(), scipy.stats.uniform()),
-    "lightning_dit": (Flow(), scipy.stats.norm()),
-    "flow_matching": (Flow(), scipy.stats.norm(-1.2, 1.2)),
-    "k_diffusion": (EDM(), scipy.stats.norm(-1.2, 1.2)),
+# What those that have their own count of noise levels draw without a curriculum, and on which axis.
+OWN_LEVELS: dict[str, tuple[Any, Callable[[Tensor], Tensor]]] = {
+    "sit": (scipy.stats.uniform(), lambda t: 1 - t),  # data at 1
+    "repa": (scipy.stats.uniform(), lambda t: t),
+    "lightning_dit": (scipy.stats.norm(), lambda t: torch.logit(1 - t)),
+    "flow_matching": (scipy.stats.norm(-1.2, 1.2), lambda t: torch.logit(1 - t)),  # ln sigma
+    "k_diffusion": (scipy.stats.norm(-1.2, 1.2), torch.log),
 }
 
 
-@pytest.mark.parametrize("name", OTHERS)
-def test_any_codebase_gets_levels_as_it_counts_them(name: str) -> None:
-    process, ordinary = OTHERS[name]
-    searched(process, density=Uniform())
-    args = SimpleNamespace(
-        max_train_steps=STEPS, max_steps=STEPS, end_step=STEPS, epochs=1, batch_size=BATCH, global_batch_size=BATCH
-    )
-    torch.manual_seed(0)
-    draws = [
-        (curriculum, level.flatten())
-        for curriculum, level in loop("others").CODEBASES[name](args, [torch.zeros(BATCH, 1, 4, 4)] * STEPS)
-    ]
-    curriculum = draws[0][0]
-    assert curriculum.total_images == curriculum.images_seen == STEPS * BATCH
-    levels = torch.stack([level for _, level in draws])
-    axes: dict[str, Callable[[Tensor], Tensor]] = {
-        "repa": lambda t: t,  # the share of noise
-        "lightning_dit": lambda t: torch.logit(1 - t),  # data at 1
-        "flow_matching": lambda t: torch.logit(1 - t),  # the logit of the share of noise is ln sigma
-        "k_diffusion": torch.log,
-    }
-    edges = {"repa": torch.tensor(0.75), "k_diffusion": EDM().level(torch.tensor(0.75))}
-    noise = axes[name](levels)
-    threshold = axes[name](edges.get(name, torch.tensor(0.25)))
-    assert noise[:5].min() >= threshold - 1e-5
-    assert scipy.stats.kstest(noise[20:].flatten().numpy(), ordinary.cdf).pvalue > 1e-3
+@pytest.mark.parametrize("name", OWN_LEVELS)
+def test_each_codebase_gets_levels_as_it_counts_them(name: str) -> None:
+    ordinary, noise = OWN_LEVELS[name]
+    searched(LOOPS[name])
+    run = loop(name).train(stop=STEPS, resume=False)
+    levels = [noise(level) for level in run.levels]
+    edge = {"sit": 0.75, "repa": 0.75, "k_diffusion": math.log(EDM().level(torch.tensor(0.75)))}
+    assert torch.cat(levels[:5]).min() >= edge.get(name, math.log(3)) - 1e-5
+    assert scipy.stats.kstest(torch.cat(levels[20:]).numpy(), ordinary.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("name", OWN_LEVELS.keys() - {"k_diffusion"})
+def test_the_shift_of_a_search_is_in_their_levels(name: str) -> None:
+    searched(Flow(shift=3.0))
+    run = loop(name).train(stop=STEPS, resume=False)
+    share = torch.cat(run.levels[:5]) if name == "repa" else 1 - torch.cat(run.levels[:5])
+    assert share.min() >= 0.9 - 1e-6  # 3 q / (1 + 2 q) of the noisiest quarter of q
+
+
+DENSITIES_OF_A_SEARCH = {
+    "laplace": Laplace(mean=-1.0, scale=0.7),
+    "moving": Moving(start=LogNormal(mean=-2.0, std=0.3), pacing=Step(end_share=0.5)),
+    "follows": LossSecondMoment(num_bins=2, history=2),
+}
+
+
+@pytest.mark.parametrize("density", DENSITIES_OF_A_SEARCH.values(), ids=DENSITIES_OF_A_SEARCH)
+@pytest.mark.parametrize("name", WITH_A_DENSITY)
+def test_a_density_of_the_search_is_drawn_where_the_line_with_density_is_left_away(name: str, density: Density) -> None:
+    searched(LOOPS[name], density=density, order=NoOrder())
+    with pytest.raises(ValueError, match="another cannot take its place, so leave density= away"):
+        loop(name).train(stop=STEPS, resume=False)
+    source = (HERE / "loops" / f"{name}.py").read_text()
+    without, count = re.subn(r"^ *density=.*\n", "", source, flags=re.M)
+    assert count == 1
+    module = ModuleType(f"adapters.loops.{name}_without_density")
+    exec(without, vars(module))
+    assert_drawn(name, module.train(stop=STEPS, resume=False), density)
+
+
+@pytest.mark.parametrize("density", DENSITIES_OF_A_SEARCH.values(), ids=DENSITIES_OF_A_SEARCH)
+def test_diffusers_sigmas_draws_a_density_of_the_search(density: Density) -> None:
+    searched(Flow(), density=density, order=NoOrder())
+    assert_drawn("diffusers_sigmas", loop("diffusers_sigmas").train(stop=STEPS, resume=False), density)
+
+
+def assert_drawn(name: str, run: Run, density: Density) -> None:
+    """That `density` is what a run of a loop has drawn from."""
+    if density.adaptive:
+        assert (run.curriculum.importance != 1).any()
+        return
+    process = LOOPS[name]
+    parts = [(run.levels[20:], density)]
+    if isinstance(density, Moving):
+        parts = [(run.levels[:20], density.start), (run.levels[21:], density.end)]
+    for drawn, base in parts:
+        levels = torch.cat(drawn).double()
+        q = process.quantile(1 - levels if name in ("lightning_dit", "flow_matching") else levels)
+        assert scipy.stats.kstest(q.numpy(), base.piecewise(process).cdf_at).pvalue > 1e-3
+
+
+def test_k_diffusion_s_losses_are_observed_as_those_of_the_clean_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched(EDM())
+    module, observed, expected = loop("k_diffusion"), [], []
+    loss = module.Denoiser.loss
+
+    def recording(self: Any, reals: Tensor, noise: Tensor, sigma: Tensor) -> Tensor:
+        losses: Tensor = loss(self, reals, noise, sigma)
+        expected.append((self.denoised - reals).square().flatten(1).mean(1).detach())
+        return losses
+
+    monkeypatch.setattr(module.Denoiser, "loss", recording)
+    monkeypatch.setattr(CurriculumAdapter, "observe", lambda self, losses: observed.append(losses.detach()))
+    module.train(stop=5, resume=False)
+    torch.testing.assert_close(torch.cat(observed), torch.cat(expected))
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction"])
+def test_text_to_images_min_snr_weights_are_in_the_loss_and_not_in_what_is_observed(
+    prediction_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched(DDPM())
+    module, observed = loop("diffusers_text_to_image"), []
+    monkeypatch.setattr(module.ARGS, "snr_gamma", 5.0)
+    monkeypatch.setattr(module.ARGS, "prediction_type", prediction_type)
+    monkeypatch.setattr(CurriculumAdapter, "observe", lambda self, losses: observed.append(losses.mean().item()))
+    run = module.train(stop=5, resume=False)
+    assert observed == [plain for _, plain in run.losses]
+    assert all(0 < loss < plain for loss, plain in run.losses) == (prediction_type == "v_prediction")
+
+
+def test_learned_weights_follow_the_losses_and_a_training_that_was_stopped_goes_on_with_them() -> None:
+    searched(Flow(), weighting=Uncertainty(base=NoWeighting(), channels=16))
+    losses = []
+    for stops in ([STEPS], [17, STEPS]):
+        for path in Path.cwd().glob("*.pt"):
+            path.unlink()
+        losses.append(
+            [
+                loss
+                for stop in stops
+                for loss in loop("learned_weights").train(stop=stop, resume=stop != stops[0]).losses
+            ]
+        )
+    whole, in_parts = losses
+    assert whole == in_parts
+    first, last = (torch.load(f"{step:07d}.pt")["weights"]["learned.weight"] for step in (17, STEPS))
+    assert (first - last).abs().max() > 0.05
 
 
 READ_A_SNAPSHOT = """

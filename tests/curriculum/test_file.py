@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,17 @@ import pytest
 import torch
 
 from curriculum_search.curriculum import Curriculum, CurriculumFile, Plateau, RandomOrder, Replay, VariedExponential
-from curriculum_search.diffusion import DDPM, EDM, Beta, Density, Flow, LossSecondMoment, Process
+from curriculum_search.diffusion import (
+    DDPM,
+    EDM,
+    Beta,
+    Density,
+    Flow,
+    LossSecondMoment,
+    NoWeighting,
+    Process,
+    Uncertainty,
+)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +59,20 @@ def test_evidence_is_kept_and_the_budget_can_be_another(tmp_path: Path) -> None:
     assert longer.stage == 4  # a tenth of the budget, a fifth of the curriculum: four of 20 clusters
 
 
+def test_what_is_learned_of_a_weighting_and_the_encoder_are_kept_and_are_not_there_where_there_are_none(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "curriculum.json"
+    file = Curriculum().resolve(DDPM(), Beta(), 1000, 10)
+    file.save(path)
+    assert not {"weighting", "encoder"} & json.loads(path.read_text()).keys()
+    encoder = {"kind": "undecoded", "scale": [0.5, 2.0], "shift": 0.1}
+    replace(file, weighting=Uncertainty(base=NoWeighting(), channels=8), encoder=encoder).save(path)
+    again = CurriculumFile.load(path)
+    assert again.weighting == Uncertainty(base=NoWeighting(), channels=8)
+    assert again.encoder == encoder
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -59,6 +84,7 @@ def test_evidence_is_kept_and_the_budget_can_be_another(tmp_path: Path) -> None:
         ({"pacing": {"kind": "sine"}}, "kind 'sine' is not one of"),
         ({"pacing": {"kind": "linear", "power": 2}}, "power: no such field"),
         ({"pacing": {"kind": "linear", "end_share": -1.0}}, "end_share must be positive"),
+        ({"weighting": {"kind": "min_snr"}}, r"weighting must be one that is learned, not MinSNR\("),
         ({"total_images": 0}, "total_images must be at least 1"),
         ({"colour": "red"}, "unexpected keyword argument 'colour'"),
         ({"edges": 3}, "not iterable"),

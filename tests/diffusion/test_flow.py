@@ -1,7 +1,10 @@
 from typing import Any
 
 import numpy as np
+import pytest
+import scipy.stats
 import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
 from torch import Tensor
 
 from curriculum_search.conditions import ClassCondition, Condition, Unconditional
@@ -42,3 +45,21 @@ def test_losses_are_those_of_sit(toy_images: tuple[Tensor, Tensor]) -> None:
 
 def test_at_the_ends_of_the_path_log_snr_is_finite() -> None:
     np.testing.assert_allclose(Flow().log_snr(np.array([0.0, 1.0])), [41.4465, -41.4465], rtol=1e-5)
+
+
+@pytest.mark.parametrize("shift", [0.5, 1.0, 3.0])
+def test_the_network_is_trained_on_times_that_are_shifted_as_published(shift: float) -> None:
+    """Esser et al. 2024, eq. 23; diffusers has it in the sigmas that its scripts train on."""
+    process, seen = Flow(shift=shift), []
+
+    def network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        seen.append(time)
+        return x
+
+    images, q = torch.zeros(20_000, 1, 1, 1), torch.rand(20_000, generator=torch.Generator().manual_seed(0))
+    process.losses(network, images, q, torch.ones_like(images), Unconditional())
+    # The share of times below t is that of q = t / (s - (s - 1) t).
+    assert scipy.stats.kstest(seen[0].numpy(), lambda t: t / (shift - (shift - 1) * t)).pvalue > 1e-3
+    sigmas = FlowMatchEulerDiscreteScheduler(shift=shift).sigmas.flip(0)
+    thousandths = torch.arange(1, 1001, dtype=torch.float64) / 1000
+    torch.testing.assert_close(process.level(thousandths).float(), sigmas, rtol=1e-5, atol=0)

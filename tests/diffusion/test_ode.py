@@ -1,6 +1,7 @@
 """Numbers marked as printed are k-diffusion's (get_sigmas_karras, sample_heun, sample_euler, Denoiser), of flow SiT's
 (integrators.ode from noise at 0 to data at 1, of a network that gives minus ours at 1 - t)."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from curriculum_search.conditions import Condition, Unconditional
 from curriculum_search.diffusion import DDPM, EDM, EulerSampler, Flow, HeunSampler, Network, Process, Sampler
-from curriculum_search.diffusion.ode import ODESampler, rho_schedule
+from curriculum_search.diffusion.ode import ODESampler, flow_schedule, rho_schedule
 
 Best = Callable[[Process], Network]
 
@@ -26,6 +27,36 @@ def test_sigmas_are_the_published_ones() -> None:
     assert sigmas[17] == pytest.approx(0.002)
     assert sigmas[18] == 0
     assert len(sigmas) == 19
+
+
+@pytest.mark.parametrize(
+    ("shift", "times"),
+    [
+        (1.0, [1, 0.75, 0.5, 0.25, 0]),
+        (3.0, [1, 0.9, 0.75, 0.5, 0]),
+        (0.5, [1, 0.6, 1 / 3, 1 / 7, 0]),
+    ],
+)
+def test_flow_steps_through_shifted_times_as_it_trains_on_them(shift: float, times: list[float]) -> None:
+    process, called = Flow(shift=shift), []
+
+    def network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        called.append(time[0].item())
+        return x
+
+    np.testing.assert_allclose(flow_schedule(4, process), times, rtol=1e-12)
+    assert flow_schedule(4, process)[[0, -1]].tolist() == [1.0, 0.0]
+    EulerSampler(num_steps=4).sample(process, network, torch.ones(1, 1, 2, 2), Unconditional(), [])
+    np.testing.assert_allclose(called, times[:-1], rtol=1e-6)
+    called.clear()
+    HeunSampler(num_steps=4).sample(process, network, torch.ones(1, 1, 2, 2), Unconditional(), [])
+    both_ends = list(itertools.chain(*itertools.pairwise(times)))
+    np.testing.assert_allclose(called, both_ends[:-1], rtol=1e-6)  # 0 is not asked for
+
+
+def test_times_without_a_shift_are_equally_far_apart_to_the_bit() -> None:
+    for num_steps in (1, 7, 50):
+        assert np.array_equal(flow_schedule(num_steps, Flow()), np.linspace(1.0, 0.0, num_steps + 1))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +103,7 @@ def errors(sampler: ODESampler, process: Process, network: Network) -> tuple[flo
     return abs(at_zero - 0.3), abs(at_one - at_zero - 0.4)
 
 
-@pytest.mark.parametrize("process", [EDM(), EDM(p_mean=-0.4, sigma_data=0.8), Flow()], ids=str)
+@pytest.mark.parametrize("process", [EDM(), EDM(p_mean=-0.4, sigma_data=0.8), Flow(), Flow(shift=3.0)], ids=str)
 def test_both_methods_turn_noise_into_the_datas_distribution(process: Process, best_network: Best) -> None:
     network = best_network(process)
     assert max(errors(HeunSampler(num_steps=80, clip=False), process, network)) < 2e-3

@@ -20,7 +20,7 @@ from curriculum_search.curriculum import (
     RandomOrder,
     Root,
 )
-from curriculum_search.diffusion import DDPM, Beta, Flow, Histogram, LogitNormal, Uniform
+from curriculum_search.diffusion import DDPM, Beta, Flow, Histogram, LogitNormal, Uncertainty, Uniform
 from curriculum_search.experiment import Experiment, Training
 from curriculum_search.export import curriculum_of, write_curriculum
 from curriculum_search.loading import UserError, validated, with_values
@@ -77,6 +77,15 @@ def test_a_curriculum_file_brings_its_density_and_keeps_its_shares_in_a_run_of_a
     assert isinstance(experiment.density, Histogram)
     assert isinstance(experiment.curriculum.order, GivenOrder)
     assert levels_of(experiment) == levels_of(theirs)
+
+
+def test_a_curriculum_file_brings_the_weighting_that_is_learned_with_it(tmp_path: Path) -> None:
+    theirs = replace(SHUFFLED, weighting=Uncertainty(channels=16))
+    path = written(tmp_path, theirs)
+    arm = named_arm("theirs", path, BASE)
+    assert made(arm).weighting == theirs.weighting
+    assert levels_of(made(arm)) == levels_of(theirs)
+    assert "weighting" not in named_arm("theirs", path, replace(BASE, weighting=theirs.weighting)).values
 
 
 def test_density_and_weighting_stay_with_the_arm_and_other_settings_are_ordinary_trainings_too() -> None:

@@ -50,7 +50,7 @@ def test_each_codebase_gets_its_own_levels_of_the_same_quantiles(take: Any) -> N
 
     share = take(Flow()).levels("flow").levels(16, "cpu")
     assert torch.equal(take(Flow()).sit_times().times(16, "cpu"), 1 - share)
-    noise = take(Flow()).levels("flow", level=lambda q: 2 * q).levels(16, "cpu")
+    noise = take(Flow()).levels("flow", level=lambda t: 2 * t).levels(16, "cpu")
     assert torch.equal(noise, 2 * share)
 
     sigma = take(EDM()).edm_sigmas().sigmas(16, "cpu")

@@ -1,4 +1,4 @@
-"""The form of diffusers' train_unconditional.py and train_text_to_image.py."""
+"""The form of diffusers' train_unconditional.py."""
 
 from pathlib import Path
 

@@ -3,6 +3,7 @@
 import copy
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Protocol
 
 import torch
 from adapters.loops.accelerator import Accelerator
@@ -10,21 +11,23 @@ from adapters.loops.common import BATCH, STEPS, Loader, Network, Run
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.training_utils import compute_loss_weighting_for_sd3
 
-from curriculum_search.adapters import DiffusersFlowMatching
+from curriculum_search.adapters import DiffusersFlowMatching, DiffusersSigmas
 
 ARGS = SimpleNamespace(
     max_train_steps=STEPS, weighting_scheme="logit_normal", logit_mean=0.3, logit_std=1.2, mode_scale=1.29
 )
 
 
-def train(*, stop: int, resume: bool) -> Run:
-    args, accelerator, transformer = ARGS, Accelerator(), Network()
-    noise_scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)  # as SD3's is configured
-    noise_scheduler_copy = copy.deepcopy(noise_scheduler)
-    accelerator.register_for_checkpointing(transformer)
-    optimizer = torch.optim.AdamW(transformer.parameters())
-    total_batch_size = BATCH * accelerator.num_processes
-    # [docs] after noise_scheduler_copy and total_batch_size, before accelerator.load_state
+class Make(Protocol):
+    def __call__(
+        self, args: SimpleNamespace, noise_scheduler_copy: FlowMatchEulerDiscreteScheduler, total_batch_size: int
+    ) -> DiffusersFlowMatching | DiffusersSigmas: ...
+
+
+def made(
+    args: SimpleNamespace, noise_scheduler_copy: FlowMatchEulerDiscreteScheduler, total_batch_size: int
+) -> DiffusersFlowMatching:
+    # [docs] after noise_scheduler_copy and total_batch_size
     curriculum = DiffusersFlowMatching(
         "curriculum.json",
         noise_scheduler_copy,
@@ -34,6 +37,19 @@ def train(*, stop: int, resume: bool) -> Run:
         logit_std=args.logit_std,
         mode_scale=args.mode_scale,
     )
+    # [/docs]
+    return curriculum  # noqa: RET504
+
+
+def train(*, stop: int, resume: bool, made: Make = made) -> Run:
+    args, accelerator, transformer = ARGS, Accelerator(), Network()
+    noise_scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)  # as SD3's is configured
+    noise_scheduler_copy = copy.deepcopy(noise_scheduler)
+    accelerator.register_for_checkpointing(transformer)
+    optimizer = torch.optim.AdamW(transformer.parameters())
+    total_batch_size = BATCH * accelerator.num_processes
+    curriculum = made(args, noise_scheduler_copy, total_batch_size)
+    # [docs] after that, before accelerator.load_state
     accelerator.register_for_checkpointing(curriculum)
     # [/docs]
     run, global_step = Run(curriculum), 0

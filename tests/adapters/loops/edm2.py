@@ -67,7 +67,11 @@ def train(*, stop: int, resume: bool) -> Run:
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
     # [docs] training/training_loop.py, instead of the line that makes checkpoint
     ordinary = LogNormal(mean=loss_fn.P_mean, std=loss_fn.P_std)
-    curriculum = EDMSigmas("curriculum.json", total_images=total_nimg, density=ordinary)
+    curriculum = EDMSigmas(
+        "curriculum.json",
+        total_images=total_nimg,
+        density=ordinary,
+    )
     checkpoint = CheckpointIO(state=state, net=net, loss_fn=loss_fn, optimizer=optimizer, curriculum=curriculum)
     # [/docs]
     if resume:

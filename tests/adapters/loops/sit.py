@@ -33,22 +33,22 @@ class Transport:
 
 
 def train(*, stop: int, resume: bool) -> Run:
-    args = SimpleNamespace(
-        epochs=1, global_batch_size=BATCH, ckpt=str(max(Path.cwd().glob("*.pt"))) if resume else None
-    )
+    args = SimpleNamespace(epochs=1, global_batch_size=BATCH)
     model, transport = Network(), Transport()
     opt = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0)
-    train_steps = 0
-    if args.ckpt is not None:
-        state_dict = torch.load(args.ckpt)
-        model.load_state_dict(state_dict["model"])
-        train_steps = int(Path(args.ckpt).stem)
+    path = max(Path.cwd().glob("*.pt")) if resume else None
+    train_steps = int(path.stem) if path else 0
+    if path:
+        checkpoint = torch.load(path)
+        model.load_state_dict(checkpoint["model"])
     loader = Loader(train_steps, stop)
     # [docs] train.py, after loader has been made
     transport.curriculum = SiTTimes("curriculum.json", total_images=args.epochs * len(loader) * args.global_batch_size)
-    if args.ckpt is not None:
-        transport.curriculum.load_state_dict(state_dict["curriculum"])
     # [/docs]
+    if path:
+        # [docs] train.py, after that, where you load a checkpoint to go on
+        transport.curriculum.load_state_dict(checkpoint["curriculum"])
+        # [/docs]
     run = Run(transport.curriculum)
     for x, y in loader:
         model_kwargs = {"y": y}
