@@ -236,6 +236,6 @@ class FileImages(ImageSet):
     def _image(self, index: int) -> Bytes:
         image = self._decoded.get(index)
         if image is None:
-            image = decode(self._files, self._files.names[index], self._shape)
+            image = decode(self._files, index, self._shape)
             self._decoded.put(index, image)
         return image

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curriculum_search.data.compact import CompactNames, compact_integers
 from curriculum_search.data.images import Indices
 
 _LOCAL_HEADER = 30  # bytes of a zip member's header before its name
@@ -87,7 +88,7 @@ class NpyRows(Rows):
     in_memory = False
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
+        self._paths = CompactNames(str(path) for path in paths)
         first = self._load(0)
         self.shape, self.dtype = first.shape, first.dtype
 
@@ -105,7 +106,7 @@ class NpyRows(Rows):
         return found
 
     def _load(self, index: int) -> NDArray[Any]:
-        row = load_array(self._paths[index])
+        row = load_array(Path(self._paths[index]))
         return row[0] if row.ndim == 4 and len(row) == 1 else row
 
 
@@ -118,7 +119,8 @@ class ZippedRows(Rows):
 
     def __init__(self, path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
         self._path = path
-        self._members = members
+        self._names = CompactNames(member.filename for member in members)
+        self._headers = compact_integers([member.header_offset for member in members])
         for member in members:
             if member.compress_type != zipfile.ZIP_STORED:
                 raise ValueError(f"{path}: {member.filename} is compressed; store it without, as `zip -0` does")
@@ -131,7 +133,7 @@ class ZippedRows(Rows):
         self._header = self._bytes[start : start + members[0].file_size - first.nbytes]
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._headers)
 
     def read(self, indices: Indices) -> NDArray[Any]:
         found = np.empty((len(indices), *self.shape), self.dtype)
@@ -141,8 +143,7 @@ class ZippedRows(Rows):
             data = start + len(self._header)
             if self._bytes[start:data] != self._header:
                 raise ValueError(
-                    f"{self._path}: {self._members[index].filename} is not {self.dtype} {list(self.shape)}, as the "
-                    "first one is"
+                    f"{self._path}: {self._names[index]} is not {self.dtype} {list(self.shape)}, as the first one is"
                 )
             found[place] = np.frombuffer(self._bytes, self.dtype, count, data).reshape(self.shape)
         return found
@@ -150,6 +151,6 @@ class ZippedRows(Rows):
     def _start(self, index: int) -> int:
         """Where a member's bytes begin; its header stands just before them and may have another length than the list
         at the end of the archive says."""
-        at = self._members[index].header_offset
+        at = int(self._headers[index])
         name, extra = (int.from_bytes(self._bytes[at + i : at + i + 2], "little") for i in (26, 28))
         return at + _LOCAL_HEADER + name + extra
