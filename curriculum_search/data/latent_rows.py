@@ -1,6 +1,5 @@
 """Rows of numbers that lie in files: where each of a million latents is, and how it is read."""
 
-import mmap
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 
 from curriculum_search.data.compact import CompactNames, compact_integers
 from curriculum_search.data.images import Indices
+from curriculum_search.data.zip_members import mapped_file, member_start
 
-_LOCAL_HEADER = 30  # bytes of a zip member's header before its name
 _PICKLES = (
     "holds pickled objects, as U-ViT's scripts write them: these are programs, which are not run here.  If you trust "
     'them,\npython -c "import glob, numpy as np; '
@@ -124,8 +123,7 @@ class ZippedRows(Rows):
         for member in members:
             if member.compress_type != zipfile.ZIP_STORED:
                 raise ValueError(f"{path}: {member.filename} is compressed; store it without, as `zip -0` does")
-        with path.open("rb") as file:
-            self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._bytes = mapped_file(path)
         start = self._start(0)
         with zipfile.ZipFile(path) as archive, archive.open(members[0]) as stream:
             first = np.lib.format.read_array(stream, allow_pickle=False)
@@ -149,8 +147,4 @@ class ZippedRows(Rows):
         return found
 
     def _start(self, index: int) -> int:
-        """Where a member's bytes begin; its header stands just before them and may have another length than the list
-        at the end of the archive says."""
-        at = int(self._headers[index])
-        name, extra = (int.from_bytes(self._bytes[at + i : at + i + 2], "little") for i in (26, 28))
-        return at + _LOCAL_HEADER + name + extra
+        return member_start(self._bytes, int(self._headers[index]))
