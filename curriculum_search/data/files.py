@@ -235,6 +235,11 @@ class FileImages(ImageSet):
         """See `ImageSet.decoding`."""
         return (self._decoded.there(), len(self._decoded)) if len(self._decoded) else None
 
+    @property
+    def at_hand(self) -> bool:
+        """See `ImageSet.at_hand`: whether every image has been decoded and kept."""
+        return len(self._decoded) == len(self) == self._decoded.there()
+
     def _read(self, indices: Indices) -> Bytes:
         if (rows := self._decoded.rows(indices)) is not None:
             return rows

@@ -100,6 +100,11 @@ class ImageSet(ABC):
         return None
 
     @property
+    def at_hand(self) -> bool:
+        """Whether all of it can be read as it is by now: it lies in memory, is mapped, or has been decoded."""
+        return self.in_memory
+
+    @property
     def num_bytes(self) -> int:
         """The size of all images as uint8."""
         return self._length * self.channels * self.resolution**2
