@@ -6,7 +6,8 @@ PNGs lie in an uncompressed zip, as EDM's dataset_tool writes it.  Several proce
 trials that share a node, read all of it in one shuffled order, each its share of every batch: twice with ours, where
 the second time everything has been decoded by one process or another, and once with a DataLoader that decodes the same
 files in as many processes as ours has threads.  Memory is a process's own in the end, that of those it has started
-included, less what it was before; pages of a mapped file are not, for all share them.
+included, less what it was after the imports: so the list of the files counts, ours and that of the DataLoader's set,
+and the order of an epoch, and whatever decoding needs; pages of a mapped file do not, for all share them.
 """
 
 import argparse
@@ -25,7 +26,7 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from curriculum_search.data import DataOrder, Prefetcher, Zip, rank_slice
+from curriculum_search.data import DataOrder, ImageSet, Prefetcher, Zip, rank_slice
 from curriculum_search.data.images import Bytes
 
 BATCH, SIDE = 256, 64
@@ -73,7 +74,7 @@ def run(what: str, folder: Path, arguments: argparse.Namespace) -> tuple[float, 
         )
         for rank in range(arguments.processes)
     ]
-    for process in processes:  # All have imported what they need.
+    for process in processes:  # All have listed the files.
         assert process.stdout is not None
         process.stdout.readline()
     started = time.perf_counter()
@@ -95,25 +96,29 @@ def read(what: str, folder: Path, rank: int, processes: int, threads: int) -> No
     """Read this process's share of an epoch."""
     os.environ["OMP_NUM_THREADS"] = str(threads)
     torch.set_num_threads(threads)
-    source = Zip(path=str(folder / "set.zip"), decoded_path=str(folder / "decoded"), cache_gib=1e3)
-    images = source.load()
-    order, own = DataOrder(len(images), 0), rank_slice(BATCH, rank, processes)
-    steps = len(images) // BATCH
-    batches = [order.indices(step * BATCH, BATCH)[own].tolist() for step in range(steps)]
-    print("ready", flush=True)
-    sys.stdin.readline()
-    before = own_bytes()
-    after = before
-    if what == "ours":
-        with Prefetcher(images, order, 0, BATCH, own, CPU) as prefetcher:
+    path, before = folder / "set.zip", own_bytes()
+    listed = Zip(path=str(path), decoded_path=str(folder / "decoded")).load() if what == "ours" else Files(path)
+    order, own = DataOrder(len(listed), 0), rank_slice(BATCH, rank, processes)
+    steps = len(listed) // BATCH
+    after = 0
+    if isinstance(listed, ImageSet):
+        wait()
+        with Prefetcher(listed, order, 0, BATCH, own, CPU) as prefetcher:
             for _ in range(steps):
                 next(prefetcher)
             after = own_bytes()
     else:
-        files = Files(folder / "set.zip")
-        for step, _ in enumerate(DataLoader(files, batch_sampler=batches, num_workers=threads, prefetch_factor=2)):
+        batches = [order.indices(step * BATCH, BATCH)[own].tolist() for step in range(steps)]
+        wait()
+        for step, _ in enumerate(DataLoader(listed, batch_sampler=batches, num_workers=threads, prefetch_factor=2)):
             after = own_bytes() if step == steps - 1 else after
     print((after - before) / 2**20, flush=True)
+    sys.stdin.readline()
+
+
+def wait() -> None:
+    """Until all processes are as far as this one."""
+    print("ready", flush=True)
     sys.stdin.readline()
 
 

@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Self, TypeVar, get_args, get_type_hints
 T = TypeVar("T")
 
 _LATER = "later"
+_FORMER = "former"
 
 
 class Config:
@@ -29,11 +30,15 @@ class Config:
         return _plain(dataclasses.asdict(self))  # type: ignore[call-overload, no-any-return]
 
     def identifying(self) -> dict[str, Any]:
-        """The same without fields that were added `later` and have their default: what an identity is made of."""
+        """What an identity is made of: the same, as before there were fields that were added `later`, where they have
+        their default, and before defaults were `changed`."""
         return _plain(_identifying(self))  # type: ignore[no-any-return]
 
     def with_added(self, plain: Any) -> Any:
-        """Plain fields of a config like this one, and where they lack one that was added `later`, its default."""
+        """Plain fields of a config like this one, and where they lack one that was added `later`, its default.
+
+        Of a default that was `changed` and the former one, they have that which this config has.
+        """
         if not isinstance(plain, Mapping):
             return plain
         found, kind = dict(plain), getattr(self, "kind", None)
@@ -42,6 +47,9 @@ class Config:
             if _LATER in field.metadata and plain.get("kind", kind) == kind:
                 default = field.default
                 found.setdefault(field.name, default.to_dict() if isinstance(default, Config) else default)
+            if _FORMER in field.metadata and field.name in found:
+                alike = (field.default, field.metadata[_FORMER])
+                found[field.name] = value if value in alike and found[field.name] in alike else found[field.name]
             if isinstance(value, Config) and field.name in found:
                 found[field.name] = value.with_added(found[field.name])
         return found
@@ -56,6 +64,12 @@ class Config:
 def later(default: T) -> T:
     """A field that was added when runs had been trained without it, which keep their identity under its default."""
     return dataclasses.field(default=default, metadata={_LATER: True})
+
+
+def changed(default: T, former: Any) -> T:
+    """A field that runs had been trained with under another default, which changes nothing of what is trained: they
+    keep their identity under the new one."""
+    return dataclasses.field(default=default, metadata={_FORMER: former})
 
 
 class Kinded(Config):
@@ -120,9 +134,10 @@ class Kinded(Config):
 def _identifying(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
         return {
-            field.name: _identifying(getattr(value, field.name))
+            field.name: _identifying(field.metadata.get(_FORMER, own) if own == field.default else own)
             for field in dataclasses.fields(value)
-            if not (_LATER in field.metadata and getattr(value, field.name) == field.default)
+            for own in [getattr(value, field.name)]
+            if not (_LATER in field.metadata and own == field.default)
         }
     if isinstance(value, dict):
         return {name: _identifying(item) for name, item in value.items()}

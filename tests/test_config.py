@@ -5,7 +5,7 @@ from typing import Literal
 
 import pytest
 
-from curriculum_search.config import Config, Kinded
+from curriculum_search.config import Config, Kinded, changed, later
 
 
 class Shape(Kinded):
@@ -60,3 +60,23 @@ def test_two_classes_cannot_share_a_kind() -> None:
             kind: Literal["circle"] = "circle"
 
     assert Shape.kinds()["circle"] is Circle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept(Config):
+    size: float | None = changed(None, 1.0)
+    folder: str | None = later(None)
+
+
+def test_a_default_that_was_changed_leaves_identities_as_they_were() -> None:
+    assert Kept().to_dict() == {"size": None, "folder": None}
+    assert Kept().identifying() == Kept(size=1.0).identifying() == {"size": 1.0}
+    assert Kept(size=2.0, folder="x").identifying() == {"size": 2.0, "folder": "x"}
+
+
+@pytest.mark.parametrize("size", [None, 1.0])
+def test_what_was_written_under_a_former_default_is_what_it_is_under_the_new_one(size: float | None) -> None:
+    for before in (None, 1.0):
+        assert Kept(size=size).with_added({"size": before}) == Kept(size=size).to_dict()
+    assert Kept(size=size).with_added({"size": 2.0}) == {"size": 2.0, "folder": None}
+    assert Kept(size=2.0).with_added({"size": size}) == {"size": size, "folder": None}

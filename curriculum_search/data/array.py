@@ -1,11 +1,15 @@
 """Images in a NumPy file."""
 
+import zipfile
+import zlib
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from curriculum_search.data.array_file import array_file
+from curriculum_search.data.array_store import ArrayStore
 from curriculum_search.data.images import Bytes, DataSource, ImageSet, MemoryImages, content_hash, existing, file_stamp
 
 
@@ -15,9 +19,10 @@ class Array(DataSource):
 
     An ``.npz`` has the images under ``images``, ``arr_0`` (as the sample files of guided-diffusion) or another of
     `array_file.IMAGE_NAMES`, and labels, if any, under ``labels``, ``arr_1`` or another of `array_file.LABEL_NAMES`, or
-    in a file of their own, `labels_path`.  An ``.npy`` is mapped, not read, so that it may be larger than the memory.
-    With a `resolution`, images are averaged down to it.  The reference is
-    the training images unless `reference_path` names others.
+    in a file of their own, `labels_path`.  An ``.npy`` and the images of an ``.npz`` that is not compressed are mapped,
+    not read, so that they may be larger than the memory.  With a `resolution`, images are averaged down to it, once on
+    each machine, into a file of the cache that is mapped.  The reference is the training images unless `reference_path`
+    names others.
 
     Attributes:
         path: the file of the images.
@@ -48,7 +53,9 @@ class Array(DataSource):
         return " ".join(file_stamp(existing(p)) for p in (self.path, self.labels_path, self.reference_path) if p)
 
     def check(self) -> None:
-        """Read everything once: NumPy files are quick to read, and only reading finds a truncated one."""
+        """Load everything, and read an archive of arrays through: only that finds what is damaged in it."""
+        for path in filter(None, (self.path, self.labels_path, self.reference_path)):
+            _check_sums(existing(path))
         train = self.load_images()
         if self.reference_path is not None:
             reference = self._reference_source(train.resolution).load_images()
@@ -60,8 +67,10 @@ class Array(DataSource):
         """All images, scaled to the resolution."""
         path = existing(self.path)
         labels = None
+        store = ArrayStore(path, file_stamp(path))
         with array_file(path) as file:
-            images = _scaled(file.images(), self.resolution)
+            stored = file.images()
+            images = self._scaled(stored, store)
             inside = self.use_labels and self.labels_path is None
             if inside:
                 labels = file.labels(len(images))
@@ -69,9 +78,10 @@ class Array(DataSource):
         if self.use_labels and self.labels_path is not None:
             with array_file(existing(self.labels_path)) as file:
                 labels = file.labels_alone(len(images))
-        # Hashing a mapped array would read all of it.
-        mapped = isinstance(images, np.memmap)
-        fingerprint = content_hash(np.frombuffer(self.stamp().encode(), np.uint8), labels) if mapped else ""
+        if path.suffix == ".npy" and images is stored:  # Hashing it would read all of it.
+            fingerprint = content_hash(np.frombuffer(self.stamp().encode(), np.uint8), labels)
+        else:
+            fingerprint = store.hash(images, labels)
         name = f"{path.stem} {images.shape[2]}x{images.shape[2]}"
         return MemoryImages(name, images, labels, fingerprint, skipped)
 
@@ -84,16 +94,22 @@ class Array(DataSource):
         assert self.reference_path is not None
         return replace(self, path=self.reference_path, labels_path=None, reference_path=None, resolution=resolution)
 
+    def _scaled(self, images: Bytes, store: ArrayStore) -> Bytes:
+        stored = images.shape[2]
+        if self.resolution in (None, stored):
+            return images
+        if stored % self.resolution:
+            raise ValueError(f"resolution {self.resolution} does not divide the images' {stored}")
+        return store.scaled(images, self.resolution)
 
-def _scaled(images: Bytes, resolution: int | None) -> Bytes:
-    stored = images.shape[2]
-    if resolution in (None, stored):
-        return images
-    if stored % resolution:
-        raise ValueError(f"resolution {resolution} does not divide the images' {stored}")
-    num_images, channels, factor = *images.shape[:2], stored // resolution
-    scaled = np.empty((num_images, channels, resolution, resolution), np.uint8)
-    for start in range(0, num_images, 1024):  # as float64 the whole would take eight times its memory
-        part = images[start : start + 1024].reshape(-1, channels, resolution, factor, resolution, factor)
-        scaled[start : start + 1024] = np.round(part.mean(axis=(3, 5)))
-    return scaled
+
+def _check_sums(path: Path) -> None:
+    """Raises ValueError where a member of an archive is damaged; what is no archive at all is found elsewhere."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            try:
+                damaged = archive.testzip()
+            except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+                raise ValueError(f"{path}: {error}") from error
+        if damaged is not None:
+            raise ValueError(f"{path}: {damaged} is damaged: its checksum is another")

@@ -2,7 +2,7 @@
 
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from curriculum_search.data.images import Bytes, Indices
+from curriculum_search.data.zip_members import mapped_array
 
 IMAGE_NAMES = ("images", "image", "arr_0", "x")
 LABEL_NAMES = ("labels", "label", "y", "arr_1", "targets", "target", "classes")
@@ -17,10 +18,16 @@ _CHANNELS = (1, 3)
 
 
 class ArrayFile:
-    """The arrays of a file by name; that of an ``.npy`` has the name ``""``."""
+    """The arrays of a file by name; that of an ``.npy`` has the name ``""``.
 
-    def __init__(self, arrays: Mapping[str, Any]) -> None:
+    Args:
+        arrays: name to array.
+        mapped: gives an array by name where it can be mapped.
+    """
+
+    def __init__(self, arrays: Mapping[str, Any], mapped: Callable[[str], Any] = lambda name: None) -> None:
         self._arrays = arrays
+        self._mapped = mapped
 
     def images(self) -> Bytes:
         """uint8 [N, C, R, R].
@@ -28,7 +35,9 @@ class ArrayFile:
         Raises:
             ValueError: there is none, more than one array could be meant, or it has another type or shape.
         """
-        return _as_images(self._arrays[self._images_name()])
+        name = self._images_name()
+        mapped = self._mapped(name)
+        return _as_images(self._arrays[name] if mapped is None else mapped)
 
     def labels(self, num_images: int) -> Indices | None:
         """int64 [N] of the images in the same file, None where there are none.
@@ -87,7 +96,9 @@ class ArrayFile:
 
 @contextmanager
 def array_file(path: Path) -> Iterator[ArrayFile]:
-    """Open an ``.npz``, or map an ``.npy`` so that it may be larger than the memory.  What is wrong names the file.
+    """Open an ``.npz`` or ``.npy``.  What is wrong names the file.
+
+    Images that are not compressed are mapped, so that they may be larger than the memory.
 
     Raises:
         ValueError: the file cannot be read, or what `ArrayFile` says of its arrays.
@@ -98,7 +109,7 @@ def array_file(path: Path) -> Iterator[ArrayFile]:
             yield ArrayFile({"": loaded})
         else:
             with loaded:
-                yield ArrayFile(loaded)
+                yield ArrayFile(loaded, lambda name: mapped_array(path, name))
     except (OSError, EOFError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: {error}") from error
 

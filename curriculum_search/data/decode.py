@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import BinaryIO, Literal
 from zipfile import BadZipFile
 
@@ -34,7 +33,7 @@ class ImageFiles(ABC):
     Attributes:
         where: the folder or archive, for messages.
         names: of the images, in an order of their own, mostly sorted, with / between folders.
-        sizes: of the files in bytes, in the same order.
+        num_bytes: of all the images' files.
         folders: all that there are, also without images.
         documents: the files that EDM's dataset_tool would have written the labels to, sorted.
         skipped: what is no image: kinds of files by how many there are.
@@ -43,28 +42,32 @@ class ImageFiles(ABC):
 
     where: str
     names: Sequence[str]
-    sizes: Sequence[int]
+    num_bytes: int
     folders: Sequence[str]
     documents: Sequence[str]
     skipped: Mapping[str, int]
     fingerprint: str
 
     @abstractmethod
-    def open(self, name: str) -> BinaryIO:
-        """The file's bytes."""
+    def open(self, index: int) -> BinaryIO:
+        """The bytes of an image's file, by its place among the `names`."""
+
+    def open_document(self, name: str) -> BinaryIO:
+        """The bytes of one of the `documents`, where there may be some."""
+        raise NotImplementedError
 
     def has_read(self, *suffixes: str) -> None:
         """Take files that belong to the images, such as captions, out of what was skipped."""
         self.skipped = {kind: count for kind, count in self.skipped.items() if kind not in suffixes}
 
-    def read(self, name: str, limit: int) -> bytes:
-        """At most `limit` bytes of a file.
+    def read_document(self, name: str, limit: int) -> bytes:
+        """At most `limit` bytes of one of the `documents`.
 
         Raises:
             ValueError: naming the file.
         """
         try:
-            with self.open(name) as stream:
+            with self.open_document(name) as stream:
                 return stream.read(limit)
         except _UNREADABLE as error:
             raise ValueError(f"{self.where}: {name}: {_reason(error)}") from error
@@ -100,17 +103,23 @@ def sorted_out(where: str, names: Iterable[str], document: str) -> Listing:
     images, documents, skipped, foreign = [], [], Counter[str](), []
     folders = set[str]()
     for name in sorted(names):
-        path = PurePath(name)
-        suffix, is_folder = path.suffix.lower(), name.endswith("/")
-        if any(part.startswith((".", "__MACOSX")) for part in path.parts):
+        # No PurePath: it would have Python remember the parts of every name.
+        parts, is_folder = [part for part in name.split("/") if part not in ("", ".")], name.endswith("/")
+        if any(part.startswith((".", "__MACOSX")) for part in parts):
             skipped["hidden"] += not is_folder
             continue
-        folders.update(str(parent) for parent in ((path, *path.parents) if is_folder else path.parents))
+        last = parts.pop() if parts and not is_folder else ""
+        root = "/" if name.startswith("/") else ""
+        while parts and (folder := root + "/".join(parts)) not in folders:
+            folders.add(folder)
+            parts.pop()
         if is_folder:
             continue
+        stem, _, ending = last.rpartition(".")
+        suffix = f".{ending.lower()}" if stem and ending else ""
         if suffix in SUFFIXES:
             images.append(name)
-        elif path.name.lower() == document:
+        elif last.lower() == document:
             documents.append(name)
         else:
             skipped[suffix or "no suffix"] += 1
@@ -122,7 +131,7 @@ def sorted_out(where: str, names: Iterable[str], document: str) -> Listing:
     if not images:
         others = f"; passed over: {listed(skipped.most_common())}" if +skipped else ""
         raise ValueError(f"{where}: no image in it ({' '.join(SUFFIXES)}){others}")
-    return Listing(images, sorted(folders - {"."}), documents, dict((+skipped).most_common()))
+    return Listing(images, sorted(folders), documents, dict((+skipped).most_common()))
 
 
 @dataclass(frozen=True)
@@ -143,7 +152,7 @@ class Shape:
 
 @dataclass(frozen=True)
 class _Header:
-    name: str
+    index: int
     size: tuple[int, int] = (0, 0)
     mode: str = ""
     error: str = ""
@@ -155,7 +164,7 @@ class _Header:
 
 def first_shape(files: ImageFiles, resolution: int | None, channels: int | None, crop: Crop) -> Shape:
     """The shape of a set by its first file: all that a worker needs, once `check_files` has looked at every file."""
-    header = _header(files, files.names[0])
+    header = _header(files, 0)
     if header.error:
         raise ValueError(f"{files.where}: {header.error}")
     return _shape(header.size, header.channels, resolution, channels, crop)
@@ -167,9 +176,9 @@ def check_files(files: ImageFiles, resolution: int | None, channels: int | None,
     Raises:
         ValueError: naming up to five files that cannot be read, or differ from what most others are, and how.
     """
-    share = min(1.0, _DECODED_BYTES / max(1, sum(files.sizes)))
+    share = min(1.0, _DECODED_BYTES / max(1, files.num_bytes))
     with ThreadPoolExecutor(num_threads()) as pool:
-        headers = list(pool.map(lambda name: _header(files, name), files.names))
+        headers = list(pool.map(lambda index: _header(files, index), range(len(files.names))))
         good = [header for header in headers if not header.error]
         problems = [header.error for header in headers if header.error]
         shape = None
@@ -178,27 +187,29 @@ def check_files(files: ImageFiles, resolution: int | None, channels: int | None,
             ((size, _),) = Counter(header.size for header in good).most_common(1)
             ((most, _),) = Counter(header.channels for header in good).most_common(1)
             shape = _shape(size, most, resolution, channels, crop)
-            problems += [f"{header.name}: {error}" for header in good if (error := _mismatch(header, shape))]
+            wrong = ((header.index, error) for header in good if (error := _mismatch(header, shape)))
+            problems += [f"{files.names[index]}: {error}" for index, error in wrong]
         if shape and not problems:
-            sample = [header.name for i, header in enumerate(good) if int((i + 1) * share) > int(i * share)]
-            problems += [error for error in pool.map(lambda name: _decoding_error(files, name, shape), sample) if error]
+            sample = [header.index for i, header in enumerate(good) if int((i + 1) * share) > int(i * share)]
+            problems += filter(None, pool.map(lambda index: _decoding_error(files, index, shape), sample))
     if problems or shape is None:
         more = f"; and {len(problems) - _MAX_PROBLEMS} more" if len(problems) > _MAX_PROBLEMS else ""
         raise ValueError(f"{files.where}: {'; '.join(problems[:_MAX_PROBLEMS])}{more}")
     return shape
 
 
-def decode(files: ImageFiles, name: str, shape: Shape) -> Bytes:
+def decode(files: ImageFiles, index: int, shape: Shape) -> Bytes:
     """One image as uint8 [C, H, W]: upright, without transparency, cropped and scaled down to `shape`.
 
-    Transparent pixels become white.  Scaling is PIL's Lanczos, as in EDM's dataset_tool.
+    It is the one at `index` among the names.  Transparent pixels become white.  Scaling is PIL's Lanczos, as in EDM's
+    dataset_tool.
 
     Raises:
         ValueError: naming the file.
     """
     try:
-        with files.open(name) as stream, Image.open(stream) as image:
-            if error := _mismatch(_Header(name, image.size, image.mode), shape):
+        with files.open(index) as stream, Image.open(stream) as image:
+            if error := _mismatch(_Header(index, image.size, image.mode), shape):
                 raise ValueError(error)
             upright = ImageOps.exif_transpose(image)
             if upright.has_transparency_data:
@@ -213,17 +224,17 @@ def decode(files: ImageFiles, name: str, shape: Shape) -> Bytes:
                 pixels = pixels.resize((shape.resolution, shape.resolution), Image.Resampling.LANCZOS)
             array = np.asarray(pixels)
     except _UNREADABLE as error:
-        raise ValueError(f"{files.where}: {name}: {_reason(error)}") from error
+        raise ValueError(f"{files.where}: {files.names[index]}: {_reason(error)}") from error
     return array[None] if shape.channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
 
 
-def _header(files: ImageFiles, name: str) -> _Header:
+def _header(files: ImageFiles, index: int) -> _Header:
     try:
-        with files.open(name) as stream, Image.open(stream) as image:
+        with files.open(index) as stream, Image.open(stream) as image:
             size, mode = image.size, image.mode
     except _UNREADABLE as error:
-        return _Header(name, error=f"{name}: {_reason(error)}")
-    return _Header(name, size, mode)
+        return _Header(index, error=f"{files.names[index]}: {_reason(error)}")
+    return _Header(index, size, mode)
 
 
 def _reason(error: Exception) -> str:
@@ -255,9 +266,9 @@ def _mismatch(header: _Header, shape: Shape) -> str:
     return ""
 
 
-def _decoding_error(files: ImageFiles, name: str, shape: Shape) -> str:
+def _decoding_error(files: ImageFiles, index: int, shape: Shape) -> str:
     try:
-        decode(files, name, shape)
+        decode(files, index, shape)
     except ValueError as error:
         return str(error).removeprefix(f"{files.where}: ")
     return ""

@@ -1,6 +1,7 @@
 """Decoded images that all processes of a machine share: one file, mapped where it is read, kept from study to study."""
 
 import os
+import shutil
 import warnings
 import zlib
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from curriculum_search.data.images import Bytes, Indices
 
 DECODED = "decoded"  # the part of the cache that they are in
+_ALWAYS_BYTES = 2**30  # that are kept however little of the disk is free
 _SUM_BYTES = 4  # of a row's checksum, 0 where there is no row yet
 
 
@@ -26,23 +28,28 @@ class Decoded:
             a warning says so, and nothing is kept.
         count: images that are kept.
         shape: of one, [C, R, R].
+        spare: share of the disk that is to stay free, for which fewer are kept, but for a GiB of them; 0: it may be
+            filled.
     """
 
-    def __init__(self, path: Path, count: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, path: Path, count: int, shape: tuple[int, ...], *, spare: float = 0.0) -> None:
         self._path, self._count, self._shape = path, count, shape
         self._row_bytes = int(np.prod(shape))
         self._known = np.zeros(count, np.bool_)  # rows that this process has looked at
         self._takes_more = True
+        self._end, self._num_kept = count, count
         if count:
             try:
                 self._open()
+                if spare:
+                    self._leave_free(spare)
             except OSError as error:
                 self._warn(error)
-                self._count = 0
+                self._count = self._end = self._num_kept = 0
 
     def __len__(self) -> int:
         """How many images are kept, or will be; 0 where nothing can be."""
-        return self._count
+        return self._num_kept
 
     def there(self) -> int:
         """How many images any process has decoded so far."""
@@ -50,14 +57,14 @@ class Decoded:
 
     def rows(self, indices: Indices) -> Bytes | None:
         """A copy of the images at `indices`, if this process has had all of them before."""
-        if indices.max(initial=-1) < len(self) and self._known[indices].all():
+        if indices.max(initial=-1) < self._count and self._known[indices].all():
             rows: Bytes = self._rows[indices]
             return rows
         return None
 
     def get(self, index: int) -> Bytes | None:
         """An image, uint8 [C, R, R], where it is there."""
-        if index >= len(self):
+        if index >= self._count:
             return None
         row: Bytes = self._rows[index]
         if not self._known[index]:
@@ -68,7 +75,7 @@ class Decoded:
 
     def put(self, index: int, image: Bytes) -> None:
         """Keep an image, if it is one of those that are kept."""
-        if index >= len(self) or not self._takes_more:
+        if index >= self._end or not self._takes_more:
             return
         try:
             os.pwrite(self._file.fileno(), np.ascontiguousarray(image).data, index * self._row_bytes)
@@ -85,6 +92,14 @@ class Decoded:
         self._file.truncate(self._count * (self._row_bytes + _SUM_BYTES))  # What is new is a hole, which takes no room.
         self._rows: Bytes = np.asarray(np.memmap(self._path, np.uint8, "r", shape=(self._count, *self._shape)))
         self._sums = np.memmap(self._path, "<u4", "r", offset=self._count * self._row_bytes, shape=(self._count,))
+
+    def _leave_free(self, spare: float) -> None:
+        """End where the room ends that is there now, for what has not been decoded."""
+        missing = np.flatnonzero(self._sums == 0)
+        there, disk = self._count - len(missing), shutil.disk_usage(self._path.parent)
+        room = max(disk.free - int(spare * disk.total), _ALWAYS_BYTES - there * self._row_bytes, 0) // self._row_bytes
+        if room < len(missing):
+            self._end, self._num_kept = int(missing[room]), there + room
 
     def _warn(self, error: OSError) -> None:
         warnings.warn(

@@ -12,11 +12,13 @@ import numpy as np
 import PIL
 
 from curriculum_search.caches import kept_in
-from curriculum_search.config import later
+from curriculum_search.config import changed, later
 from curriculum_search.data.decode import Crop, ImageFiles, Shape, check_files, decode, first_shape, num_threads
 from curriculum_search.data.decoded import DECODED, Decoded
 from curriculum_search.data.images import Bytes, DataSource, ImageSet, Indices, existing
 from curriculum_search.data.labels import Labels, find_labels
+
+_SPARE = 0.1  # of a disk, that stays free where the user has not said how much may be taken
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +27,9 @@ class FileSource(DataSource):
 
     Images are square and of one size, or with ``crop: center`` of any size, and are scaled down to `resolution`, never
     up; without a `resolution` they keep their size.  Without `channels` they are all grey or all in colour, with it
-    they are converted.  Decoded images are kept, up to `cache_gib`, in a file that all processes of a machine map, and
-    that the next study finds again.  The reference is the training images unless `reference_path` names others.
+    they are converted.  Decoded images are kept, as many as `cache_gib` says, in a file that all processes of a machine
+    map, and that the next study finds again.  The reference is the training images unless `reference_path` names
+    others.
 
     Attributes:
         path: where the images lie.
@@ -34,7 +37,8 @@ class FileSource(DataSource):
         resolution: pixels a side; None: the images' own.
         channels: 1 for grey, 3 for colour; None: the images' own.
         crop: ``center`` cuts the largest square out of the middle; needs a resolution.
-        cache_gib: how much of the decoded images is kept on each machine, in GiB on its disk.
+        cache_gib: how much of the decoded images is kept on each machine, in GiB on its disk; None: one GiB, and more
+            while a tenth of that disk stays free.
         decoded_path: folder in which they are kept, best on a disk of the machine itself; None: the cache.
     """
 
@@ -43,7 +47,7 @@ class FileSource(DataSource):
     resolution: int | None = None  # pixels
     channels: Literal[1, 3] | None = None
     crop: Crop = "none"
-    cache_gib: float = 1.0
+    cache_gib: float | None = changed(None, 1.0)
     decoded_path: str | None = later(None)
 
     def __post_init__(self) -> None:
@@ -55,7 +59,7 @@ class FileSource(DataSource):
             raise ValueError(f"crop must be none or center, not {self.crop}")
         if self.crop == "center" and self.resolution is None:
             raise ValueError("crop: center needs a resolution")
-        if not self.cache_gib >= 0:
+        if self.cache_gib is not None and not self.cache_gib >= 0:
             raise ValueError(f"cache_gib must not be negative, not {self.cache_gib}")
 
     @property
@@ -125,9 +129,12 @@ class FileSource(DataSource):
     def decoded(self, files: ImageFiles, shape: Shape) -> Decoded:
         """What is kept of the decoded images; other files, another shape or another decoder are in another file."""
         row = (shape.channels, shape.resolution, shape.resolution)
-        count = min(len(files.names), int(self.cache_gib * 2**30) // int(np.prod(row)))
+        count = len(files.names)
+        if self.cache_gib is not None:
+            count = min(count, int(self.cache_gib * 2**30) // int(np.prod(row)))
         digest = hashlib.sha256(f"{files.fingerprint} {shape} {count} {PIL.__version__}".encode()).hexdigest()[:16]
-        return Decoded(self.kept / f"{Path(self.path).stem}-{digest}.images", count, row)
+        path = self.kept / f"{Path(self.path).stem}-{digest}.images"
+        return Decoded(path, count, row, spare=_SPARE if self.cache_gib is None else 0.0)
 
     @property
     def kept(self) -> Path:
@@ -228,6 +235,11 @@ class FileImages(ImageSet):
         """See `ImageSet.decoding`."""
         return (self._decoded.there(), len(self._decoded)) if len(self._decoded) else None
 
+    @property
+    def at_hand(self) -> bool:
+        """See `ImageSet.at_hand`: whether every image has been decoded and kept."""
+        return len(self._decoded) == len(self) == self._decoded.there()
+
     def _read(self, indices: Indices) -> Bytes:
         if (rows := self._decoded.rows(indices)) is not None:
             return rows
@@ -236,6 +248,6 @@ class FileImages(ImageSet):
     def _image(self, index: int) -> Bytes:
         image = self._decoded.get(index)
         if image is None:
-            image = decode(self._files, self._files.names[index], self._shape)
+            image = decode(self._files, index, self._shape)
             self._decoded.put(index, image)
         return image

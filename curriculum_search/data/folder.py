@@ -8,6 +8,7 @@ from typing import BinaryIO, Literal
 
 from curriculum_search.config import later
 from curriculum_search.data.captions import METADATA
+from curriculum_search.data.compact import CompactNames
 from curriculum_search.data.decode import ImageFiles, sorted_out
 from curriculum_search.data.files import LabelledFileSource
 from curriculum_search.data.images import existing, file_stamp
@@ -72,18 +73,22 @@ class FolderFiles(ImageFiles):
         found = []
         for name in listing.images:
             try:
-                stat = (root / name).stat()
+                stat = os.stat(os.path.join(root, name))
             except OSError as error:
                 raise ValueError(f"{root}: {name}: {error.strerror}") from error
             found.append((name, stat.st_size, stat.st_mtime_ns))
-        self.names, self.folders, self.documents = listing.images, listing.folders, listing.documents
+        self.names, self.folders = CompactNames(listing.images), CompactNames(listing.folders)
+        self.documents = listing.documents
         repeated = {"link to what is read anyway": walk.num_repeated} if walk.num_repeated else {}
         self.skipped = {**listing.skipped, **repeated}
-        self.sizes = [size for _, size, _ in found]
+        self.num_bytes = sum(size for _, size, _ in found)
         self.fingerprint = hashlib.sha256(repr(found).encode()).hexdigest()
 
-    def open(self, name: str) -> BinaryIO:
-        return open(self.root / name, "rb")
+    def open(self, index: int) -> BinaryIO:
+        return self.open_document(self.names[index])
+
+    def open_document(self, name: str) -> BinaryIO:
+        return open(os.path.join(self.root, name), "rb")
 
 
 class _Walk:
@@ -117,9 +122,8 @@ class _Walk:
                 folders.clear()
                 continue
             self._read.add(real)
-            here = Path(folder).relative_to(self._root)
-            self.names.append(f"{here.as_posix()}/")
-            self.names += [(here / name).as_posix() for name in files]
+            here = f"{Path(folder).relative_to(self._root).as_posix()}/".removeprefix("./")
+            self.names += [here or "./", *(f"{here}{name}" for name in files)]
             links += [path for name in folders if (path := Path(folder, name)).is_symlink()]
         return sorted(links)
 

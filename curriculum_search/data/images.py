@@ -19,6 +19,7 @@ from curriculum_search.config import Kinded
 
 Bytes = NDArray[np.uint8]
 Indices = NDArray[np.int64]
+_HASHED_AT_ONCE = 1024  # images
 
 
 def to_float(images: Tensor) -> Tensor:
@@ -97,6 +98,11 @@ class ImageSet(ABC):
     def decoding(self) -> tuple[int, int] | None:
         """How many images are decoded and kept on this machine by now, and how many will be; None: none are."""
         return None
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether all of it can be read as it is by now: it lies in memory, is mapped, or has been decoded."""
+        return self.in_memory
 
     @property
     def num_bytes(self) -> int:
@@ -222,9 +228,10 @@ def listed(counts: Iterable[tuple[str, int]]) -> str:
 
 
 def content_hash(images: Bytes, labels: Indices | None) -> str:
-    """A hash of pixels, shape and labels."""
+    """A hash of pixels, shape and labels.  Images that are mapped are read and not kept in memory."""
     digest = hashlib.sha256(repr(images.shape).encode())
-    digest.update(np.ascontiguousarray(images).data)
+    for start in range(0, len(images), _HASHED_AT_ONCE):
+        digest.update(np.ascontiguousarray(images[start : start + _HASHED_AT_ONCE]).data)
     digest.update(b"" if labels is None else labels.tobytes())
     return digest.hexdigest()[:16]
 

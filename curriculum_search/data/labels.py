@@ -90,7 +90,7 @@ def _edm_labels(files: ImageFiles, document: str) -> Labels | None:
     """The labels in a ``dataset.json`` as EDM's dataset_tool writes it; its names start at the folder it lies in."""
     where = f"{files.where}: {document}"
     limit = _DOCUMENT_BYTES + _IMAGE_BYTES * len(files.names)
-    content = files.read(document, limit + 1)
+    content = files.read_document(document, limit + 1)
     if len(content) > limit:
         raise ValueError(
             f"{where} is larger than the {limit / 2**20:,.1f} MiB that labels of {len(files.names):,} images can take"

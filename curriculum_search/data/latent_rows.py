@@ -1,6 +1,5 @@
 """Rows of numbers that lie in files: where each of a million latents is, and how it is read."""
 
-import mmap
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -10,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from curriculum_search.data.compact import CompactNames, compact_integers
 from curriculum_search.data.images import Indices
+from curriculum_search.data.zip_members import mapped_file, member_start
 
-_LOCAL_HEADER = 30  # bytes of a zip member's header before its name
 _PICKLES = (
     "holds pickled objects, as U-ViT's scripts write them: these are programs, which are not run here.  If you trust "
     'them,\npython -c "import glob, numpy as np; '
@@ -87,7 +87,7 @@ class NpyRows(Rows):
     in_memory = False
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._paths = paths
+        self._paths = CompactNames(str(path) for path in paths)
         first = self._load(0)
         self.shape, self.dtype = first.shape, first.dtype
 
@@ -105,7 +105,7 @@ class NpyRows(Rows):
         return found
 
     def _load(self, index: int) -> NDArray[Any]:
-        row = load_array(self._paths[index])
+        row = load_array(Path(self._paths[index]))
         return row[0] if row.ndim == 4 and len(row) == 1 else row
 
 
@@ -118,12 +118,12 @@ class ZippedRows(Rows):
 
     def __init__(self, path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
         self._path = path
-        self._members = members
+        self._names = CompactNames(member.filename for member in members)
+        self._headers = compact_integers([member.header_offset for member in members])
         for member in members:
             if member.compress_type != zipfile.ZIP_STORED:
                 raise ValueError(f"{path}: {member.filename} is compressed; store it without, as `zip -0` does")
-        with path.open("rb") as file:
-            self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._bytes = mapped_file(path)
         start = self._start(0)
         with zipfile.ZipFile(path) as archive, archive.open(members[0]) as stream:
             first = np.lib.format.read_array(stream, allow_pickle=False)
@@ -131,7 +131,7 @@ class ZippedRows(Rows):
         self._header = self._bytes[start : start + members[0].file_size - first.nbytes]
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._headers)
 
     def read(self, indices: Indices) -> NDArray[Any]:
         found = np.empty((len(indices), *self.shape), self.dtype)
@@ -141,15 +141,10 @@ class ZippedRows(Rows):
             data = start + len(self._header)
             if self._bytes[start:data] != self._header:
                 raise ValueError(
-                    f"{self._path}: {self._members[index].filename} is not {self.dtype} {list(self.shape)}, as the "
-                    "first one is"
+                    f"{self._path}: {self._names[index]} is not {self.dtype} {list(self.shape)}, as the first one is"
                 )
             found[place] = np.frombuffer(self._bytes, self.dtype, count, data).reshape(self.shape)
         return found
 
     def _start(self, index: int) -> int:
-        """Where a member's bytes begin; its header stands just before them and may have another length than the list
-        at the end of the archive says."""
-        at = self._members[index].header_offset
-        name, extra = (int.from_bytes(self._bytes[at + i : at + i + 2], "little") for i in (26, 28))
-        return at + _LOCAL_HEADER + name + extra
+        return member_start(self._bytes, int(self._headers[index]))

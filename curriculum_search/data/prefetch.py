@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from curriculum_search.data.images import ImageSet, Indices
 from curriculum_search.data.order import DataOrder
 
 Batch = tuple[Tensor, Condition]
+Values = TypeVar("Values", Tensor, Condition)
 Chosen = tuple[Indices, NDArray[np.uint64] | None]
 """Images to be read, and what decides among several conditions of one image, where there may be several."""
 
@@ -45,15 +46,15 @@ class Prefetcher:
         Args:
             batch_size: of the global batch, in images.
             own: this worker's part of every global batch (see `rank_slice`).
-            resident_bytes: sets that lie in memory and are not larger stay on the device, unless that is the CPU.
+            resident_bytes: sets that are at hand now (see `ImageSet.at_hand`) and are not larger stay on the device.
         """
         indices = _own_indices(order, start, batch_size, own, drawn=not image_set.conditions.fixed)
         self._reader: _Reader | None = None
         self._batches: Iterator[Batch]
-        if image_set.in_memory and device.type == "cpu":
-            self._batches = (image_set.read(part, draws) for part, draws in indices)
-        elif image_set.in_memory and image_set.num_bytes <= resident_bytes:
+        if image_set.num_bytes <= resident_bytes and image_set.at_hand:
             self._batches = _resident(image_set, indices, device)
+        elif image_set.in_memory and device.type == "cpu":
+            self._batches = (image_set.read(part, draws) for part, draws in indices)
         else:
             self._reader = _Reader(image_set, indices, device, depth)
             self._batches = self._reader.batches()
@@ -90,13 +91,18 @@ def _resident(image_set: ImageSet, indices: Iterator[Chosen], device: torch.devi
     images = on_device(image_set, device)
     known = conditions.of(np.arange(len(image_set))).to(device) if conditions.fixed else None
     for part, draws in indices:
-        chosen = torch.from_numpy(part).pin_memory().to(device, non_blocking=True)
+        chosen = _sent(torch.from_numpy(part), device)
         if known is not None:
             condition = known[chosen]
         else:
             assert draws is not None
-            condition = conditions.drawn(part, draws).pin_memory().to(device, non_blocking=True)
+            condition = _sent(conditions.drawn(part, draws), device)
         yield images.index_select(0, chosen), condition
+
+
+def _sent(values: Values, device: torch.device) -> Values:
+    """`values` on a device; to a GPU they are copied while the CPU goes on."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
 def on_device(image_set: ImageSet, device: torch.device, *, chunk_bytes: int = 2**26) -> Tensor:
@@ -161,8 +167,7 @@ class _Reader:
             return batch, None
         images, condition = batch
         with torch.cuda.stream(self._stream):
-            images = images.pin_memory().to(self._device, non_blocking=True)
-            condition = condition.pin_memory().to(self._device, non_blocking=True)
+            images, condition = _sent(images, self._device), _sent(condition, self._device)
             copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
             copied.record(self._stream)
         return (images, condition), copied

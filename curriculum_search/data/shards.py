@@ -6,6 +6,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curriculum_search.atomic import replacing
+from curriculum_search.data.compact import CompactNames, compact_integers
 from curriculum_search.data.decode import SUFFIXES, ImageFiles
 from curriculum_search.data.images import file_stamp, listed
 from curriculum_search.tensor_file import open_tensors, write_tensors
@@ -27,19 +29,23 @@ _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 class _Members:
     """The files in all shards, in their order.
 
-    names: as the archives have them.
+    names: uint8, as the archives have them, with a line for each.
     shards: int64 [M], which shard each is in.
     starts, sizes: int64 [M], where it lies there, in bytes.
     texts: uint8, the short texts one after the other.
     places: int64 [M], where each begins in `texts`; -1 for what is none.
     """
 
-    names: Sequence[str]
+    names: NDArray[np.uint8]
     shards: NDArray[np.int64]
     starts: NDArray[np.int64]
     sizes: NDArray[np.int64]
     texts: NDArray[np.uint8]
     places: NDArray[np.int64]
+
+    def list_names(self) -> list[str]:
+        """The names, [M]."""
+        return self.names.tobytes().decode(errors="surrogateescape").split("\n") if len(self.shards) else []
 
 
 class ShardFiles(ImageFiles):
@@ -66,44 +72,53 @@ class ShardFiles(ImageFiles):
         self.fingerprint = hashlib.sha256(repr((stamps, extension)).encode()).hexdigest()
         self._members = _listed_once(kept / f"shards-{self.fingerprint[:16]}.safetensors", self._shards)
         samples = self._samples()
-        rows: dict[str, int] = {}
+        names, rows = list[str](), list[int]()
         for key, parts in samples.items():
             images = [part for part in parts if _is_image(part) and extension in (None, part)]
             if len(images) != 1:
                 raise ValueError(f"{self.where}: sample {key} {_problem(images, list(parts), extension)}")
-            rows[f"{key}.{images[0]}"] = parts.pop(images[0])
+            names.append(f"{key}.{images[0]}")
+            rows.append(parts.pop(images[0]))
         if not rows:
             raise ValueError(f"{self.where}: no image in {len(self._shards)} archives ({' '.join(SUFFIXES)})")
-        self.names = list(rows)
+        self.names = CompactNames(names)
         self.folders, self.documents = (), ()
-        self._rows = rows
-        self._beside = dict(zip(rows, samples.values(), strict=True))
-        self.sizes = [int(self._members.sizes[row]) for row in rows.values()]
-        kinds = Counter(f".{part}" for parts in samples.values() for part in parts)
-        self.skipped = dict(kinds.most_common())
+        self._rows = compact_integers(rows)
+        self.num_bytes = int(self._members.sizes[self._rows].sum())
+        beside = [part for parts in samples.values() for part in parts.items()]
+        kinds = Counter(extension for extension, _ in beside)
+        self.skipped = {f".{extension}": count for extension, count in kinds.most_common()}
+        # The other parts of all samples, one after the other: the place of its kind, its row, and where a sample's end.
+        self._kinds = {extension: number for number, extension in enumerate(kinds)}
+        self._part_kinds = compact_integers([self._kinds[extension] for extension, _ in beside])
+        self._part_rows = compact_integers([row for _, row in beside])
+        self._part_ends = compact_integers(list(accumulate(len(parts) for parts in samples.values())))
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, index: int) -> BinaryIO:
         """See `ImageFiles`."""
-        return io.BytesIO(self._content(self._rows[name]))
+        return io.BytesIO(self._content(int(self._rows[index])))
 
-    def beside(self, name: str, extension: str) -> str | None:
+    def beside(self, index: int, extension: str) -> str | None:
         """The text of another file of an image's sample, as of ``cls``, where there is one.
 
         Raises:
             ValueError: naming the file, which is no text.
         """
-        row = self._beside[name].get(extension)
-        if row is None:
+        own = slice(int(self._part_ends[index - 1]) if index else 0, int(self._part_ends[index]))
+        found = self._part_rows[own][self._part_kinds[own] == self._kinds.get(extension, -1)]
+        if not len(found):
             return None
+        row = int(found[0])
         try:
             return self._content(row).decode()
         except UnicodeDecodeError as error:
-            raise ValueError(f"{self.where}: {self._members.names[row]} is no text in UTF-8") from error
+            raise ValueError(f"{self.where}: {self._members.list_names()[row]} is no text in UTF-8") from error
 
     def _samples(self) -> dict[str, dict[str, int]]:
         """The parts of each sample, by what follows the first dot of their names, and the members that they are."""
         samples: dict[str, dict[str, int]] = {}
-        for row, (name, shard) in enumerate(zip(self._members.names, self._members.shards.tolist(), strict=True)):
+        names = self._members.list_names()
+        for row, (name, shard) in enumerate(zip(names, self._members.shards.tolist(), strict=True)):
             folder, slash, last = name.rpartition("/")
             stem, dot, extension = last.partition(".")
             if not dot or not stem or "__MACOSX" in folder:
@@ -152,26 +167,25 @@ def _problem(images: Sequence[str], parts: Sequence[str], extension: str | None)
 
 
 def _listed_once(path: Path, shards: Sequence[Path]) -> _Members:
-    """What `_read_through` finds, from the file at `path`, or written there."""
-    try:
-        file = open_tensors(path)
-        if file.metadata.get("format") == _FORMAT:
-            arrays = dict(file.arrays)
-            return _Members(names=arrays.pop("names").tobytes().decode(errors="surrogateescape").split("\n"), **arrays)
-    except (OSError, ValueError, KeyError, TypeError):
-        pass  # It is made anew.
+    """What `_read_through` finds, mapped from the file at `path`, which is written where it is missing or damaged."""
+    if (known := _known(path)) is not None:
+        return known
     members = _read_through(shards)
-    arrays = {
-        **vars(members),
-        "names": np.frombuffer("\n".join(members.names).encode(errors="surrogateescape"), np.uint8),
-    }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial:
-            write_tensors(partial, arrays, {"format": _FORMAT})
+            write_tensors(partial, vars(members), {"format": _FORMAT})
     except OSError:
-        pass  # The next process reads them through again.
-    return members
+        return members  # The next process reads them through again.
+    return _known(path) or members
+
+
+def _known(path: Path) -> _Members | None:
+    try:
+        file = open_tensors(path)
+        return _Members(**file.arrays) if file.metadata.get("format") == _FORMAT else None
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _read_through(shards: Sequence[Path]) -> _Members:
@@ -183,7 +197,8 @@ def _read_through(shards: Sequence[Path]) -> _Members:
             texts += text or b""
     columns = np.array(rows, np.int64).reshape(-1, 4).T
     numbers, starts, sizes, places = columns
-    return _Members(names, numbers, starts, sizes, np.frombuffer(bytes(texts), np.uint8), places)
+    blob = np.frombuffer("\n".join(names).encode(errors="surrogateescape"), np.uint8)
+    return _Members(blob, numbers, starts, sizes, np.frombuffer(bytes(texts), np.uint8), places)
 
 
 def _files(shard: Path) -> Iterator[tuple[str, int, int, bytes | None]]:

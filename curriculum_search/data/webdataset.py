@@ -53,7 +53,7 @@ class WebDataset(_Shards, LabelledFileSource):
     def labels_of(self, files: ImageFiles) -> Labels | None:
         """The classes in ``.cls``, else in ``.json``; None where no image has either."""
         assert isinstance(files, ShardFiles)
-        found = {name: self._label(files, name) for name in files.names}
+        found = {name: self._label(files, index) for index, name in enumerate(files.names)}
         missing = [name for name, label in found.items() if label is None]
         if len(missing) == len(found):
             return None
@@ -64,17 +64,18 @@ class WebDataset(_Shards, LabelledFileSource):
         files.has_read(".cls", ".json")
         return Labels(np.array(list(found.values()), np.int64))
 
-    def _label(self, files: ShardFiles, name: str) -> int | None:
-        if (text := files.beside(name, "cls")) is not None:
+    def _label(self, files: ShardFiles, index: int) -> int | None:
+        if (text := files.beside(index, "cls")) is not None:
             words, where = text.strip(), ".cls"
             label: Any = int(words) if words.isdecimal() else words
-        elif (content := _document(files, name)) is not None:
+        elif (content := _document(files, index)) is not None:
             label, where = content.get(self.label_column), f".json under {self.label_column}"
             if label is None:
                 return None
         else:
             return None
         if type(label) is not int or label < 0:
+            name = files.names[index]
             raise ValueError(
                 f"{self.path}: {name} has the class {label!r} in its {where}; it must be an integer from 0"
             )
@@ -95,30 +96,30 @@ class CaptionedWebDataset(_Shards, CaptionedSource):
     def find_captions(self, files: ImageFiles) -> Texts:
         """The captions of each image."""
         assert isinstance(files, ShardFiles)
-        found = {name: self._captions(files, name) for name in files.names}
+        found = {name: self._captions(files, index) for index, name in enumerate(files.names)}
         files.has_read(".txt", ".json")
         return matched(self.path, files.names, found)
 
-    def _captions(self, files: ShardFiles, name: str) -> list[str]:
-        if (text := files.beside(name, "txt")) is not None:
+    def _captions(self, files: ShardFiles, index: int) -> list[str]:
+        if (text := files.beside(index, "txt")) is not None:
             return text.splitlines()
-        content = _document(files, name)
+        content = _document(files, index)
         if content is None:
             return []
         try:
             return caption_texts(content, self.column)
         except ValueError as error:
-            raise ValueError(f"{self.path}: the .json of {name} {error}") from error
+            raise ValueError(f"{self.path}: the .json of {files.names[index]} {error}") from error
 
 
-def _document(files: ShardFiles, name: str) -> dict[str, Any] | None:
-    text = files.beside(name, "json")
+def _document(files: ShardFiles, index: int) -> dict[str, Any] | None:
+    text = files.beside(index, "json")
     if text is None:
         return None
     try:
         content = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"{files.where}: the .json of {name}: {error}") from error
+        raise ValueError(f"{files.where}: the .json of {files.names[index]}: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{files.where}: the .json of {name} must be an object, not {text[:40]}")
+        raise ValueError(f"{files.where}: the .json of {files.names[index]} must be an object, not {text[:40]}")
     return content

@@ -38,7 +38,8 @@ class Resources(Config):
         activation_checkpointing: keep of each block of the network its input alone, and compute what is inside again
             on the way back: less memory, about a third more time.
         gpu_data_share: of the memory of a worker's GPU, or of its part of one.  Training data that take no more than
-            that, and that lie in memory or are mapped, are kept on the GPU.
+            that, and that lie in memory, are mapped, or have all been decoded when training begins, are kept on the
+            GPU.
     """
 
     workers: int | WorkerRange = 1

@@ -330,7 +330,7 @@ class StudyFile:
             UserError, KeyError, TypeError, ValueError: the file cannot be read, or is something else.
         """
         known, mine = read_yaml(resolved), json.loads(self.fingerprint())
-        study, base = known["study"], _fixed(dict(known["base"]))
+        study, base = known["study"], _fixed(self.base.with_added(dict(known["base"])))
         other = {part: study[part.removeprefix("study.")] for part in mine if part.startswith("study.")}
         # The proxy's sizes are what the base and the proxy's own fields make of each other.
         same = base == mine["base"] and study["proxy"] == self.study.to_dict()["proxy"]

@@ -1,5 +1,6 @@
 """Images in NumPy files."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,37 @@ def test_images_are_averaged_down_to_a_resolution_that_divides_theirs(tmp_path: 
     assert np.abs(images.numpy() - IMAGES.reshape(6, 3, 4, 2, 4, 2).mean(axis=(3, 5))).max() <= 0.5
     with pytest.raises(ValueError, match=r"a.npz: resolution 3 does not divide the images' 8"):
         Array(path=path, resolution=3).check()
+
+
+@pytest.mark.parametrize("layout", ["channels first", "channels last"])
+@pytest.mark.parametrize("write", [np.savez, np.savez_compressed])
+def test_an_archive_that_is_not_compressed_is_mapped_and_has_the_fingerprint_of_its_content(
+    tmp_path: Path, layout: str, write: Callable[..., None]
+) -> None:
+    write(tmp_path / "a.npz", images=IMAGES if layout == "channels first" else IMAGES.transpose(0, 2, 3, 1))
+    for _ in range(2):  # hashed, and known
+        image_set = Array(path=str(tmp_path / "a.npz")).load_images()
+        assert isinstance(image_set, MemoryImages)
+        assert isinstance(image_set.images, np.memmap) == (write is np.savez)
+        assert np.array_equal(image_set.images, IMAGES)
+        assert image_set.fingerprint == MemoryImages("memory", IMAGES, None).fingerprint
+
+
+def test_averaged_images_are_mapped_and_have_the_fingerprint_of_their_content(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", IMAGES)
+    image_set = Array(path=str(tmp_path / "a.npy"), resolution=4).load_images()
+    assert isinstance(image_set, MemoryImages)
+    assert isinstance(image_set.images, np.memmap)
+    assert image_set.fingerprint == MemoryImages("memory", np.array(image_set.images), None).fingerprint
+
+
+def test_an_archive_with_a_damaged_array_is_named_by_the_check(tmp_path: Path) -> None:
+    path = Path(save(tmp_path / "a.npz", images=IMAGES, labels=LABELS))
+    content = bytearray(path.read_bytes())
+    content[content.find(IMAGES.tobytes()) + 100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.npz: images\.npy is damaged: its checksum is another"):
+        Array(path=str(path)).check()
 
 
 def test_the_reference_is_the_training_images_or_another_file_at_their_resolution(tmp_path: Path) -> None:

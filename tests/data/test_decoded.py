@@ -76,6 +76,34 @@ def test_images_beyond_what_is_kept_are_not_there(path: Path) -> None:
     assert not path.with_name("none").exists()
 
 
+def test_a_share_of_the_disk_stays_free_but_for_what_is_always_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Decoded(path, 6, SHAPE, spare=1e-9)
+    assert len(whole) == 6
+    for index in (1, 5):
+        whole.put(index, IMAGES[index])
+    monkeypatch.setattr("curriculum_search.data.decoded._ALWAYS_BYTES", 4 * 48 + 47)  # four of them
+    full = Decoded(path, 6, SHAPE, spare=1.0)  # more than is ever free
+    assert len(full) == 4
+    for index, image in enumerate(IMAGES):
+        full.put(index, image)
+    assert [full.get(index) is not None for index in range(6)] == [True, True, True, False, False, True]
+    assert full.there() == 4
+    assert len(Decoded(path, 6, SHAPE, spare=1.0)) == 4  # as many, and the same
+    assert len(Decoded(path, 6, SHAPE)) == 6
+
+
+def test_all_is_kept_where_nothing_is_said_and_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edm_zip(tmp_path / "set.zip", [f"{i}.png" for i in range(5)])
+    monkeypatch.setattr("curriculum_search.data.decoded._ALWAYS_BYTES", 2 * 3 * 8 * 8)
+    source = Zip(path=str(tmp_path / "set.zip"), decoded_path=str(tmp_path / "decoded"))
+    monkeypatch.setattr(files, "_SPARE", 1e-9)
+    assert source.load_images().decoding == (0, 5)
+    monkeypatch.setattr(files, "_SPARE", 1.0)
+    assert source.load_images().summary.endswith("; 40 % are kept decoded, all would take 8.9e-07 GiB (cache_gib)")
+
+
 @pytest.mark.parametrize("byte", [48, 6 * 48 + 4])
 def test_a_row_that_is_damaged_or_half_written_is_not_there(path: Path, byte: int) -> None:
     whole = Decoded(path, 6, SHAPE)
@@ -150,14 +178,14 @@ def test_processes_that_begin_together_share_the_work_and_read_the_same(tmp_path
         subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
         )
-        for _ in range(3)
+        for _ in range(8)
     ]
     for reader in readers:
         assert reader.stdout is not None
         assert reader.stdout.readline() == "ready\n"
     answers = [reader.communicate("go\n", timeout=120)[0].split() for reader in readers]
     assert {int(total) for _, total in answers} == {int(stored.astype(np.int64).sum())}
-    assert 400 <= sum(int(count) for count, _ in answers) < 3 * 400
+    assert 400 <= sum(int(count) for count, _ in answers) < 8 * 400
     (file,) = (tmp_path / "decoded").iterdir()
     assert file.stat().st_size == 400 * (3 * 8 * 8 + 4)
 

@@ -1,11 +1,17 @@
 """What folders and archives of image files have in common."""
 
+import gc
+import io
+import tracemalloc
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.image_files import edm_zip, picture, write
+from support.shards import shard
 
 from curriculum_search.data import DataSource, Folder, Zip
 
@@ -63,3 +69,32 @@ def test_the_reference_can_be_another_folder_at_the_training_resolution(tmp_path
 def test_settings_that_make_no_sense_are_refused(fields: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DataSource.from_dict({"kind": "folder", "path": "x", **fields})
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "webdataset"])
+def test_a_process_remembers_few_bytes_of_each_file(tmp_path: Path, kind: str) -> None:
+    count, stream = 2000, io.BytesIO()
+    Image.fromarray(picture()).save(stream, format="png")
+    named = {f"n{i // 100:08d}/n{i // 100:08d}_{i:08d}.png": stream.getvalue() for i in range(count)}
+    if kind == "folder":
+        for name, content in named.items():
+            (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "set" / name).write_bytes(content)
+    elif kind == "zip":
+        with zipfile.ZipFile(tmp_path / "set", "w") as archive:
+            for name, content in named.items():
+                archive.writestr(name, content)
+    else:
+        shard(tmp_path / "set", named | {f"{name.removesuffix('png')}cls": "1" for name in named})
+    source = DataSource.from_dict({"kind": kind, "path": str(tmp_path / "set")})
+    source.load_images()  # Whatever is remembered once, however many images there are, and the list of the shards.
+    gc.collect()
+    tracemalloc.start()
+    try:
+        image_set = source.load_images()
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(image_set) == count
+    assert held / count < 60  # 8 of them are the label, and some 10 what there is once

@@ -1,3 +1,6 @@
+import gc
+import io
+import tracemalloc
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -68,3 +71,23 @@ def test_objects_are_not_run_and_the_line_that_is_shown_converts_them(tmp_path: 
     subprocess.run([sys.executable, "-c", program[1]], cwd=folder, check=True, timeout=60)
     np.testing.assert_array_equal(np.load(tmp_path / "latents.npy"), MEAN_STD)
     np.testing.assert_array_equal(np.load(tmp_path / "labels.npy"), LABELS)
+
+
+def test_few_bytes_are_remembered_of_each_latent_in_an_archive(tmp_path: Path) -> None:
+    count, path = 2000, tmp_path / "latents.zip"
+    stream = io.BytesIO()
+    np.save(stream, np.zeros((2, 1, 1), np.float32))
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(count):
+            archive.writestr(f"{i // 1000:05d}/img-mean-std-{i:08d}.npy", stream.getvalue())
+    tracemalloc.start()
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = ZippedRows(path, archive.infolist())
+        del archive
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert found.read(np.array([count - 1])).shape == (1, 2, 1, 1)
+    assert held / count < 40

@@ -2,15 +2,19 @@
 
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.captioned import save_bert, write_captioned_digits
 from support.conditions import labels_in
+from support.image_files import edm_zip
 
-from curriculum_search.data import DataOrder, ImageSet, MemoryImages, Prefetcher, rank_slice
+from curriculum_search.data import CaptionedFolder, DataOrder, ImageSet, MemoryImages, Prefetcher, Zip, rank_slice
 from curriculum_search.data.images import Bytes, Indices
 from curriculum_search.data.prefetch import on_device
+from curriculum_search.text import SentenceEncoder
 
 CPU = torch.device("cpu")
 IMAGES = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 4), dtype=np.uint8)
@@ -98,6 +102,58 @@ def test_images_in_memory_need_no_thread() -> None:
     before = threads()
     with Prefetcher(MemoryImages("memory", IMAGES, None), DataOrder(50, 0), 0, 8, slice(0, 8), CPU):
         assert threads() == before
+
+
+@pytest.mark.parametrize("labels", [LABELS, None])
+@pytest.mark.parametrize("start", [0, 44])
+def test_a_set_that_stays_on_the_device_gives_the_batches_of_reading(labels: Indices | None, start: int) -> None:
+    order, own = DataOrder(50, seed=1), slice(4, 12)
+    with (
+        Prefetcher(SlowImages(labels), order, start, 12, own, CPU) as read,
+        Prefetcher(MemoryImages("m", IMAGES, labels), order, start, 12, own, CPU, resident_bytes=IMAGES.nbytes) as kept,
+    ):
+        for _ in range(10):
+            (images, condition), (expected, its) = next(kept), next(read)
+            assert torch.equal(images, expected)
+            assert labels_in(condition) == labels_in(its)
+
+
+def test_captions_of_a_set_that_stays_on_the_device_are_drawn_as_in_reading(tmp_path: Path) -> None:
+    source = CaptionedFolder(
+        path=str(write_captioned_digits(tmp_path / "train", 20)),
+        text_encoder=SentenceEncoder(path=save_bert(tmp_path / "encoder")),
+        encoded_path=str(tmp_path / "encoded"),
+        decoded_path=str(tmp_path / "decoded"),
+    )
+    image_set, order = source.load_images(), DataOrder(20, seed=1)
+    image_set.stored(np.arange(20))
+    with (
+        Prefetcher(image_set, order, 0, 8, slice(0, 8), CPU) as read,
+        Prefetcher(image_set, order, 0, 8, slice(0, 8), CPU, resident_bytes=image_set.num_bytes) as kept,
+    ):
+        for _ in range(8):
+            (images, condition), (expected, its) = next(kept), next(read)
+            assert torch.equal(images, expected)
+            assert all(map(torch.equal, condition.tensors(), its.tensors()))
+
+
+def test_image_files_stay_on_the_device_once_all_are_decoded_and_they_fit(tmp_path: Path) -> None:
+    stored = torch.from_numpy(edm_zip(tmp_path / "set.zip", [f"{i:02d}.png" for i in range(20)]))
+    image_set, order, before = Zip(path=str(tmp_path / "set.zip")).load_images(), DataOrder(20, 1), threads()
+
+    def first(resident_bytes: int) -> tuple[bool, torch.Tensor]:
+        """Whether a set is kept, and its first batch."""
+        with Prefetcher(image_set, order, 0, 8, slice(0, 8), CPU, resident_bytes=resident_bytes) as batches:
+            return threads() == before, next(batches)[0]
+
+    image_set.stored(np.arange(19))
+    assert not image_set.at_hand
+    assert not first(image_set.num_bytes)[0]
+    image_set.stored(np.arange(20))
+    for resident_bytes in (image_set.num_bytes - 1, image_set.num_bytes):
+        kept, images = first(resident_bytes)
+        assert kept == (resident_bytes == image_set.num_bytes)
+        assert torch.equal(images, stored[order.indices(0, 8)])
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 48 * 7, 2**26])

@@ -63,21 +63,28 @@ def test_texts_are_read_with_the_list_and_long_ones_where_they_lie(
     path, _ = sharded(tmp_path)
     for _ in range(2):  # once as the archives are read through, once from the list that is kept
         files = shards.ShardFiles(path, None, tmp_path / "kept")
-        assert [files.beside(name, "cls") for name in files.names] == [str(i % 4) for i in range(9)]
-        assert files.beside(files.names[0], "txt") is None
+        assert [files.beside(i, "cls") for i in range(len(files.names))] == [str(i % 4) for i in range(9)]
+        assert files.beside(0, "txt") is None
     for archive in path.glob("*.tar"):
         archive.unlink()
     if longest:
-        assert files.beside(files.names[0], "cls") == "0"
+        assert files.beside(0, "cls") == "0"
     else:
         with pytest.raises(FileNotFoundError):
-            files.beside(files.names[0], "cls")
+            files.beside(0, "cls")
+
+
+def test_archives_without_a_file_say_so_whenever_they_are_asked(tmp_path: Path) -> None:
+    shard(tmp_path / "a.tar", {})
+    for _ in range(2):  # once as the archive is read through, once from the list that is kept
+        with pytest.raises(ValueError, match=r"a.tar: no image in 1 archives"):
+            shards.ShardFiles(tmp_path / "a.tar", None, tmp_path / "kept")
 
 
 def test_a_sample_without_a_text_and_an_empty_text_are_told_apart(tmp_path: Path) -> None:
     shard(tmp_path / "a.tar", {"0.png": picture(), "0.txt": "", "1.png": picture()})
     files = shards.ShardFiles(tmp_path / "a.tar", None, tmp_path / "kept")
-    assert [files.beside(name, "txt") for name in files.names] == ["", None]
+    assert [files.beside(i, "txt") for i in range(2)] == ["", None]
 
 
 def test_a_name_that_is_no_unicode_is_kept_as_it_is(tmp_path: Path) -> None:

@@ -52,3 +52,18 @@ def test_archives_that_cannot_be_used_are_named(tmp_path: Path) -> None:
         pass
     with pytest.raises(ValueError, match=r"empty\.zip: no image in it"):
         Zip(path=str(tmp_path / "empty.zip")).check()
+
+
+def test_members_are_opened_by_what_is_remembered_of_them(tmp_path: Path) -> None:
+    stored = [write(tmp_path / f"{i}.png", picture()) for i in range(3)]
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as target:
+        for i, method in enumerate((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)):
+            target.write(tmp_path / f"{i}.png", f"ü/{i}.png", compress_type=method)
+    images, labels = everything(Zip(path=str(tmp_path / "set.zip")))
+    assert np.array_equal(images, np.stack(stored).transpose(0, 3, 1, 2))
+    assert labels == [0, 0, 0]
+    content = (tmp_path / "set.zip").read_bytes()
+    at = content.find(b"IDAT") + 10
+    (tmp_path / "set.zip").write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    with pytest.raises(ValueError, match=r"ü/0\.png: .*(CRC|broken|bad|incorrect)"):
+        Zip(path=str(tmp_path / "set.zip")).check()

@@ -48,6 +48,20 @@ def test_a_fingerprint_of_before_images_were_part_of_it_still_fits(workplace: Wo
     assert file.differences(file.fingerprint().replace('"data": ["', '"data": ["other')) == ["data"]
 
 
+def test_a_study_goes_on_that_kept_as_many_decoded_images_as_was_usual_then(
+    workplace: Workplace, pictures: Path, tmp_path: Path
+) -> None:
+    file = workplace.load(f"base.data={{kind: folder, path: '{pictures}'}}")
+    before = file.fingerprint().replace('"cache_gib": null', '"cache_gib": 1.0')
+    assert before != file.fingerprint()
+    (tmp_path / "study.json").write_text(before)
+    check_same_study(tmp_path, file)
+    resolved = file.write_resolved(tmp_path)
+    resolved.write_text(resolved.read_text().replace("cache_gib: null", "cache_gib: 1.0"))
+    (tmp_path / "study.json").write_text("damaged")
+    check_same_study(tmp_path, file)
+
+
 def test_a_run_on_its_own_knows_its_images(workplace: Workplace, pictures: Path, tmp_path: Path) -> None:
     experiment = workplace.load(f"base.data={{kind: folder, path: '{pictures}'}}").base
     folder = RunFolder(tmp_path / "run")
