@@ -373,7 +373,7 @@ class _Room:
         if self.capacity.nodes != before.nodes:
             joined = self.capacity.nodes > before.nodes
             words = "joined the cluster" if joined else f"left the cluster (Ray says more in {ray_log()})"
-            self.searcher.source.noticed(f"a node has {words}, which has {self.capacity.words} now")
+            self.searcher.source.befell(f"a node has {words}, which has {self.capacity.words} now")
         self._resize()
 
     def _resize(self) -> None:

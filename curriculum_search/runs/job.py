@@ -176,8 +176,12 @@ class JobSource(ABC):
         """Take what has befallen a run, as that it fell back to an older checkpoint; by default only said."""
         self.noticed(f"{job.key}: {words}")
 
+    def befell(self, words: str) -> None:
+        """Take what has befallen the cluster, and so all runs that are under way; by default only said."""
+        self.noticed(words)
+
     def noticed(self, line: str) -> None:
-        """Take what there is to say of the cluster, or what a worker has warned of; by default only said."""
+        """Take what there is to say of the command, or what a worker has warned of; by default only said."""
         print(stamped(line), flush=True)
 
     def tick(self, capacity: Capacity) -> None:  # noqa: B027

@@ -90,6 +90,13 @@ class Chain(JobSource):
         """Tell the phase."""
         self._current.remarked(job, words)
 
+    def befell(self, words: str) -> None:
+        """Tell the phase, if one is left."""
+        if self.phase is None:
+            super().befell(words)
+        else:
+            self.phase.befell(words)
+
     def noticed(self, line: str) -> None:
         """Have the phase say it, if one is left."""
         if self.phase is None:
