@@ -181,6 +181,10 @@ class IntervalRuns(JobSource):
         """Write the result down."""
         self.progress.ended(self.names[job.key], self.store.ended(job.key, outcome))
 
+    def went_on(self, job: Job) -> None:
+        """Take that it is not silent."""
+        self.store.went_on(job.key)
+
     def restarted(self, job: Job, reason: str) -> None:
         """Say it, and count it in MLflow."""
         self.noticed(f"{self.names[job.key]} {self.store.restarted(job.key, reason)}")

@@ -168,6 +168,9 @@ class JobSource(ABC):
     def progressed(self, job: Job, status: StatusReport) -> None:  # noqa: B027
         """Take how a run is doing between two evaluations; by default nothing."""
 
+    def went_on(self, job: Job) -> None:  # noqa: B027
+        """Take that the evaluation of a run goes on; by default nothing."""
+
     def restarted(self, job: Job, reason: str) -> None:
         """Take that a run has broken off and is started again; by default only said."""
         self.noticed(f"{job.key} broke off and is started again: {reason}")

@@ -183,6 +183,10 @@ class RunStore:
             metrics = {f"status/{name}": float(value) for name, value in values.items()}
             self.tracker.log_metrics(key, status.images, metrics)
 
+    def went_on(self, key: str) -> None:
+        """Take that the evaluation of a run goes on."""
+        self.live[key].hear(self.clock())
+
     def restarted(self, key: str, reason: str) -> str:
         """Take that a run has broken off and is started again; what was written down of it."""
         self.write_befallen()

@@ -286,6 +286,10 @@ def test_a_run_that_says_nothing_for_far_longer_than_any_did_is_told_of_once(ope
     clock.now = 420.0 + 12 * 239.0
     assert store.silent() == ["trial one has said nothing for 48 min, after 160 images"]
     assert store.silent() == []
+    store.went_on("one")
+    clock.now += 12 * 12 * 239.0
+    (line,) = (line for line in store.silent() if "trial one" in line)
+    assert line.startswith("trial one has said nothing for ")
     store.progressed("one", status(200))
     assert store.silent() == []
 

@@ -128,6 +128,10 @@ class Phase(JobSource):
         """Write the status down."""
         self.store.progressed(job.key, status)
 
+    def went_on(self, job: Job) -> None:
+        """Take that it is not silent."""
+        self.store.went_on(job.key)
+
     def restarted(self, job: Job, reason: str) -> None:
         """Say it, and count it in MLflow."""
         words = self.store.restarted(job.key, reason)

@@ -82,6 +82,10 @@ class Chain(JobSource):
         """Tell the phase."""
         self._current.progressed(job, status)
 
+    def went_on(self, job: Job) -> None:
+        """Tell the phase."""
+        self._current.went_on(job)
+
     def restarted(self, job: Job, reason: str) -> None:
         """Tell the phase."""
         self._current.restarted(job, reason)
