@@ -104,6 +104,7 @@ def measure_difficulty(
             direction=Direction.MINIMIZE,
         ) as store,
     ):
+        space.listen(store.befell)
         space.connect()
         runs = IntervalRuns(store, experiments)
         space.begin(name=folder.name, tags={"study": folder.name})
@@ -180,15 +181,23 @@ class IntervalRuns(JobSource):
         """Write the result down."""
         self.progress.ended(self.names[job.key], self.store.ended(job.key, outcome))
 
+    def went_on(self, job: Job) -> None:
+        """Take that it is not silent."""
+        self.store.went_on(job.key)
+
     def restarted(self, job: Job, reason: str) -> None:
         """Say it, and count it in MLflow."""
-        self.store.restarted(job.key, reason)
-        self.noticed(f"{self.names[job.key]} broke off and is started again: {reason}")
+        self.noticed(f"{self.names[job.key]} {self.store.restarted(job.key, reason)}")
 
     def remarked(self, job: Job, words: str) -> None:
         """Write it down, and say it."""
         self.store.note(job.key, words)
         self.noticed(f"{self.names[job.key]}: {words}")
+
+    def befell(self, words: str) -> None:
+        """Write it down for all runs under way, and say it."""
+        self.store.befell(words)
+        self.noticed(words)
 
     def noticed(self, line: str) -> None:
         """Say it."""
@@ -197,8 +206,9 @@ class IntervalRuns(JobSource):
     def tick(self, capacity: Capacity) -> None:
         """Show where the study is."""
         self.progress.capacity = capacity
+        self.store.write_befallen()
         for line in self.store.silent():
-            self.progress.say(line)
+            self.noticed(line)
         self.progress.show()
 
     def points(self, i: int, metric: str) -> list[tuple[int, float]]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from curriculum_search.runs.workspace import make_cache, workspace
 from curriculum_search.storage import address_of, as_it_stands, folders
 from curriculum_search.tracking import STUDY, check_metric_name
 from curriculum_search.training import Interrupted, PlainSession, default_device
-from curriculum_search.training.checkpoint import load
+from curriculum_search.training.checkpoint import DamagedError, before, load
 from curriculum_search.training.saver import Saver
 from curriculum_search.training.unfinished import UnfinishedEvaluation
 
@@ -68,7 +68,7 @@ def find_trained(
         identity = _identity(load_experiment(target, {}, runner)[0], target)
         experiment, _ = load_experiment(target, overrides, runner)
         runs = [folder / "runs" / identity for folder in (target.parent, *folders(root))]
-        candidates = (RunFolder(as_it_stands(run, cache_dir)).checkpoint for run in runs)
+        candidates = (_last_checkpoint(RunFolder(as_it_stands(run, cache_dir))) for run in runs)
         found = next((path for path in candidates if path.exists()), None)
         if found is None:
             raise UserError(
@@ -76,7 +76,7 @@ def find_trained(
                 f"python jobs/train.py {target}"
             )
         return Trained(experiment=experiment, identity=identity, checkpoint=found)
-    saved = RunFolder(target).checkpoint if target.is_dir() else target
+    saved = _last_checkpoint(RunFolder(target)) if target.is_dir() else target
     folder = RunFolder(saved.parent)
     config, raw = folder.experiment, folder.read_experiment()
     if not saved.exists() or not config.exists():
@@ -87,6 +87,32 @@ def find_trained(
     identity = _identity(validated(Experiment, raw, str(config)), config)
     experiment = validated(Experiment, with_values(raw, overrides, "command line"), str(config))
     return Trained(experiment=experiment, identity=identity, checkpoint=saved)
+
+
+def _last_checkpoint(folder: RunFolder) -> Path:
+    """The last one of a run, or the one before it where the last was damaged and has been set aside."""
+    last, earlier = folder.checkpoint, before(folder.checkpoint)
+    return earlier if earlier.exists() and not last.exists() else last
+
+
+def _load(run: Trained, device: torch.device) -> tuple[Trained, dict[str, Any]]:
+    """What an evaluation needs of a run's checkpoint, or of the one before it where that is damaged, which a line says;
+    the run may be under way, so nothing is set aside.
+
+    Raises:
+        ValueError: it cannot be read or is damaged, and there is none before it.
+    """
+    only = {"identity", "images", "ema"}
+    try:
+        return run, load(run.checkpoint, device, only=only)
+    except DamagedError as error:
+        earlier = replace(run, checkpoint=before(run.checkpoint))
+        if not earlier.checkpoint.exists():
+            raise
+        state = load(earlier.checkpoint, device, only=only)
+        words = f"{error}; the run is evaluated from the one before, at {state['images']:,} images"
+        print(stamped(words), flush=True)
+        return earlier, state
 
 
 def _identity(experiment: Experiment, where: Path) -> str:
@@ -115,7 +141,7 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
         experiment.check()
         for name in experiment.evaluation.metric_names(final=True):
             check_metric_name(name)
-        state = load(run.checkpoint, device, only={"identity", "images", "ema"})
+        run, state = _load(run, device)
     except ValueError as error:
         raise UserError(f"{run.checkpoint}: {error}") from error
     settings = json.dumps([experiment.evaluation.to_dict(), num_blocks, state["images"]], sort_keys=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
+from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.folder import RunFolder
@@ -56,6 +57,7 @@ def train_single(
         workspace(folder / "runs" / key, root=root, name=key) as space,
         _open_store(experiment, plugins, folder=folder, cache_dir=cache_dir, tracker=space.tracker) as store,
     ):
+        space.listen(store.befell)
         if problem := store.folder(key).check_data(experiment):
             raise UserError(f"{where}: data: {problem}")
         if (sibling := _with_other_code(folder, experiment, key)) is not None:
@@ -165,12 +167,18 @@ class _OneRun(JobSource):
         self.store.ended(job.key, outcome)
 
     def restarted(self, job: Job, reason: str) -> None:
-        self.store.restarted(job.key, reason)
-        super().restarted(job, reason)
+        self.noticed(f"{job.key} {self.store.restarted(job.key, reason)}")
 
     def remarked(self, job: Job, words: str) -> None:
         self.store.note(job.key, words)
         super().remarked(job, words)
+
+    def befell(self, words: str) -> None:
+        self.store.befell(words)
+        super().befell(words)
+
+    def tick(self, capacity: Capacity) -> None:
+        self.store.write_befallen()
 
 
 def _train_here(source: _OneRun) -> None:

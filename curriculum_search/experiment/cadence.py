@@ -13,7 +13,7 @@ STATUS_STEPS = 200
 class Cadence(Config):
     """The clocks of a run, but for that of evaluations, which is `Training.num_evaluations`.
 
-    None of it changes what is trained: a run that is resumed from any of its checkpoints is the undisturbed run.
+    Nothing of it changes what is trained: a run that is resumed from any of its checkpoints is the undisturbed run.
 
     Attributes:
         status_images: images seen between two status points (mean loss, throughput, stage), at each of which a loss
@@ -24,10 +24,12 @@ class Cadence(Config):
             memory; the disk is written to meanwhile.
         checkpoint_minutes: minutes of wall time since the last checkpoint after which there is another, whatever it
             was written for; None: none.  With one worker the clock is looked at after every step, with several where
-            they meet in any case: at status points, and at least every 50 steps.
+            they meet in any case: about twice a second, at least every 50 steps.
         silence_minutes: minutes without a status or an evaluation after which a run on a cluster is taken to hang: its
-            stacks are written to its folder, and it is ended and counted as failed; None: never.  An evaluation has to
-            come to its end within it.  One whose process is halted itself is ended a minute later, without stacks.
+            stacks are written to its folder, and it is ended and counted as failed; None: never.  Of an evaluation each
+            block of samples counts, and what else it measures has to come to its end within it; of training code of
+            one's own nothing but what it reports.  One whose process is halted itself is ended a minute later, without
+            stacks.
         sample_grids: after which evaluations the run's samples are saved as a grid of images, which are always of the
             same noise: "evaluations" is each of them, "end" the last one; None: each of a single run and of a confirmed
             arm's first seed, the last one of any other run of a study.

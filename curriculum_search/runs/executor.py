@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,7 +29,7 @@ from curriculum_search.runs.capacity import find_capacity
 from curriculum_search.runs.cluster import ray_log
 from curriculum_search.runs.groups import HEAD, Groups, run_group_trial
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
-from curriculum_search.runs.mailbox import DIVERGED, REMARKS, REPORT, STATUS, WARNINGS
+from curriculum_search.runs.mailbox import DIVERGED, GOES_ON, REMARKS, REPORT, STATUS, WARNINGS
 from curriculum_search.runs.notices import ask_to_stop, forget_to_ask
 from curriculum_search.runs.patches import end_process, tune_as_needed
 from curriculum_search.runs.restarts import Break, Restarts
@@ -263,37 +263,30 @@ class _JobSearcher(_DriverOnly, Searcher):
             outcome = Outcome(status=Status.FINISHED)
         self._guarded(lambda: self.source.ended(job, outcome), otherwise=None)
 
-    def take_report(self, trial_id: str, report: Report) -> bool:
-        """Hand a report to the source; True if the run is to stop."""
-        job = self.running.get(trial_id)
-        if job is None or self.error is not None:
-            return True
+    def hear(self, trial_id: str, said: Mapping[str, Any]) -> bool:
+        """Hand what a trial says to the source; True if its run is to stop.  Of what it warns of, each text once."""
+        for warning in json.loads(said.get(WARNINGS, "[]")):
+            if warning not in self._warned:
+                self._warned.add(warning)
+                self._guarded(functools.partial(self.source.noticed, f"warning: {warning}"), otherwise=None)
+        if (job := self.running.get(trial_id)) is None or self.error is not None:
+            return REPORT in said
+        for remark in json.loads(said.get(REMARKS, "[]")):
+            self._guarded(functools.partial(self.source.remarked, job, remark), otherwise=None)
+        if GOES_ON in said:
+            self._guarded(lambda: self.source.went_on(job), otherwise=None)
+        if STATUS in said:
+            status = StatusReport.from_json(said[STATUS])
+            self._restarts.progressed(job.key, status.images)
+            self._guarded(lambda: self.source.progressed(job, status), otherwise=None)
+        if REPORT not in said:
+            return False
+        report = Report.from_json(said[REPORT])
         self._restarts.progressed(job.key, report.images)
         stop = self._guarded(lambda: self.source.reported(job, report), otherwise=True)
         if stop:
             self.stopped.add(trial_id)
         return stop
-
-    def take_warnings(self, warnings: list[str]) -> None:
-        """Hand what a worker has warned of to the source, each text once."""
-        for warning in warnings:
-            if warning not in self._warned:
-                self._warned.add(warning)
-                self._guarded(functools.partial(self.source.noticed, f"warning: {warning}"), otherwise=None)
-
-    def take_remarks(self, trial_id: str, remarks: list[str]) -> None:
-        """Hand what has befallen a run to the source."""
-        job = self.running.get(trial_id)
-        if job is not None and self.error is None:
-            for remark in remarks:
-                self._guarded(functools.partial(self.source.remarked, job, remark), otherwise=None)
-
-    def take_status(self, trial_id: str, status: StatusReport) -> None:
-        """Hand a status to the source."""
-        job = self.running.get(trial_id)
-        if job is not None and self.error is None:
-            self._restarts.progressed(job.key, status.images)
-            self._guarded(lambda: self.source.progressed(job, status), otherwise=None)
 
     def _guarded(self, call: Callable[[], T], otherwise: T) -> T:
         """Call the source.  Tune would log and forget what it raises; so it is kept, and raised when Tune has ended."""
@@ -322,14 +315,7 @@ class _JobScheduler(_DriverOnly, FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         self.searcher.silences.heard(trial.trial_id, functools.partial(end_process, tune_controller, trial))
-        if WARNINGS in result:
-            self.searcher.take_warnings(json.loads(result[WARNINGS]))
-        if REMARKS in result:
-            self.searcher.take_remarks(trial.trial_id, json.loads(result[REMARKS]))
-        if STATUS in result:
-            self.searcher.take_status(trial.trial_id, StatusReport.from_json(result[STATUS]))
-        stop = REPORT in result and self.searcher.take_report(trial.trial_id, Report.from_json(result[REPORT]))
-        return str(TrialScheduler.STOP if stop else TrialScheduler.CONTINUE)
+        return str(TrialScheduler.STOP if self.searcher.hear(trial.trial_id, result) else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
         # `trial.get_pickled_error` looks where Tune copies it later; what is not raised by a task is there as text.
@@ -373,7 +359,7 @@ class _Room:
         if self.capacity.nodes != before.nodes:
             joined = self.capacity.nodes > before.nodes
             words = "joined the cluster" if joined else f"left the cluster (Ray says more in {ray_log()})"
-            self.searcher.source.noticed(f"a node has {words}, which has {self.capacity.words} now")
+            self.searcher.source.befell(f"a node has {words}, which has {self.capacity.words} now")
         self._resize()
 
     def _resize(self) -> None:

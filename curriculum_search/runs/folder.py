@@ -40,6 +40,8 @@ _COMMANDS = ("experiment.json", "log.jsonl", "result.json", "error.txt", "data.j
 #: What the worker that trains a run holds.
 WORKERS_LOCK = ".worker.lock"
 
+_BROKE_OFF = "broke off"  # a remark that begins so is of a restart
+
 #: What reading a file raises that is not as it was written.
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
 
@@ -162,14 +164,23 @@ class RunFolder:
         """Add a status to the log."""
         self._append({"kind": "status", **asdict(status)})
 
-    def write_remark(self, words: str) -> None:
-        """Add what has befallen the run to the log."""
-        self._append({"kind": "remark", "text": words})
+    def write_remark(self, words: str, at: float | None = None) -> None:
+        """Add what has befallen the run to the log; it did so `at`, in seconds since 1970, or now."""
+        self._append({"kind": "remark", "text": words} | ({} if at is None else {"time": at}))
+
+    def write_restart(self, reason: str) -> str:
+        """Add that the run has broken off and is started again to the log; says it, and for the how many-th time."""
+        words = f"{_BROKE_OFF} for the {_ordinal(self.count_restarts() + 1)} time and is started again: {reason}"
+        self.write_remark(words)
+        return words
+
+    def count_restarts(self) -> int:
+        """How often the run has broken off and been started again, over all commands."""
+        return sum(record["text"].startswith(_BROKE_OFF) for record in self._remarks())
 
     def read_remarks(self) -> list[str]:
         """What has befallen the run, a line each with its time."""
-        remarks = [record for record in self._read_log() if record["kind"] == "remark"]
-        return [f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(r['time']))} {r['text']}" for r in remarks]
+        return [f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(r['time']))} {r['text']}" for r in self._remarks()]
 
     def tidy(self) -> None:
         """Keep the last checkpoint alone, of a run that has ended."""
@@ -245,6 +256,9 @@ class RunFolder:
             if images.exists():
                 (path / images.name).symlink_to(images.resolve())
 
+    def _remarks(self) -> list[dict[str, Any]]:
+        return [record for record in self._read_log() if record["kind"] == "remark"]
+
     def _append(self, record: Mapping[str, Any]) -> None:
         with room_for(self.log):
             self._log.append({"kind": record["kind"], "time": time.time(), **record})
@@ -297,6 +311,12 @@ class RunFolder:
             flush=True,
         )
         return good
+
+
+def _ordinal(number: int) -> str:
+    """1st, 2nd, 3rd, 4th, 11th, 21st."""
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
 
 
 def _curve(records: Iterable[Mapping[str, Any]]) -> Curve:

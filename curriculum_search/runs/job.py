@@ -168,6 +168,9 @@ class JobSource(ABC):
     def progressed(self, job: Job, status: StatusReport) -> None:  # noqa: B027
         """Take how a run is doing between two evaluations; by default nothing."""
 
+    def went_on(self, job: Job) -> None:  # noqa: B027
+        """Take that the evaluation of a run goes on; by default nothing."""
+
     def restarted(self, job: Job, reason: str) -> None:
         """Take that a run has broken off and is started again; by default only said."""
         self.noticed(f"{job.key} broke off and is started again: {reason}")
@@ -176,8 +179,12 @@ class JobSource(ABC):
         """Take what has befallen a run, as that it fell back to an older checkpoint; by default only said."""
         self.noticed(f"{job.key}: {words}")
 
+    def befell(self, words: str) -> None:
+        """Take what has befallen the cluster, and so all runs that are under way; by default only said."""
+        self.noticed(words)
+
     def noticed(self, line: str) -> None:
-        """Take what there is to say of the cluster, or what a worker has warned of; by default only said."""
+        """Take what there is to say of the command, or what a worker has warned of; by default only said."""
         print(stamped(line), flush=True)
 
     def tick(self, capacity: Capacity) -> None:  # noqa: B027

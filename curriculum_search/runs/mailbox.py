@@ -5,6 +5,7 @@ a time.  It imports neither Ray nor torch, so it knows nothing of processes: who
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,9 +13,9 @@ from typing import Any
 REPORT = "report"
 STATUS = "status"
 DIVERGED = "diverged"
-#: With either: what this package has warned of since the last, as that a damaged cache was rebuilt ...
-WARNINGS = "warnings"
-REMARKS = "remarks"  #: ... and what has befallen the run, as that it fell back to an older checkpoint
+WARNINGS = "warnings"  #: with either: what this package has warned of since the last, as that a cache was rebuilt
+REMARKS = "remarks"  #: what has befallen the run, as that it fell back to an older checkpoint; alone
+GOES_ON = "goes on"  #: an evaluation does; alone
 
 #: Seconds after a worker has failed, or been stopped, in which the others have to leave the job as well.  What they are
 #: in the middle of, such as a collective with the one that failed, may never end.
@@ -43,6 +44,7 @@ class _Case:
     fields: Mapping[str, Any]
     said: list[Mapping[str, Any]] = field(default_factory=list)
     taken: int = 0  # of what was said
+    added: Counter[tuple[str, int]] = field(default_factory=Counter)  # how often each worker has said what for itself
     is_stopped: bool = False
     failures: list[End] = field(default_factory=list)
     is_taken: bool = False  # by a worker
@@ -117,6 +119,20 @@ class Mailbox:
         await self._tell()
         await self._until(lambda: case.taken >= place or case.is_stopped or bool(case.failures))
         return case.is_stopped or bool(case.failures)
+
+    async def add(self, number: int, rank: int, message: Mapping[str, Any]) -> None:
+        """Take what one worker says for itself, without waiting until it has been handed on.
+
+        What befalls all of them is handed on once, and what comes of a job that is forgotten, never.
+        """
+        if (case := self._cases.get(number)) is None:
+            return
+        text = str(message)
+        most = max((case.added[text, other] for other in range(self._size)), default=0)
+        case.added[text, rank] += 1
+        if case.added[text, rank] > most:
+            case.said.append(message)
+            await self._tell()
 
     async def fail(self, number: int, end: End) -> None:
         """Take that a worker has not come to the end of a job."""

@@ -52,7 +52,6 @@ class LiveRun:
         status_images: images at its last status.
         heard: when it last said something, by the store's clock; or began.
         longest: its longest silence so far, in seconds.
-        restarts: how often it has broken off and been started again.
         called_silent: whether its present silence has been remarked on.
     """
 
@@ -66,7 +65,6 @@ class LiveRun:
     status_images: int = 0
     heard: float
     longest: float = 0.0
-    restarts: int = 0
     called_silent: bool = False
 
     @property

@@ -3,22 +3,24 @@
 What is in the runs' folders is the truth: MLflow is a copy of it, and a run that has a result is never trained again.
 """
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, Self, TypedDict
+from typing import Self
 
 from curriculum_search.direction import Direction
-from curriculum_search.experiment import Experiment, OwnTrainer
+from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Job, Outcome, Status
 from curriculum_search.runs.record import LiveRun, RunRecord, gpus, read_record, recorded_runs
 from curriculum_search.runs.result import Curve, RunResult
+from curriculum_search.runs.tracked import TrackedDataset, tracked_dataset, tracked_params
 from curriculum_search.runs.watch import STACKS
 from curriculum_search.runs.workspace import make_cache
 from curriculum_search.storage import bring, origin
@@ -30,41 +32,9 @@ SAMPLES = "samples"  #: what MLflow calls a run's generated images
 #: A silence is worth a line when it is so many times the longest before it, and so many seconds at least: a little more
 #: than the worker's own, which has left its stacks by then (`watch`).
 _SILENT_FACTOR, _SILENT_SECONDS = 12.0, 150.0
-_DIGEST = 16  # characters
-
-
-class TrackedDataset(TypedDict):
-    """What MLflow is told of the images that a run is trained on."""
-
-    name: str
-    digest: str
-    source: dict[str, Any]
-    summary: str
-
-
-def tracked_dataset(experiment: Experiment) -> TrackedDataset:
-    """The training images of an experiment, or the code of the user's own that has them."""
-    if isinstance(experiment.trainer, OwnTrainer):
-        trainer = experiment.trainer
-        return TrackedDataset(
-            name=trainer.title,
-            digest=trainer.code()[:_DIGEST],
-            source=trainer.to_dict(),
-            summary=experiment.summary(),
-        )
-    images = experiment.data.load()
-    return TrackedDataset(
-        name=images.name,
-        digest=hashlib.sha256(images.fingerprint.encode()).hexdigest()[:_DIGEST],
-        source=experiment.data.to_dict(),
-        summary=images.summary,
-    )
 
 
 _TAG_LENGTH = 5_000  # that MLflow takes
-
-#: Of the parameters of the user's own training code, how many are shown in a table, and so many characters of each.
-_OWN_PARAMS, _OWN_CHARACTERS = 4, 36
 
 
 class RunStore:
@@ -109,6 +79,7 @@ class RunStore:
         self._curves: dict[str, Curve] = {}
         self._datasets: dict[str, TrackedDataset] = {}  # by what has the images
         self._results: dict[str, RunResult] = {}
+        self._befallen: SimpleQueue[tuple[float, str]] = SimpleQueue()  # what all runs are to be told, and since when
 
     def __enter__(self) -> Self:
         make_cache(self.cache_dir)
@@ -153,6 +124,7 @@ class RunStore:
 
     def start(self, key: str, experiment: Experiment, *, name: str, tags: Mapping[str, str]) -> Job:
         """Open a run's folder (again) and give the job that trains it."""
+        self.write_befallen()
         folder, records = self.folder(key), self.records
         folder.write_experiment(experiment, self.plugins)
         if key not in records:
@@ -186,6 +158,7 @@ class RunStore:
 
     def reported(self, key: str, report: Report) -> bool:
         """Write a report to the run's log and to MLflow; False if it had been reported before."""
+        self.write_befallen()
         self.live[key].hear(self.clock())
         if not self.curve(key).add(report):
             return False
@@ -199,6 +172,7 @@ class RunStore:
 
     def progressed(self, key: str, status: StatusReport) -> None:
         """Write a status to the run's log and to MLflow, unless a run that was interrupted says it again."""
+        self.write_befallen()
         curve = self.curve(key)
         self.live[key].hear(self.clock())
         self.live[key].status_images = status.images
@@ -209,19 +183,42 @@ class RunStore:
             metrics = {f"status/{name}": float(value) for name, value in values.items()}
             self.tracker.log_metrics(key, status.images, metrics)
 
-    def restarted(self, key: str, reason: str) -> None:
-        """Take that a run has broken off and is started again."""
-        run = self.live[key]
-        run.restarts += 1
+    def went_on(self, key: str) -> None:
+        """Take that the evaluation of a run goes on."""
+        self.live[key].hear(self.clock())
+
+    def restarted(self, key: str, reason: str) -> str:
+        """Take that a run has broken off and is started again; what was written down of it."""
+        self.write_befallen()
+        run, folder = self.live[key], self.folder(key)
         run.heard, run.called_silent = self.clock(), False
-        self.tracker.set_tags(key, {"restarts": str(run.restarts), "restarted_after": reason})
-        self.note(key, f"broke off and is started again: {reason}")
+        words = folder.write_restart(reason)
+        self.tracker.set_tags(key, {"restarts": str(folder.count_restarts()), "restarted_after": reason})
+        self._track_remarks(key)
+        return words
 
     def note(self, key: str, words: str) -> None:
         """Write down, in the run's log and in its tag "events", what has befallen it."""
-        folder = self.folder(key)
-        folder.write_remark(words)
-        self.tracker.set_tags(key, {"events": "\n".join(folder.read_remarks())[-_TAG_LENGTH:]})
+        self.write_befallen()
+        self.folder(key).write_remark(words)
+        self._track_remarks(key)
+
+    def befell(self, words: str) -> None:
+        """Take what has befallen the cluster or the storage, in any thread, for every run that is under way now; see
+        `write_befallen`."""
+        self._befallen.put((time.time(), words))
+
+    def write_befallen(self) -> None:
+        """Write down, as `note` does, what has befallen all runs under way; anything else that is said of a run does so
+        first."""
+        found = []
+        with suppress(Empty):
+            while True:
+                found.append(self._befallen.get_nowait())
+        for key in self.live if found else ():
+            for at, words in found:
+                self.folder(key).write_remark(words, at)
+            self._track_remarks(key)
 
     def silent(self) -> list[str]:
         """What to say of each run that has said nothing for far longer than it, or any other, ever did; once."""
@@ -243,6 +240,7 @@ class RunStore:
         Raises:
             UserError: it found a disk full.  It has not ended, and the same command goes on with it.
         """
+        self.write_befallen()
         if outcome.disk_full:
             raise UserError(f"{self.live[key].name}: {outcome.disk_full}")
         folder, curve, run = self.folder(key), self.curve(key), self.live[key]
@@ -273,6 +271,7 @@ class RunStore:
     def abandon(self) -> None:
         """Say that nothing is under way any more; what was is gone on with by another command."""
         try:
+            self.write_befallen()
             for key in self.live:
                 self.tracker.end_run(key, status="KILLED")
         finally:
@@ -313,6 +312,9 @@ class RunStore:
         self._track_curve(key)
         if (result := self.result(key)) is not None:
             self._track_end(key, result)
+
+    def _track_remarks(self, key: str) -> None:
+        self.tracker.set_tags(key, {"events": "\n".join(self.folder(key).read_remarks())[-_TAG_LENGTH:]})
 
     def _track_dataset(self, key: str, experiment: Experiment) -> None:
         self.tracker.log_dataset(key, **self.dataset(experiment))
@@ -355,34 +357,3 @@ class RunStore:
             return {}
         best = {f"best_{self.objective}": self.direction.best(values, float)}
         return best | ({f"end_{self.objective}": values[-1]} if status is Status.FINISHED else {})
-
-
-def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)[:_OWN_CHARACTERS]
-
-
-def tracked_params(experiment: Experiment) -> dict[str, str]:
-    """The few settings that tell runs apart in a table; the whole config is an artifact of the run."""
-    plain = experiment.to_dict()
-    curriculum = experiment.curriculum.canonical().to_dict()
-    params = {
-        "order": curriculum["order"]["kind"],
-        "seed": str(experiment.seed),
-        "learning_rate": f"{plain['training']['learning_rate']:.3g}",
-        "process": plain["process"]["kind"],
-        "density": plain["density"]["kind"],
-        "weighting": plain["weighting"]["kind"],
-    }
-    if isinstance(experiment.trainer, OwnTrainer):
-        del params["learning_rate"], params["weighting"]
-        params = {name: _short(value) for name, value in list(experiment.trainer.params.items())[:_OWN_PARAMS]} | params
-    if curriculum["order"]["kind"] != "none":
-        params |= {
-            "clusters": str(curriculum["num_clusters"]),
-            "partition": curriculum["partition"]["kind"],
-            "pacing": curriculum["pacing"]["kind"],
-            "accumulation": curriculum["accumulation"]["kind"],
-        }
-        if (end_share := curriculum["pacing"].get("end_share")) is not None:
-            params["end_share"] = f"{end_share:.3g}"
-    return params

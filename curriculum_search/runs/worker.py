@@ -7,7 +7,10 @@ import itertools
 import json
 import math
 import os
+import threading
+import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +30,7 @@ from curriculum_search.runs import placement
 from curriculum_search.runs.folder import WORKERS_LOCK, RunFolder, is_workers_file
 from curriculum_search.runs.isolation import isolated
 from curriculum_search.runs.job import Job, RunError
-from curriculum_search.runs.mailbox import DIVERGED, REMARKS, REPORT, STATUS, WARNINGS, End
+from curriculum_search.runs.mailbox import DIVERGED, GOES_ON, REMARKS, REPORT, STATUS, WARNINGS, End
 from curriculum_search.runs.notices import Stopped, listening
 from curriculum_search.runs.watch import Watch, watching
 from curriculum_search.storage import shared_run
@@ -36,7 +39,10 @@ from curriculum_search.training import Interrupted, PlainSession, Report, Status
 
 _PACKAGE = str(Path(__file__).parents[1])
 _PATIENCE_SECONDS = 60.0  # with another process that writes to the same run
+_GOES_ON_SECONDS = 30.0  # between two messages that an evaluation goes on
 _COLLECTIVE_TIMEOUT = timedelta(minutes=30)  # as Ray Train has it
+
+Send = Callable[[dict[str, Any]], None]
 
 
 def run_trial(config: dict[str, Any]) -> None:
@@ -99,8 +105,11 @@ class _Member:
             if distributed.all_gather_cat(flag).any():
                 raise SystemExit  # as Tune does it with a trial of one worker
 
+        def add(message: dict[str, Any]) -> None:
+            _got(self.mailbox.add.remote(number, self.rank, message))
+
         try:
-            train_one(fields, send, self.device, group=self.group)
+            train_one(fields, send, self.device, group=self.group, add=add)
         except SystemExit:
             return False
         except Diverged as error:
@@ -129,8 +138,82 @@ def _seconds_to_end(trainer: Trainer) -> int:
     return 30 + (math.ceil(trainer.stop_seconds) if isinstance(trainer, CommandTrainer) else 0)
 
 
+class _Session(PlainSession):
+    """The home of a run in a worker of Ray's.
+
+    Remarks are sent as they are made.  Tune takes what a trial of one worker says from the thread that trains alone, so
+    one that another thread makes, such as that which copies files, waits until that one next asks or says anything.
+
+    Attributes:
+        watch: hears of all that is said.
+        caught: warnings that have not been sent.
+    """
+
+    watch: Watch
+    caught: list[warnings.WarningMessage]
+
+    def __init__(self, run_dir: Path, device: torch.device, send: Send, add: Send | None) -> None:
+        super().__init__(run_dir=run_dir, device=device)
+        self._send_together, self._add = send, add
+        self._remarks: deque[str] = deque()
+        self._thread = threading.get_ident()
+        self._went_on = time.monotonic()
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the worker is to leave."""
+        self.say_remarks()
+        return self._should_stop
+
+    @should_stop.setter
+    def should_stop(self, value: bool) -> None:
+        self._should_stop = value
+
+    def stop(self) -> None:
+        """Ask the worker to leave."""
+        self.should_stop = True
+
+    def report(self, report: Report) -> None:
+        """Send it."""
+        # As text: Tune would take a mapping apart, and copy it several times.
+        self._send({"images": report.images, REPORT: report.to_json()})
+
+    def status(self, status: StatusReport) -> None:
+        """Send it."""
+        self._send({"images": status.images, STATUS: status.to_json()})
+
+    def remark(self, words: str) -> None:
+        """Send it, or have it sent."""
+        self._remarks.append(words)
+        self.say_remarks()
+
+    def goes_on(self) -> None:
+        """Tell the watch, and now and then the driver."""
+        self.watch.said()
+        if distributed.rank() == 0 and time.monotonic() - self._went_on >= _GOES_ON_SECONDS:
+            self._went_on = time.monotonic()
+            self._send_alone({"images": 0, GOES_ON: True})
+
+    def say_remarks(self) -> None:
+        """Send the remarks that wait, if this thread can."""
+        if self._add is None and threading.get_ident() != self._thread:
+            return
+        while self._remarks:
+            self._send_alone({"images": 0, REMARKS: json.dumps([self._remarks.popleft()])})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        self.say_remarks()
+        ours = [str(warning.message) for warning in self.caught if warning.filename.startswith(_PACKAGE)]
+        self.caught.clear()
+        self._send_together(message | ({WARNINGS: json.dumps(ours)} if ours else {}))
+        self.watch.said()
+
+    def _send_alone(self, message: dict[str, Any]) -> None:
+        (self._send_together if self._add is None else self._add)(message)
+
+
 def train_one(
-    fields: dict[str, Any], send: Callable[[dict[str, Any]], None], device: torch.device, *, group: str = ""
+    fields: dict[str, Any], send: Send, device: torch.device, *, group: str = "", add: Send | None = None
 ) -> None:
     """Train a job in this process, which is as it was before, afterwards.
 
@@ -139,44 +222,13 @@ def train_one(
         send: takes what the run says; every worker of the run calls it at the same points.
         device: what to compute on.
         group: that this worker belongs to, if it does.
+        add: takes what one of several workers says for itself, in any thread; None: there is only this one.
 
     Raises:
         Diverged: a loss, weight or generated image is not finite.
         Stopped: the worker was asked to leave, and has saved the run.
         RunError: anything else went wrong.
     """
-
-    class RaySession(PlainSession):
-        watch: Watch
-        caught: list[warnings.WarningMessage]
-        remarks: list[str]
-
-        def stop(self) -> None:
-            self.should_stop = True
-
-        def report(self, report: Report) -> None:
-            # As text: Tune would take a mapping apart, and copy it several times.
-            self._send({"images": report.images, REPORT: report.to_json()})
-
-        def status(self, status: StatusReport) -> None:
-            self._send({"images": status.images, STATUS: status.to_json()})
-
-        def remark(self, words: str) -> None:
-            self.remarks.append(words)
-
-        def say_rest(self) -> None:
-            """Send the remarks that came after the last report; several workers can only report together."""
-            if self.remarks and distributed.world_size() == 1:
-                self._send({"images": 0})
-
-        def _send(self, message: dict[str, Any]) -> None:
-            ours = [str(warning.message) for warning in self.caught if warning.filename.startswith(_PACKAGE)]
-            aside = {name: json.dumps(lines) for name, lines in ((WARNINGS, ours), (REMARKS, self.remarks)) if lines}
-            self.caught.clear()
-            self.remarks.clear()
-            send(message | aside)
-            self.watch.said()
-
     with isolated():
         if fields["working_dir"].is_dir():  # Ray starts a worker elsewhere.
             os.chdir(fields["working_dir"])
@@ -184,8 +236,7 @@ def train_one(
             job = Job.decode(fields)
             os.environ["TUNE_FUNCTION_THREAD_TIMEOUT_S"] = str(_seconds_to_end(job.experiment.trainer))
             job.run_dir.mkdir(parents=True, exist_ok=True)
-            session = RaySession(run_dir=job.run_dir, device=device)
-            session.remarks = []
+            session = _Session(job.run_dir, device, send, add)
             limit = job.experiment.cadence.silence_minutes
             with (
                 warnings.catch_warnings(record=True) as session.caught,
@@ -205,8 +256,12 @@ def train_one(
                     ):
                         train(job.experiment, session, job.cache_dir)
                 except Interrupted as stop:
+                    session.say_remarks()
                     raise Stopped(notices.reason, stop.images) from None
-                session.say_rest()
+                except Exception:
+                    session.say_remarks()
+                    raise
+                session.say_remarks()
         except (Diverged, Stopped):
             raise
         except Exception as error:

@@ -1,6 +1,6 @@
 """The frame that a command works in: a folder of its own, and MLflow, which knows in the end how it went."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +18,34 @@ _SEND_SECONDS = 60.0
 
 
 @dataclass
+class _Voice:
+    """Says what there is to say of the storage, in any thread.
+
+    Attributes:
+        heard: takes it too.
+    """
+
+    heard: Callable[[str], None] = lambda words: None
+
+    def tell(self, words: str) -> None:
+        """Say it, with the time."""
+        print(stamped(words), flush=True)
+        self.heard(words)
+
+
+@dataclass
 class Workspace:
     """A folder that this command alone works in.
 
     Attributes:
         folder: what the command leaves.
         tracker: of its run in MLflow, and of all runs under it.
+        voice: says what there is to say of the folder's storage.
     """
 
     folder: Path
     tracker: Tracker
+    voice: _Voice = field(default_factory=_Voice)
     _begun: bool = field(default=False, init=False)
 
     def connect(self) -> None:
@@ -40,6 +58,10 @@ class Workspace:
             self.tracker.check()
         except ValueError as error:
             raise UserError(str(error)) from error
+
+    def listen(self, heard: Callable[[str], None]) -> None:
+        """Have what is said of the folder's storage, as that it does not answer, heard too, in any thread."""
+        self.voice.heard = heard
 
     def begin(
         self, *, name: str, params: Mapping[str, str] | None = None, tags: Mapping[str, str] | None = None
@@ -70,8 +92,9 @@ def workspace(folder: Path, *, root: Path, name: str) -> Iterator[Workspace]:
     Raises:
         UserError: another command is at work in the folder, it cannot be made, or a disk is full.
     """
-    with _full_disk_is_the_users(folder), _alone(folder), kept(folder, is_workers=is_workers_in_study, tell=_tell):
-        space = Workspace(folder, make_tracker(folder, root=root, name=name))
+    voice = _Voice()
+    with _full_disk_is_the_users(folder), _alone(folder), kept(folder, is_workers=is_workers_in_study, tell=voice.tell):
+        space = Workspace(folder, make_tracker(folder, root=root, name=name), voice)
         if damage := space.tracker.damage():
             print(f"MLflow: {damage}", flush=True)
         try:
@@ -111,10 +134,6 @@ def _make_folder(folder: Path, remedy: str) -> None:
 def make_tracker(folder: Path, *, root: Path, name: str) -> Tracker:
     """The tracker of a command that works in `folder`."""
     return Tracker(folder / "tracking", uri=tracking_uri(root), study=name, experiment=_EXPERIMENT)
-
-
-def _tell(line: str) -> None:
-    print(stamped(line), flush=True)
 
 
 @contextmanager

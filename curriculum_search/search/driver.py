@@ -49,6 +49,7 @@ def run_study(file: StudyFile, *, root: Path, cache_dir: Path) -> StudyResult:
         workspace(folder, root=root, name=file.study.name) as space,
         open_store(file, folder, tracker=space.tracker, cache_dir=cache_dir) as store,
     ):
+        space.listen(store.befell)
         check_same_study(folder, file)
         space.connect()
         ledger = Ledger(file, store)

@@ -53,6 +53,11 @@ class Clock:
         """Images that noise levels have been drawn for, over all workers."""
         return self.sampler.images_seen if self.sampler is not None else 0
 
+    @property
+    def seconds_now(self) -> float:
+        """Spent in training so far, up to now where it does not rest."""
+        return self.seconds + (0.0 if self._since is None else time.perf_counter() - self._since)
+
     def take(self, sampler: CurriculumAdapter) -> None:
         """Follow a sampler.
 
@@ -109,8 +114,7 @@ class Clock:
     def say(self, images: int) -> None:
         """Give a status of the steps up to `images`."""
         assert self.sampler is not None
-        running = 0.0 if self._since is None else time.perf_counter() - self._since
-        seconds = self.seconds + running
+        seconds = self.seconds_now
         status = StatusReport(
             images=images,
             train_loss=self._mean_loss(1),

@@ -55,7 +55,8 @@ def train_with_function(experiment: Experiment, trainer: FunctionTrainer, sessio
 
 
 class _Home:
-    """A session that knows whether it has ended the run: Ray does so by an exception, within a report."""
+    """A session that knows whether it has ended the run: Ray does so by an exception, within whatever it is told or
+    asked."""
 
     def __init__(self, session: Session) -> None:
         self.run_dir, self.device = session.run_dir, session.device
@@ -64,20 +65,23 @@ class _Home:
 
     @property
     def should_stop(self) -> bool:
-        return self._session.should_stop
+        return self._guarded(lambda: self._session.should_stop)
 
     def report(self, report: Report) -> None:
-        self._tell(self._session.report, report)
+        self._guarded(lambda: self._session.report(report))
 
     def status(self, status: StatusReport) -> None:
-        self._tell(self._session.status, status)
+        self._guarded(lambda: self._session.status(status))
 
     def remark(self, words: str) -> None:
-        self._tell(self._session.remark, words)
+        self._guarded(lambda: self._session.remark(words))
 
-    def _tell(self, tell: Callable[[T], None], said: T) -> None:
+    def goes_on(self) -> None:
+        self._guarded(self._session.goes_on)
+
+    def _guarded(self, call: Callable[[], T]) -> T:
         try:
-            tell(said)
+            return call()
         except BaseException:
             self.ended = True
             raise

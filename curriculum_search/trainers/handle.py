@@ -4,6 +4,7 @@ It hands out the sampler of noise levels in the form of the user's codebase, and
 that sampler is recorded exactly, and what is reported is set beside it.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
@@ -31,12 +32,11 @@ from curriculum_search.trainers.checks import TrainerError, check_end, checked_i
 from curriculum_search.trainers.clock import Clock
 from curriculum_search.trainers.view import View
 from curriculum_search.training import CHECKPOINT, Interrupted, Report, Session, TrainingResult, checkpoint
+from curriculum_search.training.events import Pace
 
 A = TypeVar("A", bound=CurriculumAdapter)
 BankLosses = Callable[[], Tensor] | None
 
-#: Draws after which several workers agree on whether to end.
-_MEETING_DRAWS = 50
 _STATUS, _EVALUATION, _DIVERGED, _WRONG = range(4)
 
 
@@ -110,7 +110,8 @@ class Run:
         self._restored: dict[str, Any] | None = None
         self._saved_images = 0
         self._is_readable = False  # what is saved
-        self._met, self._leaves = 0, False  # what several workers have agreed on, and after how many draws
+        self._pace, self._leaves = Pace(), False  # when several workers agree on whether to end, and what they have ...
+        self._met_draws, self._met_seconds = 0, -math.inf  # ... after so many draws and seconds
 
     # The sampler, in the form that a codebase has for it.
 
@@ -189,16 +190,19 @@ class Run:
         """Whether to end now: the run has seen all its images, or its command is to end, which goes on with it later;
         then a last ``report(images=..., checkpoint=...)`` saves what is to be gone on with.
 
-        Several workers ask it after every step, and agree now and then on whether one of them is to end.
+        Several workers ask it after every step, and agree about twice a second on whether one of them is to end.
         """
         if self.images_seen >= self.total_images:
             return True
         if self.world_size == 1:
             return self._session.should_stop
-        if self._clock.draws % _MEETING_DRAWS == 0 and self._clock.draws != self._met:
-            self._met = self._clock.draws
-            flag = torch.tensor([self._session.should_stop], dtype=torch.int64, device=self.device)
-            self._leaves = bool(distributed.all_gather_cat(flag).any())
+        steps = self._clock.draws - self._met_draws
+        if steps >= self._pace.steps:
+            own = torch.tensor([[self._session.should_stop, self._pace.own_seconds]], device=self.device)
+            stop, slowest = distributed.all_gather_cat(own.double()).amax(0).tolist()
+            self._leaves, seconds = bool(stop), self._clock.seconds_now
+            self._pace.met(slowest, steps=steps, seconds=seconds - self._met_seconds)
+            self._met_draws, self._met_seconds = self._clock.draws, seconds
         return self._leaves
 
     # What the run says.

@@ -57,7 +57,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
 
     A run is evaluated, saved and reported at ``training.evaluation_points()``; in between it says how it is doing, and
     is saved, as its cadence has it.  Between these events the loop never waits for the device, save where the
-    curriculum's own gate reads a window of losses, and several workers meet every so many steps (`events`).
+    curriculum's own gate reads a window of losses, and several workers meet now and then (`events`).
 
     Args:
         experiment: what to train.  All workers are given the same.
@@ -259,15 +259,19 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
             late = due.asks and experiment.cadence.overdue(time.monotonic() - saved_at)
             if not (due.meeting or stop or late):
                 continue
-            agreed = state.gather(stop=stop, late=late, written=saver.done)
+            pace = schedule.pace.own_seconds
+            agreed = state.gather(stop=stop, late=late, written=saver.done, step_seconds=pace)
+            seconds = time.perf_counter() - started
+            state.seconds += seconds
+            schedule.met(agreed.step_seconds, seconds)
             if agreed.written:
                 writer.commit()
-            state.seconds += time.perf_counter() - started
-            if not math.isfinite(state.train_loss):
+            saves = agreed.stop or (not due.evaluation and (due.checkpoint or agreed.late))
+            if (due.status or due.evaluation or saves) and not math.isfinite(state.train_loss):
                 raise Diverged(f"the training loss is {state.train_loss} at {state.images_seen} images")
             if due.status:
                 session.status(state.end_status())
-            if agreed.stop or (not due.evaluation and (due.checkpoint or agreed.late)):
+            if saves:
                 writer.save()
                 saved_at = time.monotonic()
             if agreed.stop:

@@ -112,6 +112,9 @@ class Session(Protocol):
     def remark(self, words: str) -> None:
         """Take, in a line, what has befallen the run, as that a checkpoint was damaged; called on the first worker."""
 
+    def goes_on(self) -> None:
+        """Take that an evaluation goes on; called on every worker after each block of samples that it has made."""
+
 
 @dataclass
 class PlainSession:
@@ -134,6 +137,9 @@ class PlainSession:
     def remark(self, words: str) -> None:
         """Warn of it."""
         warnings.warn(words, stacklevel=2)
+
+    def goes_on(self) -> None:
+        """Nothing: nobody takes it to hang."""
 
 
 def default_device() -> torch.device:

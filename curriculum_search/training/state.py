@@ -34,11 +34,13 @@ class Agreed:
         stop: one of them is to stop.
         late: the last checkpoint is too old by the first worker's clock.
         written: all that any of them had to write is on the disk.
+        step_seconds: that a step takes in the slowest of them.
     """
 
     stop: bool
     late: bool
     written: bool
+    step_seconds: float
 
 
 class TrainingState:
@@ -96,7 +98,9 @@ class TrainingState:
         """Count a step's unweighted losses [local batch]; nothing waits for the device."""
         self._own_sums += losses.sum()
 
-    def gather(self, *, stop: bool = False, late: bool = False, written: bool = True) -> Agreed:
+    def gather(
+        self, *, stop: bool = False, late: bool = False, written: bool = True, step_seconds: float = 0.0
+    ) -> Agreed:
         """Let every worker know the sums of all, and what follows from what each of them alone knows.
 
         The one place that waits for the device.  Every worker must call it, after the same step, before anything below
@@ -106,11 +110,17 @@ class TrainingState:
             stop: whether this worker is to stop.
             late: whether the last checkpoint is too old by its clock.
             written: whether all that it had to write is on the disk.
+            step_seconds: that a step takes in it, as far as it knows.
         """
-        flags = torch.tensor([stop, late, written], dtype=torch.float64, device=self.device)
+        flags = torch.tensor([stop, late, written, step_seconds], dtype=torch.float64, device=self.device)
         rows = distributed.all_gather_cat(torch.cat([self._own_sums, flags])[None]).tolist()
         self._sums = [row[:2] for row in rows]
-        return Agreed(stop=any(row[2] for row in rows), late=bool(rows[0][3]), written=all(row[4] for row in rows))
+        return Agreed(
+            stop=any(row[2] for row in rows),
+            late=bool(rows[0][3]),
+            written=all(row[4] for row in rows),
+            step_seconds=max(row[5] for row in rows),
+        )
 
     @property
     def train_loss(self) -> float:

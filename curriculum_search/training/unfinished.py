@@ -87,6 +87,7 @@ class UnfinishedEvaluation:
         return kept[max(common)] if common else None
 
     def after_block(self, what: str, collected: Callable[[], State], *, together: bool) -> None:
+        self.session.goes_on()
         if not together:
             return
         late = self.cadence.overdue(time.monotonic() - self.saved_at)

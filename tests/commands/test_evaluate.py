@@ -182,6 +182,26 @@ def test_a_damaged_checkpoint_and_one_of_another_network_are_refused(
     assert refused(trained.workplace, copied).startswith(f"{checkpoint}: {checkpoint} is not a readable checkpoint: ")
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_an_unfinished_run_whose_checkpoint_is_damaged_or_set_aside_is_evaluated_from_the_one_before(
+    trained: Trained, no_ray: None, copied: Path, is_there: bool
+) -> None:
+    checkpoint, before = copied / "checkpoint.pt", copied / "checkpoint.before.pt"
+    shutil.copy(checkpoint, before)
+    if is_there:
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    else:
+        checkpoint.unlink()
+    names = {path.name for path in copied.iterdir()}
+    status, out, err = trained.workplace.call("evaluate", copied, "--blocks", "2")
+    assert (status, err) == (0, "")
+    *told, line = out[: out.index(" (easy to hard")].splitlines()
+    assert line == str(before)
+    words = f"{checkpoint} is not a readable checkpoint: it was cut off or changed; the run is evaluated from the one"
+    assert [text[20:] for text in told] == is_there * [f"{words} before, at 64 images"]
+    assert {path.name for path in copied.iterdir()} == names  # It may be under way.
+
+
 def test_weights_that_are_not_finite_are_refused(trained: Trained, no_ray: None, copied: Path) -> None:
     state = torch.load(copied / "checkpoint.pt", weights_only=True)
     state["ema"] = {name: torch.full_like(tensor, torch.nan) for name, tensor in state["ema"].items()}

@@ -17,6 +17,7 @@ from curriculum_search.runs import patches, restarts
 from curriculum_search.runs.executor import _JobSearcher, run_jobs
 from curriculum_search.runs.groups import Groups
 from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
+from curriculum_search.runs.mailbox import GOES_ON, REMARKS, WARNINGS
 from curriculum_search.search.load import load_study
 from curriculum_search.training import CHECKPOINT, PlainSession, Report, train
 
@@ -312,6 +313,18 @@ def test_a_run_that_lost_its_workers_goes_on_beside_others_with_what_is_left(mak
     assert not searcher.waits_for_room
     assert searcher.suggest("another") is None  # what has not begun waits until a whole run fits
     assert source.remarks == {"lost": ["trained by 4 of 8 workers from now on"]}
+
+
+def test_what_a_trial_says_beside_its_reports_is_told_to_the_source_and_does_not_stop_it(make_job: MakeJob) -> None:
+    job = make_job("said")
+    source = Jobs([])
+    searcher = _JobSearcher(source, Groups(), Resources(), job.run_dir)
+    searcher.running["trial"] = job
+    for message in ({REMARKS: '["gone", "back"]'}, {GOES_ON: True}, {WARNINGS: '["old"]'}, {WARNINGS: '["old"]'}):
+        assert not searcher.hear("trial", {"images": 0} | message)
+    assert (source.remarks, source.went, source.lines) == ({"said": ["gone", "back"]}, ["said"], ["warning: old"])
+    assert not searcher.hear("over", {"images": 0, REMARKS: '["late"]'})
+    assert list(source.remarks) == ["said"]
 
 
 #: Code that needs a while to end when it is stopped, and, where it is told so, longer than Tune waits for it.

@@ -54,6 +54,22 @@ def test_a_worker_waits_until_what_it_says_is_handed_on() -> None:
     play(scene)
 
 
+def test_what_one_worker_says_for_itself_is_not_waited_for_and_what_all_say_is_handed_on_once() -> None:
+    async def scene(box: Mailbox) -> None:
+        await box.put(1, ONE)
+        gone, back = {"remarks": "gone"}, {"remarks": "back"}
+        for rank, message in ((1, gone), (0, gone), (0, back), (0, gone), (1, back), (1, gone), (1, gone)):
+            await box.add(1, rank, message)
+        assert [await box.hear(1, taken) for taken in range(4)] == [gone, back, gone, gone]
+        hearing = await soon(box.hear(1, 4))
+        assert not hearing.done()
+        await box.add(7, 0, gone)  # of a job that is forgotten
+        await asyncio.gather(box.settle(1, 0), box.settle(1, 1))
+        assert await hearing == End()
+
+    play(scene)
+
+
 def test_a_job_that_is_stopped_is_left_at_what_it_says_next() -> None:
     async def scene(box: Mailbox) -> None:
         await box.put(1, ONE)

@@ -1,6 +1,8 @@
 """The runs of a command: one owner of what each has seen and how it ended, on disk, at work and in MLflow."""
 
 import json
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,13 +11,12 @@ from unittest.mock import Mock, call, create_autospec
 import pytest
 from support.clock import Clock
 
-from curriculum_search.curriculum import Curriculum, NoOrder, Plateau
 from curriculum_search.direction import Direction
-from curriculum_search.experiment import Experiment, FunctionTrainer, Resources, Training
+from curriculum_search.experiment import Experiment, Resources, Training
 from curriculum_search.runs.job import Outcome, Status
 from curriculum_search.runs.record import RunRecord
 from curriculum_search.runs.result import RunResult
-from curriculum_search.runs.store import RunStore, tracked_params
+from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.watch import STACKS
 from curriculum_search.tracking import Tracker
 from curriculum_search.training import Report, StatusReport
@@ -72,22 +73,6 @@ def test_only_a_run_that_came_to_its_end_has_a_value_there(
         store.reported(job.key, report(10 * i, value))
     store.ended(job.key, Outcome(status=status))
     assert tracker.end_run.call_args.kwargs["best"] == tracked
-
-
-@pytest.mark.parametrize("experiment", [Experiment(), Experiment(curriculum=Curriculum(pacing=Plateau()), seed=3)])
-def test_a_table_shows_few_and_short_settings(experiment: Experiment) -> None:
-    params = tracked_params(experiment)
-    assert params["order"] == "easy_to_hard"
-    assert params["pacing"] == experiment.curriculum.pacing.to_dict()["kind"]
-    assert params["seed"] == str(experiment.seed)
-    assert len(params) <= 11
-    assert max(map(len, params.values())) < 30
-
-
-def test_ordinary_training_has_no_settings_of_a_curriculum() -> None:
-    params = tracked_params(Experiment(curriculum=Curriculum(order=NoOrder())))
-    assert params["order"] == "none"
-    assert not {"clusters", "pacing", "partition", "accumulation", "end_share"} & set(params)
 
 
 # A run from its beginning to its end.
@@ -301,6 +286,10 @@ def test_a_run_that_says_nothing_for_far_longer_than_any_did_is_told_of_once(ope
     clock.now = 420.0 + 12 * 239.0
     assert store.silent() == ["trial one has said nothing for 48 min, after 160 images"]
     assert store.silent() == []
+    store.went_on("one")
+    clock.now += 12 * 12 * 239.0
+    (line,) = (line for line in store.silent() if "trial one" in line)
+    assert line.startswith("trial one has said nothing for ")
     store.progressed("one", status(200))
     assert store.silent() == []
 
@@ -322,13 +311,58 @@ def test_a_run_that_never_said_anything_is_given_time_and_its_stacks_are_named(o
     assert store.silent() == [line]
 
 
-def test_mlflow_is_told_of_the_code_that_has_its_own_images_and_not_of_the_default_data(
-    open_store: Open, tmp_path: Path
-) -> None:
-    (tmp_path / "mine.py").write_text("def train(run): ...\n")
-    trainer = FunctionTrainer(path=str(tmp_path / "mine.py"), metrics={"fd": "minimize"})
-    store, _ = open_store()
-    own, ours = (store.dataset(experiment) for experiment in (replace(SHORT, trainer=trainer), SHORT))
-    assert own["name"] == trainer.title
-    assert own["source"]["kind"] == "function"
-    assert ours["source"]["kind"] == "digits"
+def remarks(store: RunStore, key: str) -> list[str]:
+    """What has befallen a run, without the times."""
+    return [line[20:] for line in store.folder(key).read_remarks()]
+
+
+def test_restarts_are_counted_over_all_commands(open_store: Open) -> None:
+    reasons = ["its node died", "its process died", "OSError: a disk"]
+    said = []
+    for reason in reasons:
+        store, tracker = open_store()  # the next command
+        store.start("key", SHORT, name="trial 0", tags={})
+        said.append(store.restarted("key", reason))
+        tags = {name: value for each in tracker.set_tags.call_args_list for name, value in each.args[1].items()}
+        assert (tags["restarts"], tags["restarted_after"]) == (str(len(said)), reason)
+    assert said == [
+        f"broke off for the {number} time and is started again: {reason}"
+        for number, reason in zip(("1st", "2nd", "3rd"), reasons, strict=True)
+    ]
+    assert remarks(store, "key") == said
+    assert tags["events"].splitlines() == store.folder("key").read_remarks()
+
+
+def test_what_befalls_the_cluster_is_told_to_the_runs_under_way_then_whatever_is_said_next(open_store: Open) -> None:
+    store, tracker = open_store()
+    for key in ("done", "one", "two"):
+        store.start(key, SHORT, name=key, tags={})
+    store.reported("done", report(320, 1.0))
+    store.ended("done", Outcome(status=Status.FINISHED))
+    before = time.time()
+    other = threading.Thread(target=store.befell, args=("a node has left",))
+    other.start()
+    other.join()
+    after = time.time()
+    assert remarks(store, "one") == []  # It is written by the thread that writes all else.
+    store.start("late", SHORT, name="late", tags={})
+    store.note("one", "it goes on")
+    store.befell("a node has joined")
+    store.ended("two", Outcome(status=Status.FAILED))
+    assert remarks(store, "one") == ["a node has left", "it goes on", "a node has joined"]
+    assert remarks(store, "two") == ["a node has left", "a node has joined"]
+    assert remarks(store, "late") == ["a node has joined"]
+    assert remarks(store, "done") == []
+    first = json.loads((store.folder("one").path / "log.jsonl").read_text().splitlines()[0])
+    assert before <= first["time"] <= after
+    events = [each.args[1]["events"] for each in tracker.set_tags.call_args_list if each.args[0] == "one"]
+    assert events[-1].splitlines() == store.folder("one").read_remarks()
+
+
+def test_what_befell_the_storage_last_is_written_when_the_command_ends(open_store: Open) -> None:
+    store, tracker = open_store()
+    with store:
+        store.start("key", SHORT, name="trial 0", tags={})
+        store.befell("no answer for 30 minutes")
+    assert remarks(store, "key") == ["no answer for 30 minutes"]
+    assert [name for name, *_ in tracker.method_calls][-2:] == ["set_tags", "end_run"]

@@ -7,11 +7,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from support.s3_server import S3Server
 from support.tracked import tracked_runs
-from support.workplace import Workplace
+from support.workplace import Workplace, wait_for
 
 from curriculum_search.loading import UserError
 from curriculum_search.runs.workspace import Workspace, workspace
+from curriculum_search.storage import mirror as mirrors
+from curriculum_search.storage import working_copy_of
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +130,25 @@ def test_one_command_at_a_time_works_in_a_folder(results: Workplace, work: Work)
             pass
     with work("mine"):  # after the first has ended, whatever it left
         pass
+
+
+def test_what_is_said_of_the_storage_is_heard_too(
+    tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(mirrors, "_EVERY_SECONDS", 0.1)
+    root = working_copy_of(s3.uri("heard"), tmp_path, setting="--results")
+    heard: list[str] = []
+    with workspace(root / "mine", root=root, name="mine") as space:
+        space.listen(heard.append)
+        s3.kill()
+        (root / "mine" / "file").write_text("1")
+        assert wait_for(lambda: len(heard) == 1, 60)
+        s3.start()
+        assert wait_for(lambda: len(heard) == 2, 60)
+    assert "nothing can be copied there" in heard[0]
+    assert "answers again" in heard[1]
+    said = capsys.readouterr().out.splitlines()
+    assert [line[20:] for line in said[:2]] == heard
 
 
 @pytest.fixture

@@ -52,9 +52,9 @@ def test_a_run_whose_bucket_is_killed_in_the_middle_goes_on_and_comes_to_be_ther
         checkpoint = f"train/runs/{undisturbed.parent.name}/checkpoint.pt"
         happened.append(wait_for(lambda: checkpoint in s3.names("killed") and len(workplace.witnessed()) == 2, 60))
         s3.kill()
+        happened.append(is_told.wait(60))
         workplace.hold_after(None)
         happened.append(wait_for(lambda: len(workplace.witnessed()) == 4, 60))  # The run does not wait.
-        happened.append(is_told.wait(60))
         s3.start()
 
     disturbing = threading.Thread(target=disturb)
@@ -66,6 +66,9 @@ def test_a_run_whose_bucket_is_killed_in_the_middle_goes_on_and_comes_to_be_ther
     assert out.count("answers again") == 1
     folder = f"killed/train/runs/{undisturbed.parent.name}"
     assert curve(s3.read(f"{folder}/log.jsonl")) == curve(undisturbed.read_text())
+    (line,) = (line for line in out.splitlines() if "nothing can be copied there" in line)
+    remarks = [json.loads(each) for each in s3.read(f"{folder}/log.jsonl").splitlines() if '"remark"' in each]
+    assert remarks[0]["text"] in line
     assert {"checkpoint.pt", "result.json", "samples.png", "experiment.json", "witness.py"} <= s3.names(folder)
     assert not {name for name in s3.names("killed") if "before" in name or "claims" in name}
 

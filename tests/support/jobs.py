@@ -29,6 +29,7 @@ class Jobs(JobSource):
         self.outcomes: dict[str, Outcome] = {}
         self.restarts: dict[str, list[str]] = {}
         self.remarks: dict[str, list[str]] = {}
+        self.went: list[str] = []
         self.lines: list[str] = []
         self.ticks = 0
 
@@ -50,6 +51,9 @@ class Jobs(JobSource):
 
     def remarked(self, job: Job, words: str) -> None:
         self.remarks.setdefault(job.key, []).append(words)
+
+    def went_on(self, job: Job) -> None:
+        self.went.append(job.key)
 
     def noticed(self, line: str) -> None:
         self.lines.append(line)

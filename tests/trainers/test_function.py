@@ -186,6 +186,19 @@ def test_what_is_not_finite_is_a_diverged_run(tmp_path: Path, own: MakeOwn, code
         train(own(code), session(tmp_path), tmp_path)
 
 
+def test_a_home_that_ends_the_run_when_it_is_asked_is_no_mistake_of_the_functions(tmp_path: Path, own: MakeOwn) -> None:
+    class Ends(PlainSession):
+        @property
+        def should_stop(self) -> bool:
+            raise SystemExit
+
+        @should_stop.setter
+        def should_stop(self, value: bool) -> None: ...
+
+    with pytest.raises(SystemExit):
+        train(own(NOTHING), Ends(run_dir=tmp_path, device=torch.device("cpu")), tmp_path)
+
+
 def test_parameters_that_are_never_read_are_warned_of(tmp_path: Path, own: MakeOwn) -> None:
     code = NOTHING.replace("run.restore()", "run.params['a']")
     with pytest.warns(UserWarning, match=r"^my_training.py never reads b, c of trainer.params$"):

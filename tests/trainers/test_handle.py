@@ -1,18 +1,24 @@
 """The handle: a sampler for each codebase, what is reported, and what is exactly recorded."""
 
+import json
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+import torch.distributed as dist
 from support.own_training import NOTHING
+from torch.multiprocessing.spawn import spawn
 from trainers.conftest import MakeOwn
 
 from curriculum_search.curriculum import Curriculum
 from curriculum_search.diffusion import DDPM, EDM, Density, Flow, Histogram, Process, Uniform
 from curriculum_search.experiment import OwnTrainer
+from curriculum_search.trainers import clock
 from curriculum_search.trainers.assignment import Assignment
 from curriculum_search.trainers.handle import Params, Run
 from curriculum_search.training import PlainSession
@@ -130,3 +136,63 @@ def test_parameters_know_which_of_them_have_been_read() -> None:
     assert params.unread == {"c"}
     assert dict(**params) == {"a": 1, "b": 2, "c": 3}
     assert params.unread == set()
+
+
+@dataclass
+class Counter:
+    """Stands for the module `time`: whenever it is looked at, so many seconds have passed."""
+
+    step: float
+    now: float = 0.0
+
+    def perf_counter(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+#: What a step takes by each worker's clock.
+STEP_SECONDS = {"quick": (1e-4, 1e-4), "slow": (1e-4, 1.0)}
+
+
+def agreements(rank: int, assignment: Assignment, folder: Path) -> tuple[list[int], int]:
+    """Draw as one of two workers, of which the second is asked to stop two draws before the end: after how many draws
+    they have asked each other, and how many there were."""
+    asked: list[int] = []
+
+    class Asked(PlainSession):
+        @property
+        def should_stop(self) -> bool:
+            asked.append(run.images_seen // 16)
+            return rank == 1 and run.images_seen >= run.total_images - 32
+
+        @should_stop.setter
+        def should_stop(self, value: bool) -> None: ...
+
+    run = Run(assignment, Asked(run_dir=folder, device=torch.device("cpu")))
+    sampler = run.quantiles()
+    while not run.should_stop:
+        sampler.quantiles(8, "cpu")
+    return asked, run.images_seen // 16
+
+
+def worker(rank: int, folder: Path, assignments: dict[str, Assignment]) -> None:
+    """Write down what `agreements` finds by the clocks of each case."""
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    for name, assignment in assignments.items():
+        clock.time = Counter(STEP_SECONDS[name][rank])  # type: ignore
+        (folder / f"{name} {rank}").write_text(json.dumps(agreements(rank, assignment, folder)))
+    dist.destroy_process_group()
+
+
+def test_several_workers_agree_to_end_after_as_many_draws_as_take_half_a_second(tmp_path: Path, own: MakeOwn) -> None:
+    def assignment(steps: int) -> Assignment:
+        experiment = own(NOTHING, training={"total_images": 16 * steps})
+        assert isinstance(experiment.trainer, OwnTrainer)
+        return Assignment.of(experiment, experiment.trainer)
+
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    both = {"quick": assignment(120), "slow": assignment(12)}
+    spawn(worker, args=(tmp_path, both), nprocs=2)  # type: ignore[no-untyped-call]
+    found = {name: [json.loads((tmp_path / f"{name} {rank}").read_text()) for rank in (0, 1)] for name in both}
+    assert found["quick"] == 2 * [[[1, 2, 3, 53, 103], 120]]
+    assert found["slow"] == 2 * [[list(range(1, 11)), 10]]  # at the draw at which one of them is asked to

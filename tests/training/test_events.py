@@ -1,12 +1,13 @@
 """What follows a step, on one worker and on several."""
 
+import math
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
 from curriculum_search.experiment import Cadence, Experiment, Training
-from curriculum_search.training.events import MEETING_STEPS, Events, Schedule
+from curriculum_search.training.events import MEETING_STEPS, Events, Pace, Schedule
 
 EXPERIMENT = Experiment(
     training=Training(total_images=16 * 400, batch_size=16, num_evaluations=4),
@@ -34,12 +35,43 @@ def test_a_single_worker_asks_after_every_step_and_pauses_only_for_what_is_due()
         assert due.meeting == (due.status or due.checkpoint or due.evaluation)
 
 
-def test_several_workers_ask_where_they_meet_which_is_often_enough_whatever_the_cadence() -> None:
+@pytest.mark.parametrize(
+    ("seconds", "every"), [(10.0, 1), (0.6, 1), (0.24, 2), (0.1, 5), (0.02, 25), (0.01, 50), (1e-5, 50), (0.0, 50)]
+)
+def test_several_workers_meet_after_as_many_steps_as_take_half_a_second_in_the_slowest(
+    seconds: float, every: int
+) -> None:
     rare = replace(EXPERIMENT, cadence=Cadence(status_images=10**9))
-    for experiment in (EXPERIMENT, rare):
-        found = events(experiment, 2)
-        meetings = [0, *(step for step, due in found.items() if due.meeting)]
-        assert max(b - a for a, b in pairwise(meetings)) <= MEETING_STEPS
-        assert all(due.asks == due.meeting for due in found.values())
-        assert all(due.meeting for due in found.values() if due.status or due.checkpoint or due.evaluation)
-    assert [step for step, due in found.items() if due.meeting] == list(range(50, 401, 50))
+    steps = {own: meetings(rare, own, slowest=seconds) for own in (seconds, seconds / 10)}
+    assert steps[seconds] == steps[seconds / 10]
+    gaps = [b - a for a, b in pairwise(steps[seconds]) if not {a, b} & {100, 200, 300, 400}]
+    assert steps[seconds][:2] == [1, 2]  # after which they know
+    assert set(gaps[1:]) == {every}
+    assert every <= MEETING_STEPS
+
+
+def meetings(experiment: Experiment, own: float, *, slowest: float) -> list[int]:
+    """After which steps a worker meets the others, whose steps take so long, and its own so long."""
+    schedule, met = Schedule(experiment, 2), list[int]()
+    told = math.inf
+    for step in range(1, 401):
+        due = schedule.after(16 * step)
+        assert due.asks == due.meeting
+        assert due.meeting or not (due.status or due.checkpoint or due.evaluation)
+        if due.meeting:
+            assert schedule.pace.own_seconds == pytest.approx(math.inf if not met else own)
+            schedule.met(told, own * (step - (met[-1] if met else 0)))
+            met.append(step)
+            told = slowest
+    return met
+
+
+def test_a_worker_that_becomes_slow_is_waited_for_no_longer_than_once() -> None:
+    pace = Pace()
+    pace.met(math.inf, steps=1, seconds=0.001)
+    pace.met(pace.own_seconds, steps=1, seconds=0.001)
+    assert pace.steps == 50
+    pace.met(pace.own_seconds, steps=50, seconds=100.0)
+    assert pace.steps == 50
+    pace.met(pace.own_seconds, steps=50, seconds=100.0)
+    assert pace.steps == 1

@@ -41,6 +41,8 @@ SETTINGS: dict[str, dict[str, Any]] = {"linear": {"microbatch_size": 4}}
 HALFWAY = "halfway"  # a run with a plateau that both workers leave at 160 images
 STOPPED = "stopped"  # one of which a single worker is told to stop wherever they meet
 LATE = "late"  # one whose checkpoints are always too old by the first worker's clock, and never by the other's
+SLOW = "slow"  # the same, where a step of the other takes long
+STEP_SECONDS = {LATE: (1e-3, 1e-3), SLOW: (1e-3, 1.0)}  # by each worker's clock
 LEARNED = "learned"  # one whose loss weights are learned, in microbatches
 DIVERGING = "diverging"
 EVERY_48 = Cadence(status_images=48, checkpoint_minutes=None)
@@ -59,17 +61,20 @@ class Session(PlainSession):
 
 @dataclass
 class Clock:
-    """Stands for the module `time`: whenever it is looked at, an hour has passed, or nothing has."""
+    """Stands for the module `time`: whenever it is looked at, so many seconds have passed, by either of its clocks."""
 
-    step: float
+    monotonic_step: float
+    counter_step: float
     now: float = 0.0
+    counter: float = 0.0
 
     def monotonic(self) -> float:
-        self.now += self.step
+        self.now += self.monotonic_step
         return self.now
 
     def perf_counter(self) -> float:
-        return time.perf_counter()
+        self.counter += self.counter_step
+        return self.counter
 
 
 @dataclass
@@ -99,8 +104,9 @@ def worker(rank: int, folder: str) -> None:
         experiment = validated(Experiment, json.loads(path.read_text()), path.name)
         run_dir = Path(folder, "two", path.stem)
         run_dir.mkdir(parents=True, exist_ok=True)
-        loop.time = Clock(3600.0 if rank == 0 else 0.0) if path.stem == LATE else time  # type: ignore
-        unfinished.time = Clock(0.0) if path.stem == LATE else time  # type: ignore
+        hour, step = 3600.0 * (rank == 0), STEP_SECONDS.get(path.stem, (0.0, 0.0))[rank]
+        loop.time = Clock(hour, step) if path.stem in STEP_SECONDS else time  # type: ignore
+        unfinished.time = Clock(0.0, 0.0) if path.stem in STEP_SECONDS else time  # type: ignore
         going = True
         while going:
             session = Session(run_dir=run_dir, device=torch.device("cpu"))
@@ -128,7 +134,7 @@ def two_workers(tmp_path_factory: pytest.TempPathFactory, tiny: Make) -> Path:
         for name, curriculum in CURRICULA.items()
     }
     runs |= {HALFWAY: runs["plateau"], STOPPED: runs["plateau"]}
-    runs[LATE] = replace(runs["plateau"], cadence=replace(EVERY_48, checkpoint_minutes=10.0))
+    runs[LATE] = runs[SLOW] = replace(runs["plateau"], cadence=replace(EVERY_48, checkpoint_minutes=10.0))
     runs[LEARNED] = tiny(weighting=Uncertainty(), curriculum=CURRICULA["plateau"], training={"microbatch_size": 4})
     runs[DIVERGING] = tiny(training={"learning_rate": 1e30, "max_grad_norm": None}, cadence=EVERY_48)
     for name, experiment in runs.items():
@@ -212,7 +218,7 @@ def test_a_stop_that_one_worker_hears_stops_both_where_they_meet_and_leaves_no_t
 ) -> None:
     whole, stopped = told("plateau"), told(STOPPED)
     points = list(range(80, 321, 80))
-    meetings = sorted({*range(48, 321, 48), *points})
+    meetings = list(range(16, 321, 16))  # The workers of a process meet after its first step.
     for rank in (0, 1):
         assert stopped[rank].interrupted == sorted([*meetings, *points])  # and after the block that both have of each
         assert curve(stopped[rank]) == curve(whole[rank])
@@ -224,9 +230,19 @@ def test_a_stop_that_one_worker_hears_stops_both_where_they_meet_and_leaves_no_t
 def test_the_first_worker_alone_decides_by_its_clock(told: Callable[[str], list[Told]]) -> None:
     whole, late = told("plateau"), told(LATE)
     assert whole[0].saves == [80, 160, 240, 320]
-    assert late[0].saves == sorted({*range(48, 321, 48), *range(80, 321, 80)})
+    # They meet after the first two steps, then know that theirs are quick, and meet where they have to.
+    assert late[0].saves == sorted({16, 32, *range(48, 321, 48), *range(80, 321, 80)})
     assert late[1].saves == []
     assert [curve(rank) for rank in late] == [curve(rank) for rank in whole]
+
+
+def test_workers_one_of_which_is_slow_meet_after_every_step_which_changes_no_number(
+    told: Callable[[str], list[Told]],
+) -> None:
+    whole, slow = told("plateau"), told(SLOW)
+    assert slow[0].saves == list(range(16, 321, 16))
+    assert [curve(rank) for rank in slow] == [curve(rank) for rank in whole]
+    assert [losses(rank) for rank in slow] == [losses(rank) for rank in whole]
 
 
 def test_both_workers_find_a_loss_that_is_not_finite_at_the_same_status(told: Callable[[str], list[Told]]) -> None:

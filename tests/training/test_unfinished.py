@@ -162,6 +162,20 @@ def test_what_was_kept_is_left_where_it_is_damaged_or_of_other_weights(
     assert blocks.first == BLOCKS + BLOCKS
 
 
+def test_after_each_block_it_is_said_that_the_evaluation_goes_on(
+    long: Experiment, runner: Runner, blocks: Blocks
+) -> None:
+    class Heard(PlainSession):
+        count = 0
+
+        def goes_on(self) -> None:
+            self.count += 1
+
+    session = Heard(run_dir=runner.folder, device=CPU)
+    runner(long, session)
+    assert session.count == len(blocks.first) == 2 * len(BLOCKS)
+
+
 def test_an_evaluation_of_seconds_keeps_nothing(long: Experiment, runner: Runner, blocks: Blocks) -> None:
     run_dir = runner.folder / "short"
     run_dir.mkdir()

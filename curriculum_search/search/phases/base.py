@@ -128,15 +128,24 @@ class Phase(JobSource):
         """Write the status down."""
         self.store.progressed(job.key, status)
 
+    def went_on(self, job: Job) -> None:
+        """Take that it is not silent."""
+        self.store.went_on(job.key)
+
     def restarted(self, job: Job, reason: str) -> None:
         """Say it, and count it in MLflow."""
-        self.store.restarted(job.key, reason)
-        self.noticed(f"{self.store.live[job.key].name} broke off and is started again: {reason}")
+        words = self.store.restarted(job.key, reason)
+        self.noticed(f"{self.store.live[job.key].name} {words}")
 
     def remarked(self, job: Job, words: str) -> None:
         """Write it down, and say it."""
         self.store.note(job.key, words)
         self.noticed(f"{self.store.live[job.key].name}: {words}")
+
+    def befell(self, words: str) -> None:
+        """Write it down for all runs under way, and say it."""
+        self.store.befell(words)
+        self.noticed(words)
 
     def noticed(self, line: str) -> None:
         """Say it."""
@@ -175,8 +184,9 @@ class Phase(JobSource):
         most = self.file.study.max_concurrent_trials
         self.progress.capacity = capacity
         self.progress.concurrency = max(min(capacity.trials, most or capacity.trials), 1)
+        self.store.write_befallen()
         for line in self.store.silent():
-            self.progress.say(line)
+            self.noticed(line)
         self.ledger.tick()
         self.count()
         self.progress.show()

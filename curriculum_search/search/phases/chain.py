@@ -82,6 +82,10 @@ class Chain(JobSource):
         """Tell the phase."""
         self._current.progressed(job, status)
 
+    def went_on(self, job: Job) -> None:
+        """Tell the phase."""
+        self._current.went_on(job)
+
     def restarted(self, job: Job, reason: str) -> None:
         """Tell the phase."""
         self._current.restarted(job, reason)
@@ -89,6 +93,13 @@ class Chain(JobSource):
     def remarked(self, job: Job, words: str) -> None:
         """Tell the phase."""
         self._current.remarked(job, words)
+
+    def befell(self, words: str) -> None:
+        """Tell the phase, if one is left."""
+        if self.phase is None:
+            super().befell(words)
+        else:
+            self.phase.befell(words)
 
     def noticed(self, line: str) -> None:
         """Have the phase say it, if one is left."""

@@ -4,7 +4,8 @@ import statistics
 from collections.abc import Sequence
 
 from curriculum_search.runs.job import Status
-from curriculum_search.runs.store import RunStore, tracked_params
+from curriculum_search.runs.store import RunStore
+from curriculum_search.runs.tracked import tracked_params
 from curriculum_search.search.arms import ordinary_with_settings_of, title
 from curriculum_search.search.phases.confirmation import ConfirmationPhase
 from curriculum_search.search.results.exports import first_finished

@@ -1,5 +1,6 @@
 """What the phases of a study share: a phase that is made has done nothing, and `resume` makes it ready."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from support.theatre import FINISHED, Theatre, confirmation_of
 from support.workplace import Workplace, without_plugins
 
 from curriculum_search.loading import UserError
+from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.job import Exhausted, Job, Outcome, Status
 from curriculum_search.search.driver import open_searcher
 from curriculum_search.search.ledger import Ledger
@@ -140,6 +142,36 @@ def test_what_a_run_says_goes_to_its_store_and_its_end_to_ledger_and_progress(
     assert search.progress.counts[Status.FINISHED] == 1
     said = without_plugins(capsys.readouterr().out)
     assert said == "search: no curriculum, seed 0 finished at 320 images, 30 s, val_loss 1 (best so far)\n"
+
+
+def test_what_befalls_a_run_or_the_cluster_is_said_with_the_time_and_written_down(
+    workplace: Workplace, make: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = Clock()
+    search = make(workplace.load(), clock)
+    first, second = handed_out(search), handed_out(search)
+    capsys.readouterr()
+    search.restarted(first, "its node died")
+    search.restarted(first, "its process died")
+    search.befell("a node has left the cluster")
+    clock.now = 10_000.0
+    search.tick(Capacity(trials=2, slots=2, workers=1, nodes=1, cpus=2.0, gpus=0.0))
+    search.noticed("warning: a cache is built anew")
+    lines = capsys.readouterr().out.splitlines()
+    assert all(re.match(r"search: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d ", line) for line in lines)
+    names = [search.store.live[job.key].name for job in (first, second)]
+    broke = [
+        "broke off for the 1st time and is started again: its node died",
+        "broke off for the 2nd time and is started again: its process died",
+    ]
+    assert [line[28:] for line in lines] == [
+        *(f"{names[0]} {words}" for words in broke),
+        "a node has left the cluster",
+        *(f"{name} has said nothing for 167 min, after 0 images" for name in names),
+        "warning: a cache is built anew",
+    ]
+    written = [[line[20:] for line in search.store.folder(job.key).read_remarks()] for job in (first, second)]
+    assert written == [[*broke, "a node has left the cluster"], ["a node has left the cluster"]]
 
 
 def test_a_phase_is_given_up_when_as_many_runs_have_failed_as_run_at_once(workplace: Workplace, make: Make) -> None:

@@ -92,6 +92,23 @@ def test_runs_that_need_other_resources_are_another_source(workplace: Workplace,
         assert chain.phase is None
 
 
+def test_what_befalls_the_cluster_is_told_to_the_phase_whose_runs_are_under_way(
+    workplace: Workplace, make_search: MakeSearch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = make_search(workplace.load("study.trials=1"))
+    with Chain(phases_of(search, []), two) as chain:
+        job = chain.next()
+        assert isinstance(job, Job)
+        chain.befell("a node has left the cluster")
+        search.store.write_befallen()
+        (line,) = search.store.folder(job.key).read_remarks()
+        assert line.endswith(" a node has left the cluster")
+        Theatre(chain).run(job)
+        Theatre(chain).play()
+        chain.befell("a node has joined the cluster")
+    assert capsys.readouterr().out.endswith(" a node has joined the cluster\n")
+
+
 def test_what_fails_when_a_phase_is_made_leaves_the_chain(workplace: Workplace, make_search: MakeSearch) -> None:
     search = make_search(workplace.load("study.trials=1"))
 
