@@ -136,7 +136,7 @@ class LatentSource(DataSource):
         """Look at the form, the labels and some of the latents, and find the reference."""
         latents = self.load()
         chosen = np.unique(np.linspace(0, len(latents) - 1, _LOOKED_AT).astype(np.int64))
-        values = latents.read(chosen)[0].numpy()
+        values = latents.stored(chosen).numpy()
         if not np.isfinite(values).all():
             raise ValueError(f"{self.path}: there are latents that are not finite")
         self.reference()

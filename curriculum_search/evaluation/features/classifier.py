@@ -190,8 +190,9 @@ def _layer(inputs: int, outputs: int, *, stride: int, dtype: torch.dtype) -> nn.
 
 def _labelled(images: ImageSet, indices: Any, device: torch.device) -> tuple[Tensor, Tensor]:
     assert images.labels is not None
-    pixels, _ = images.read(indices)
-    return to_float(pixels).to(device, torch.float64), torch.from_numpy(images.labels[indices]).to(device)
+    return to_float(images.stored(indices)).to(device, torch.float64), torch.from_numpy(images.labels[indices]).to(
+        device
+    )
 
 
 @contextmanager

@@ -63,8 +63,7 @@ class _PixelFeatures(Features):
 
 def _parts(reference: ImageSet) -> Iterator[Tensor]:
     for start in range(0, len(reference), _BATCH):
-        images, _ = reference.read(np.arange(start, min(start + _BATCH, len(reference))))
-        yield flattened(images)
+        yield flattened(reference.stored(np.arange(start, min(start + _BATCH, len(reference)))))
 
 
 def flattened(images: Tensor) -> Tensor:
