@@ -152,17 +152,3 @@ def _shown(encoded: EncodedCaptions, rows: Indices) -> TextCondition:
 def _condition(tokens: Tensor, mask: Tensor, pooled: Tensor, rows: Tensor) -> TextCondition:
     hidden = torch.zeros(len(rows), dtype=torch.bool, device="cpu")
     return TextCondition(tokens=tokens, mask=mask, pooled=pooled, rows=rows, hidden=hidden)
-
-
-def captions_of(conditions: Conditions, model: str) -> Captions:
-    """The captions for a model of kind `model` that is conditioned on captions.
-
-    Raises:
-        ValueError: the conditions are of another kind.
-    """
-    if not isinstance(conditions, Captions):
-        raise ValueError(
-            f"model kind {model} is conditioned on captions, and the data have {conditions.words}; data kinds "
-            "captioned_folder and coco have captions"
-        )
-    return conditions

@@ -255,8 +255,11 @@ class Experiment(Config):
             )
 
     def _check_model(self) -> None:
-        with without_values():
-            network = self.build_network(self.data.load())
+        try:
+            with without_values():
+                network = self.build_network(self.data.load())
+        except ValueError as error:
+            raise ValueError(f"{error} (data: {self.data.where})") from error
         blocks = self.model.blocks(network)
         if self.resources.sharding == "full":
             check_shards(network, blocks)

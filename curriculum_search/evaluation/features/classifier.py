@@ -76,7 +76,8 @@ class Classifier(Extractor):
     def check(self, train: ImageSet, reference: ImageSet) -> None:
         if train.encoded:
             raise ValueError(
-                f"extractor classifier learns from images, and {train.name} has latents: use another extractor"
+                f"extractor classifier learns from images, and {train.name} has latents: use another extractor, "
+                "as pixels or inception, with images in data.reference_path"
             )
         num_classes = 0 if train.labels is None else len(np.unique(train.labels))
         if num_classes < 2:

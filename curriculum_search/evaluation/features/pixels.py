@@ -38,7 +38,10 @@ class Pixels(ComponentExtractor):
 
     def check(self, train: ImageSet, reference: ImageSet) -> None:
         if reference.encoded:
-            raise ValueError(f"extractor pixels looks at the reference's images, and {reference.name} has latents")
+            raise ValueError(
+                f"extractor pixels looks at the reference's images, and {reference.name} has latents: "
+                "data.reference_path names images to compare with"
+            )
         self.check_numbers(reference, "an image", "images")
 
     def load(self, sources: Sources) -> Features:
