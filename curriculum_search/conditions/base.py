@@ -138,6 +138,9 @@ class Conditions(ABC):
         """The condition of samples of the user's own prompts, on the CPU, where `check_prompts` has found nothing."""
         raise NotImplementedError
 
+    def prepare(self) -> None:  # noqa: B027
+        """Do, before a run's clock begins, what would hold up the first that is read; by default nothing."""
+
     @property
     def encoding(self) -> tuple[int, int] | None:
         """How many of the conditions a process, be it another one, has encoded by now, and how many there are; None:

@@ -75,6 +75,10 @@ class Captions(Conditions):
         with torch.device("cpu"):  # whatever device a network is being built on
             return _shown(CaptionFile((), self.encoder, self._folder).read(torch.device("cpu")), np.array([-1]))
 
+    def prepare(self) -> None:
+        """See `Conditions.prepare`: they are encoded, or waited for."""
+        _ = self._encoded
+
     @property
     def encoding(self) -> tuple[int, int] | None:
         """See `Conditions.encoding`."""

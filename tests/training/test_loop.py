@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 import torch
 from support.autoencoder import save_autoencoder
-from support.captioned import save_bert, write_captioned_digits
+from support.captioned import counted_encodings, save_bert, write_captioned_digits
 from support.conditions import shown
 from support.runner import Make, Runner, Step
 from torch.overrides import TorchFunctionMode
 
 from curriculum_search.conditions import Unconditional
 from curriculum_search.curriculum import Curriculum, EasyToHard, HardToEasy, Linear, NoOrder, Plateau, RandomOrder
-from curriculum_search.data import Array, CaptionedFolder, Digits, Latents
+from curriculum_search.data import Array, CaptionedFolder, Digits, Latents, Prefetcher
 from curriculum_search.diffusion import DDPM, EDM, Flow, HeunSampler, Histogram, Uncertainty
 from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Cadence
@@ -350,6 +350,22 @@ def test_an_ordinary_step_never_waits_for_the_device(
             runner(tiny(**fields, training={**settings, "total_images": total_images}))
         counts.append(mode.count)
     assert counts[0] == counts[1] > 0  # three times the steps, and not one wait more
+
+
+def test_captions_are_encoded_before_the_clock_begins(
+    tiny: Make, runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, begun = counted_encodings(monkeypatch), list[int]()
+    begin = Prefetcher.__init__
+
+    def beginning(self: Prefetcher, *arguments: Any, **fields: Any) -> None:
+        begun.append(sum(counts))
+        begin(self, *arguments, **fields)
+
+    monkeypatch.setattr(Prefetcher, "__init__", beginning)
+    runner(tiny(**on_captions(tmp_path)))
+    assert begun == [1 + 81]  # the empty one for the network, and all with the empty one
+    assert sum(counts) == 1 + 81
 
 
 def test_a_plateau_waits_for_the_device_once_a_window(tiny: Make, runner: Runner) -> None:
