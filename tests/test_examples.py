@@ -1,15 +1,19 @@
 """The examples: training code in the form of known codebases, under a study."""
 
 import importlib
+import io
+import json
 import os
 import sys
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from curriculum_search.data import Digits, to_float
+from curriculum_search.data import CaptionedFolder, Digits, to_float
 from curriculum_search.experiment import OwnTrainer
 from curriculum_search.models.encoders import VAE
 from curriculum_search.search.load import load_study
@@ -84,3 +88,62 @@ def test_the_autoencoder_learns_and_is_one_that_encoder_vae_takes(
     assert float(error) == pytest.approx(last, rel=0.3)
     with pytest.raises(SystemExit, match="has an autoencoder already"):
         autoencoder.main()
+
+
+def archive(path: Path, members: dict[str, bytes]) -> None:
+    """An npm package as `npm pack` leaves it."""
+    with tarfile.open(path, "w:gz") as file:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+
+
+def test_emojis_are_captioned_and_every_tenth_label_is_held_out_with_all_its_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES / "emoji"))
+    prepare = importlib.import_module("prepare")
+    pictures, entries = dict[str, bytes](), []
+    for i in range(60):
+        codes = [f"1F{i:03X}", f"1F{i:03X}-1F3FB-FE0F"]
+        entry = {"label": f"thing {i}", "hexcode": codes[0], "tags": ["thing", f"tag {i}"]}
+        entries.append({**entry, "skins": [{"label": f"thing {i}: light", "hexcode": codes[1]}]})
+        for name in (codes[0].lower(), codes[1].lower().replace("-fe0f", "")):
+            content = io.BytesIO()
+            Image.new("RGB", (64, 64), (i, 2 * i, len(pictures))).save(content, "PNG")
+            pictures[name] = content.getvalue()
+    entries += [{"label": "heart", "hexcode": "2764"}, {"label": "without a picture", "hexcode": "2765"}]
+    pictures["2764-fe0f"] = pictures["1f000"]
+    words = {"package/en/data.json": json.dumps(entries).encode(), "package/README.md": b"words"}
+    archive(tmp_path / "emojibase-data-17.0.0.tgz", words)
+    files = {f"package/img/google/64/{name}.png": content for name, content in pictures.items()}
+    archive(tmp_path / "emoji-datasource-google-16.0.0.tgz", {"package/package.json": b"{}", **files})
+
+    prepare.main(tmp_path)
+    captions = {}
+    for part in ("train", "held-out"):
+        lines = [json.loads(line) for line in (tmp_path / part / "metadata.jsonl").read_text().splitlines()]
+        captions[part] = {line["file_name"].removesuffix(".png"): line["text"] for line in lines}
+        for name in captions[part]:
+            assert (tmp_path / part / f"{name}.png").read_bytes() == pictures[name]
+    assert captions["train"].keys() | captions["held-out"].keys() == pictures.keys()
+    labels = {part: {texts[0].split(":")[0] for texts in some.values()} for part, some in captions.items()}
+    assert not labels["train"] & labels["held-out"]
+    assert 0 < len(labels["held-out"]) < 20
+    assert (captions["train"] | captions["held-out"])["1f007-1f3fb"] == ["thing 7: light", "thing 7: light: tag 7"]
+    assert (captions["train"] | captions["held-out"])["2764-fe0f"] == ["heart"]
+    counts = [len(captions[part]) for part in ("train", "held-out")]
+    told = "{} pictures to train on, {} of labels that are held out".format(*counts)
+    assert capsys.readouterr().out == f"{tmp_path}: {told}\n"
+
+    source = CaptionedFolder(path=str(tmp_path / "train"), reference_path=str(tmp_path / "held-out"), resolution=16)
+    source.check()
+    assert [len(images) for images in (source.load(), source.reference())] == counts
+
+
+def test_without_npm_the_emojis_end_with_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(EXAMPLES / "emoji"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"^error: npm pack --silent emojibase-data@.* failed .*: npm and a registry"):
+        importlib.import_module("prepare").main(tmp_path / "emoji")

@@ -21,6 +21,8 @@ CORE_FILES = (
     "direction.py",
     "distributed.py",
     "duration.py",
+    "hub.py",
+    "lock.py",
     "tensor_file.py",
     "torch_imports.py",
 )

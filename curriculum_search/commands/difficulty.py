@@ -145,7 +145,7 @@ class IntervalRuns(JobSource):
             store.live,
             objective=store.objective,
             direction=None,
-            decoding=experiments[0].decoding(),
+            preparing=experiments[0].preparing(),
         )
         self._queue: list[str] = []
 

@@ -202,7 +202,7 @@ def _encode_part(job: Mapping[str, Any], part: int, path: Path) -> Iterator[int]
     moments, twins = list[NDArray[Any]](), list[NDArray[Any]]()
     told, said = rows.start, time.monotonic()
     for start in range(rows.start, rows.stop, step):
-        stored = images.read(np.arange(start, min(start + step, rows.stop)))[0].to(device)
+        stored = images.stored(np.arange(start, min(start + step, rows.stop))).to(device)
         moments.append(codec.posterior(stored).flatten(1, 2).cpu().numpy())
         if words["flip"]:
             twins.append(codec.posterior(stored.flip(-1)).flatten(1, 2).cpu().numpy())

@@ -15,6 +15,7 @@ from curriculum_search.experiment import Experiment
 from curriculum_search.loading import PluginRunner, UserError, load_experiment, validated, with_values
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import one_line, stamped
+from curriculum_search.runs.progress import telling
 from curriculum_search.runs.signals import stop_signals
 from curriculum_search.runs.workspace import make_cache, workspace
 from curriculum_search.storage import address_of, as_it_stands, folders
@@ -151,7 +152,8 @@ def evaluate_trained(run: Trained, *, root: Path, cache_dir: Path, num_blocks: i
         space.connect()
         make_cache(cache_dir)
         try:
-            table = _evaluate(experiment, state, device, cache_dir, num_blocks, folder)
+            with telling("data", experiment.preparing()):
+                table = _evaluate(experiment, state, device, cache_dir, num_blocks, folder)
         except (ValueError, FileNotFoundError, Diverged) as error:
             raise UserError(f"{run.checkpoint}: {error}") from error
         save_grid(table.grid, folder / _GRID)

@@ -12,7 +12,7 @@ from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, RunError, Status
-from curriculum_search.runs.progress import decoding_words
+from curriculum_search.runs.progress import telling
 from curriculum_search.runs.result import RunResult
 from curriculum_search.runs.signals import stop_signals
 from curriculum_search.runs.store import RunStore
@@ -106,10 +106,11 @@ def _run(experiment: Experiment, key: str, store: RunStore, space: Workspace, cl
     space.begin(name=f"train: {source.name}")
     print(f"data: {experiment.summary()}", flush=True)
     try:
-        if resources.in_group:
-            run_jobs(source, resources=resources, limit=1, scratch=space.folder / "tune", groups=cluster.groups)
-        else:
-            _train_here(source)
+        with telling("data", experiment.preparing()):
+            if resources.in_group:
+                run_jobs(source, resources=resources, limit=1, scratch=space.folder / "tune", groups=cluster.groups)
+            else:
+                _train_here(source)
     finally:
         result = store.result(key)
         if result is not None:  # It has ended, whatever interrupts the command now.
@@ -138,7 +139,6 @@ class _OneRun(JobSource):
     def __init__(self, store: RunStore, experiment: Experiment, key: str) -> None:
         self.store, self.experiment, self.key = store, experiment, key
         self.name = f"{experiment.describe()}, seed {experiment.seed}"
-        self.decoding = experiment.decoding()
         self._given = False
 
     def next(self) -> Job | Exhausted:
@@ -156,8 +156,7 @@ class _OneRun(JobSource):
         if self.store.reported(job.key, report):
             address_of = {self.store.objective, "val_loss", "train_loss", "unlocked_share", "images_per_second"}
             words = ", ".join(f"{name} {value:.4g}" for name, value in report.metrics.items() if name in address_of)
-            decoded = decoding_words(self.decoding())
-            print(f"{report.images:,} images: {words}{'; ' if decoded else ''}{decoded}", flush=True)
+            print(f"{report.images:,} images: {words}", flush=True)
         return False
 
     def progressed(self, job: Job, status: StatusReport) -> None:

@@ -5,8 +5,8 @@ on without looking into them.  Each kind has a file of its own here.
 """
 
 from curriculum_search.conditions.base import Condition, Conditions, Unconditional, Unconditioned
-from curriculum_search.conditions.classes import ClassCondition, Classes, class_indices, count_classes
-from curriculum_search.conditions.text import Captions, TextCondition, captions_of
+from curriculum_search.conditions.classes import ClassCondition, Classes, class_indices
+from curriculum_search.conditions.text import Captions, TextCondition
 
 __all__ = [
     "Captions",
@@ -17,7 +17,5 @@ __all__ = [
     "TextCondition",
     "Unconditional",
     "Unconditioned",
-    "captions_of",
     "class_indices",
-    "count_classes",
 ]

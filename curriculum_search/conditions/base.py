@@ -138,6 +138,15 @@ class Conditions(ABC):
         """The condition of samples of the user's own prompts, on the CPU, where `check_prompts` has found nothing."""
         raise NotImplementedError
 
+    def prepare(self) -> None:  # noqa: B027
+        """Do, before a run's clock begins, what would hold up the first that is read; by default nothing."""
+
+    @property
+    def encoding(self) -> tuple[int, int] | None:
+        """How many of the conditions a process, be it another one, has encoded by now, and how many there are; None:
+        none is at it."""
+        return None
+
     def titles(self, condition: Condition) -> tuple[str, ...]:
         """What stands below images of a condition that was drawn from these; nothing by default."""
         return ()

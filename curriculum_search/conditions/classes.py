@@ -83,21 +83,6 @@ class Classes(Conditions):
         return np.bincount(self.labels, minlength=self.num_classes).cumsum() / len(self.labels)
 
 
-def count_classes(conditions: Conditions, model: str) -> int:
-    """The number of classes for a model of kind `model` that is conditioned on classes or nothing; 0 for nothing.
-
-    Raises:
-        ValueError: the conditions are of another kind.
-    """
-    if isinstance(conditions, Classes):
-        return conditions.num_classes
-    if isinstance(conditions, Unconditioned):
-        return 0
-    raise ValueError(
-        f"model kind {model} is conditioned on classes or on nothing, and the data have {conditions.words}"
-    )
-
-
 def class_indices(condition: Condition, x: Tensor, null: int) -> Tensor:
     """Rows of an embedding of classes for the batch `x`, int64 [B]: the labels, and `null` where there is none to see.
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from curriculum_search.conditions.base import Condition, Conditions, Indices
-from curriculum_search.text import EncodedCaptions, TextEncoder, encoded_once
+from curriculum_search.text import CaptionFile, EncodedCaptions, TextEncoder
 
 _NO_ROW = -2  # of a prompt, which is none of the captions
 
@@ -42,7 +42,7 @@ class Captions(Conditions):
 
     Args:
         captions: of each image, in the set's order.
-        encoder: makes numbers of them, once (see `encoded_once`).
+        encoder: makes numbers of them, once, when they are first read (see `CaptionFile`).
         folder: where these are kept; None: the cache.
     """
 
@@ -68,8 +68,22 @@ class Captions(Conditions):
 
     @property
     def null(self) -> TextCondition:
-        """The empty caption, [1, ...], in place of which nothing is seen."""
-        return self._read(np.array([-1]))
+        """The empty caption, [1, ...], in place of which nothing is seen.
+
+        It is encoded alone, on the CPU, so that a check, which builds a network, waits for no other.
+        """
+        with torch.device("cpu"):  # whatever device a network is being built on
+            return _shown(CaptionFile((), self.encoder, self._folder).read(torch.device("cpu")), np.array([-1]))
+
+    def prepare(self) -> None:
+        """See `Conditions.prepare`: they are encoded, or waited for."""
+        _ = self._encoded
+
+    @property
+    def encoding(self) -> tuple[int, int] | None:
+        """See `Conditions.encoding`."""
+        done = self._file.done()
+        return None if done is None else (done, len(self.texts))
 
     @property
     def counts(self) -> Indices:
@@ -110,7 +124,7 @@ class Captions(Conditions):
         loaded = self.encoder.load(torch.device("cpu"))
         found = loaded.encode(prompts)
         rows = torch.full((len(prompts),), _NO_ROW, device="cpu")
-        return _shown(found.tokens.to(torch.float16), found.mask, found.pooled, rows)
+        return _condition(found.tokens.to(torch.float16), found.mask, found.pooled, rows)
 
     def titles(self, condition: Condition) -> tuple[str, ...]:
         assert isinstance(condition, TextCondition)
@@ -123,30 +137,22 @@ class Captions(Conditions):
             raise ValueError("has captions of another text encoder than the training images")
 
     @cached_property
+    def _file(self) -> CaptionFile:
+        return CaptionFile(self.texts, self.encoder, self._folder)
+
+    @cached_property
     def _encoded(self) -> EncodedCaptions:
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        with torch.device("cpu"):  # whatever device a network is being built on
-            return encoded_once(self.texts, self.encoder, self._folder, device)
+        return self._file.read(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
     def _read(self, rows: Indices) -> TextCondition:
-        tokens, mask, pooled = (torch.from_numpy(values) for values in self._encoded.read(rows))
-        return _shown(tokens, mask, pooled, torch.from_numpy(rows))
+        return _shown(self._encoded, rows)
 
 
-def _shown(tokens: Tensor, mask: Tensor, pooled: Tensor, rows: Tensor) -> TextCondition:
+def _shown(encoded: EncodedCaptions, rows: Indices) -> TextCondition:
+    tokens, mask, pooled = (torch.from_numpy(values) for values in encoded.read(rows))
+    return _condition(tokens, mask, pooled, torch.from_numpy(rows))
+
+
+def _condition(tokens: Tensor, mask: Tensor, pooled: Tensor, rows: Tensor) -> TextCondition:
     hidden = torch.zeros(len(rows), dtype=torch.bool, device="cpu")
     return TextCondition(tokens=tokens, mask=mask, pooled=pooled, rows=rows, hidden=hidden)
-
-
-def captions_of(conditions: Conditions, model: str) -> Captions:
-    """The captions for a model of kind `model` that is conditioned on captions.
-
-    Raises:
-        ValueError: the conditions are of another kind.
-    """
-    if not isinstance(conditions, Captions):
-        raise ValueError(
-            f"model kind {model} is conditioned on captions, and the data have {conditions.words}; data kinds "
-            "captioned_folder and coco have captions"
-        )
-    return conditions

@@ -2,7 +2,7 @@
 
 from curriculum_search.data.array import Array
 from curriculum_search.data.array_file import IMAGE_NAMES, array_file
-from curriculum_search.data.captioned import CaptionedFolder, CaptionedImages, Coco
+from curriculum_search.data.captioned import Captioned, CaptionedFolder, CaptionedImages, Coco
 from curriculum_search.data.captioned_latents import CaptionedLatents, write_captions
 from curriculum_search.data.digits import Digits
 from curriculum_search.data.folder import Folder
@@ -18,6 +18,7 @@ from curriculum_search.tensor_file import open_tensors, write_tensors
 
 __all__ = [
     "Array",
+    "Captioned",
     "CaptionedFolder",
     "CaptionedImages",
     "CaptionedLatents",

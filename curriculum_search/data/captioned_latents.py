@@ -9,6 +9,7 @@ from typing import Literal
 from curriculum_search.atomic import write_whole
 from curriculum_search.conditions import Captions
 from curriculum_search.data.captioned import Captioned, CaptionedFolder, CaptionedSet, CaptionedSource
+from curriculum_search.data.captions import Texts, coco_captions
 from curriculum_search.data.images import DataSource, existing
 from curriculum_search.data.latent_files import LatentFiles, Layout
 from curriculum_search.data.latents import LatentSet, LatentSource
@@ -33,10 +34,11 @@ class CaptionedLatents(Captioned, LatentSource):
     """Latents that were encoded before, with the captions of their images, some for each.
 
     The captions are in a file of JSON beside the latents, as jobs/encode.py writes it: a list with a list of captions
-    for each latent, in their order.
+    for each latent, in their order.  Or they are in COCO's, and the latents in the order of its ids, as U-ViT's are.
 
     Attributes:
-        captions_path: of that file; null: ``captions.json`` in the folder of the latents.
+        captions_path: of that file, or ``captions_train2014.json`` or the like; null: ``captions.json`` in the folder
+            of the latents.
     """
 
     kind: Literal["captioned_latents"] = "captioned_latents"
@@ -82,16 +84,21 @@ class CaptionedLatents(Captioned, LatentSource):
         return dataclasses.replace(source, text_encoder=self.text_encoder, encoded_path=self.encoded_path)
 
 
-def _read(document: Path, count: int) -> list[tuple[str, ...]]:
+def _read(document: Path, count: int) -> Texts:
     wanted = "a list with a list of captions for each latent"
     try:
         content = json.loads(document.read_text())
     except ValueError as error:
         raise ValueError(f"{document}: {error}; it must be {wanted}") from error
+    if isinstance(content, dict) and "annotations" in content:
+        texts = coco_captions(document)
+        if len(texts) != count:
+            raise ValueError(f"{document}: has captions of {len(texts):,} images, and there are {count:,} latents")
+        return texts
     if not isinstance(content, list) or len(content) != count:
         given = f"a list of {len(content):,}" if isinstance(content, list) else type(content).__name__
         raise ValueError(f"{document}: is {given}, and there are {count:,} latents; it must be {wanted}")
-    for row, texts in enumerate(content):
-        if not (isinstance(texts, list) and texts and all(isinstance(text, str) and text.strip() for text in texts)):
-            raise ValueError(f"{document}: latent {row} has {texts!r}; it must be {wanted}")
-    return [tuple(texts) for texts in content]
+    for row, some in enumerate(content):
+        if not (isinstance(some, list) and some and all(isinstance(text, str) and text.strip() for text in some)):
+            raise ValueError(f"{document}: latent {row} has {some!r}; it must be {wanted}")
+    return [tuple(some) for some in content]

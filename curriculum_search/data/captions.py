@@ -39,8 +39,12 @@ def folder_captions(root: Path, names: Sequence[str], column: str) -> Texts:
     return matched(str(root), names, found)
 
 
-def coco_captions(document: Path, names: Sequence[str]) -> Texts:
+def coco_captions(document: Path, names: Sequence[str] | None = None) -> Texts:
     """The captions in COCO's ``captions_*.json``, of the images that it names.
+
+    Args:
+        document: the file.
+        names: of the images; None: all that it has, in the order of their ids, as U-ViT numbers them.
 
     Raises:
         ValueError: see `folder_captions`.
@@ -50,13 +54,14 @@ def coco_captions(document: Path, names: Sequence[str]) -> Texts:
         files = {image["id"]: image["file_name"] for image in content["images"]}
         found: dict[str, list[str]] = {name: [] for name in files.values()}
         for annotation in content["annotations"]:
-            found[files[annotation["image_id"]]].append(annotation["caption"])
+            identity = annotation["image_id"]
+            found.setdefault(files.get(identity, f"image_id {identity}"), []).append(annotation["caption"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{document} is not one of COCO's captions_*.json: images with id and file_name, annotations with image_id "
             f"and caption ({type(error).__name__}: {error})"
         ) from error
-    return matched(str(document), names, found)
+    return matched(str(document), [files[key] for key in sorted(files)] if names is None else names, found)
 
 
 def matched(where: str, names: Sequence[str], found: Mapping[str, Sequence[str]]) -> Texts:

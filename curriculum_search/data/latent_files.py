@@ -6,6 +6,8 @@
 - LightningDiT's folder of safetensors: ``latents``, ``latents_flip`` (of the mirrored images) and ``labels``.  What
   jobs/encode.py writes has this form too, and says in its header how it came about.
 - fast-DiT's two folders, ``..._features`` and ``..._labels``: one ``.npy`` for each image, samples times 0.18215.
+- U-ViT's folder of COCO, which REPA reuses: ``<i>.npy`` [2 C, H, W], mean and then log-variance, and beside them
+  ``<i>_<j>.npy`` with CLIP's features of the captions, which are not read: the captions are encoded here.
 """
 
 import json
@@ -79,9 +81,13 @@ def find_latents(path: Path) -> LatentFiles:
             return _two_folders(features[0], labels[0])
         if files := sorted(path.glob("*.npy")):
             load_array(files[0])  # pickled objects are told apart
+            if any(re.fullmatch(r"\d+_\d+", file.stem) for file in files):
+                numbered = _numbered(path)
+                return LatentFiles(rows=NpyRows([numbered[i] for i in sorted(numbered)]), layout="mean_logvar")
     raise ValueError(
         f"{path}: no latents that are known here: .npy, a zip or folder with {_DOCUMENT} (EDM2, REPA), a folder of "
-        ".safetensors (LightningDiT, jobs/encode.py), or one with two folders, ..._features and ..._labels (fast-DiT)"
+        ".safetensors (LightningDiT, jobs/encode.py), one with two folders, ..._features and ..._labels (fast-DiT), or "
+        "one with <i>.npy and <i>_<j>.npy (U-ViT's COCO)"
     )
 
 

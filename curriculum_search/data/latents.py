@@ -136,9 +136,12 @@ class LatentSource(DataSource):
         """Look at the form, the labels and some of the latents, and find the reference."""
         latents = self.load()
         chosen = np.unique(np.linspace(0, len(latents) - 1, _LOOKED_AT).astype(np.int64))
-        values = latents.read(chosen)[0].numpy()
-        if not np.isfinite(values).all():
-            raise ValueError(f"{self.path}: there are latents that are not finite")
+        values = latents.stored(chosen).numpy()
+        if len(bad := chosen[~np.isfinite(values).reshape(len(values), -1).all(1)]):
+            raise ValueError(
+                f"{self.path}: {len(bad)} of {len(chosen)} latents that were looked at are not finite, as number "
+                f"{bad[0]}: encode these images again (half precision overflows beyond 65,504), or take them out"
+            )
         self.reference()
 
     def reference_images(self) -> ImageSet:
@@ -192,7 +195,10 @@ class LatentSource(DataSource):
         layout = self.layout or files.layout
         shape = list(files.rows.shape)
         if len(shape) != 3 or shape[1] != shape[2] or not np.issubdtype(files.rows.dtype, np.floating):
-            raise ValueError(f"{self.path}: latents must be square floats [C, H, H], not {files.rows.dtype} {shape}")
+            raise ValueError(
+                f"{self.path}: latents must be square floats [C, H, H], not {files.rows.dtype} {shape}: "
+                f"{_remedy(shape, files.rows.dtype)}"
+            )
         if layout is None:
             raise ValueError(
                 f"{self.path}: layout must say what the {shape[0]} channels are: sample, mean_std or mean_logvar"
@@ -259,6 +265,15 @@ class Latents(LatentSource):
         if self.use_labels and self.labels_path is not None:
             return read_labels(existing(self.labels_path), len(files.rows))
         return files.labels if self.use_labels else None
+
+
+def _remedy(shape: list[int], dtype: np.dtype[Any]) -> str:
+    """What to do about rows that cannot be latents."""
+    if not np.issubdtype(dtype, np.floating):
+        return "these are images, it seems, which data.kind array, folder or zip reads, and encoder vae encodes"
+    if len(shape) != 3:
+        return "data.path is to have one such array for each image, channels first"
+    return "crop the images to squares before they are encoded, as jobs/encode.py does with data.crop"
 
 
 def _image_source(path: str, resolution: int | None) -> DataSource:

@@ -118,7 +118,7 @@ def _encoded(images: ImageSet, chosen: NDArray[np.int64], encoder: Encoder, seed
     noise = None
     if codec.draws:
         noise = torch.randn(len(chosen), *encoder.shape_of(images), generator=torch.Generator().manual_seed(seed))
-    return codec.encode(images.read(chosen)[0], noise)
+    return codec.encode(images.stored(chosen), noise)
 
 
 def coefficients(process: Process, q: Array) -> tuple[Array, Array]:

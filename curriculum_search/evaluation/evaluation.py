@@ -118,13 +118,10 @@ class Evaluation(Config):
             raise ValueError(
                 f"guidance_scale must be 1, not {self.guidance_scale}: {train.name} has {train.conditions.words}"
             )
-        if train.encoded or reference.encoded:
-            shapes = [encoder.shape_of(images) for images in (train, reference)]
-        else:
-            shapes = [(s.channels, s.resolution, s.resolution) for s in (train, reference)]
-        if shapes[0] != shapes[1]:
-            encoded = " are encoded to" if train.encoded != reference.encoded else ""
-            raise ValueError(f"training images have shape {shapes[0]}, the reference's{encoded} {shapes[1]}")
+        try:
+            encoder.check_reference(train, reference)
+        except ValueError as error:
+            raise ValueError(f"{error} (data: {source.where})") from error
         try:
             train.conditions.check_reference(reference.conditions)
         except ValueError as error:

@@ -195,12 +195,25 @@ class Experiment(Config):
             return f"images of {self.trainer.title}'s own (code {self.trainer.code()}, in {self.trainer.home})"
         return self.data.summary()
 
-    def decoding(self) -> Callable[[], tuple[int, int] | None]:
-        """What says how many of the training images are decoded by now: see `ImageSet.decoding`."""
+    def preparing(self) -> Callable[[], tuple[int, int, str] | None]:
+        """What says how far something is that is prepared once, when a run first reads it: the captions, training
+        images and the reference's, which are encoded, or the training images, which are decoded.
+
+        It gives how many are done by now, how many there are, and what it is; None: nothing is under way.
+        """
         if isinstance(self.trainer, OwnTrainer):
             return lambda: None
-        loaded = functools.cache(self.data.load)
-        return lambda: loaded().decoding
+        loaded = functools.cache(lambda: (self.data.load(), self.data.reference()))
+
+        def found() -> tuple[int, int, str] | None:
+            train, reference = loaded()
+            parts = [(images.conditions.encoding, "captions encoded") for images in (train, reference)]
+            for counts, what in (*parts, (train.decoding, "images decoded")):
+                if counts is not None and 0 < counts[0] < counts[1]:
+                    return *counts, what
+            return None
+
+        return found
 
     def build_network(self, images: ImageSet) -> nn.Module:
         """The untrained network for `images`, with weights from torch's global random state."""
@@ -247,8 +260,11 @@ class Experiment(Config):
             )
 
     def _check_model(self) -> None:
-        with without_values():
-            network = self.build_network(self.data.load())
+        try:
+            with without_values():
+                network = self.build_network(self.data.load())
+        except ValueError as error:
+            raise ValueError(f"{error} (data: {self.data.where})") from error
         blocks = self.model.blocks(network)
         if self.resources.sharding == "full":
             check_shards(network, blocks)

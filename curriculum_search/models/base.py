@@ -1,6 +1,7 @@
 """What a model configuration must offer."""
 
 from abc import abstractmethod
+from typing import ClassVar
 
 from torch import nn
 
@@ -11,6 +12,9 @@ from curriculum_search.models.blocks import listed_blocks
 
 class Model(Kinded):
     """A network architecture, built for the images and the process at hand."""
+
+    takes_captions: ClassVar[bool] = False
+    """Whether it is conditioned on captions."""
 
     @abstractmethod
     def build(self, *, channels: int, out_channels: int, resolution: int, conditions: Conditions) -> nn.Module:

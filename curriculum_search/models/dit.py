@@ -15,8 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curriculum_search.conditions import Condition, Conditions, class_indices, count_classes
+from curriculum_search.conditions import Condition, Conditions, class_indices
 from curriculum_search.models.base import Model
+from curriculum_search.models.conditions import count_classes
 
 _TIME_FREQUENCIES = 128
 _LONGEST_PERIOD = 10000.0
@@ -54,7 +55,10 @@ class TransformerModel(Model):
     def check_resolution(self, resolution: int) -> None:
         """Raise ValueError where patches do not tile images of this height and width."""
         if resolution % self.patch_size:
-            raise ValueError(f"patch_size must divide the resolution {resolution}, and {self.patch_size} does not")
+            fitting = ", ".join(str(size) for size in range(1, resolution + 1) if resolution % size == 0)
+            raise ValueError(
+                f"patch_size must divide the resolution {resolution}, and {self.patch_size} does not; {fitting} do"
+            )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,14 +6,15 @@ null is here the empty caption.  The module names of this file are therefore giv
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from curriculum_search.conditions import Captions, Condition, Conditions, captions_of
+from curriculum_search.conditions import Captions, Condition, Conditions
 from curriculum_search.models.captions import SeenCaptions
+from curriculum_search.models.conditions import captions_of
 from curriculum_search.models.dit import (
     Attention,
     Mlp,
@@ -36,6 +37,8 @@ class PixArt(TransformerModel):
 
     PixArt-alpha has patch 2, width 1152, depth 28, 16 heads, on latents of 256x256 images and 120 tokens of T5-XXL.
     """
+
+    takes_captions: ClassVar[bool] = True
 
     kind: Literal["pixart"] = "pixart"
 

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
-from curriculum_search.conditions import Captions, Condition, Conditions, captions_of
+from curriculum_search.conditions import Captions, Condition, Conditions
 from curriculum_search.models.captions import SeenCaptions
+from curriculum_search.models.conditions import captions_of
 from curriculum_search.models.dit import DiffusionTransformer, DiT
 
 
@@ -18,6 +19,8 @@ class TextDiT(DiT):
 
     Cheaper than `PixArt`, whose patches look at each token.
     """
+
+    takes_captions: ClassVar[bool] = True
 
     kind: Literal["text_dit"] = "text_dit"  # type: ignore[assignment]
 

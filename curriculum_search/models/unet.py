@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from curriculum_search.conditions import Condition, Conditions, class_indices, count_classes
+from curriculum_search.conditions import Condition, Conditions, class_indices
 from curriculum_search.models.base import Model
+from curriculum_search.models.conditions import count_classes
 
 _MOST_NORM_GROUPS = 32
 _HEAD_CHANNELS = 64

@@ -3,6 +3,7 @@ place, in a log as a line a minute."""
 
 import statistics
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,8 +28,8 @@ _NAMED = 4  # and a name in a log
 _NARROW = 60  # characters, below which bars and what can be left out are
 
 
-Decoding = tuple[int, int] | None
-"""How many images are decoded and kept on this machine by now, and how many will be; None: none are."""
+Preparing = tuple[int, int, str] | None
+"""How many of what a run reads are prepared by now, of how many, and what they are; see `Experiment.preparing`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class Progress:
         live: the runs under way, by key, as their store has them.
         objective: the metric that is shown.
         direction: whether less or more of it is better, to show the best run so far; None: not to show it.
-        decoding: says how many images are decoded.
+        preparing: says how far what the runs read is prepared.
         interval_seconds: between two lines of the counts in a log.
     """
 
@@ -63,7 +64,7 @@ class Progress:
         *,
         objective: str,
         direction: Direction | None,
-        decoding: Callable[[], Decoding] = lambda: None,
+        preparing: Callable[[], Preparing] = lambda: None,
         interval_seconds: float = 60.0,
     ) -> None:
         self.phase = phase
@@ -73,7 +74,7 @@ class Progress:
         self.capacity: Capacity | None = None  #: what the cluster has room for now
         self.objective = objective
         self.direction = direction
-        self.decoding = decoding
+        self.preparing = preparing
         self.interval_seconds = interval_seconds
         self.best: tuple[float, str] | None = None
         self.counts: Counter[Status] = Counter()
@@ -139,9 +140,8 @@ class Progress:
         parts: list[RenderableType] = [head]
         if self.best:
             parts.append(_name(f"  best so far {self.best[0]:.4g}: {self.best[1]}"))
-        decoding = self.decoding()
-        if decoding is not None and (words := decoding_words(decoding)):
-            parts.append(_decoding_row(words, *decoding, narrow=width < _NARROW))
+        if (preparing := self.preparing()) is not None:
+            parts.append(_preparing_row(preparing, narrow=width < _NARROW))
         if self.live:
             parts.append(self._running(narrow=width < _NARROW))
         if self.standing is not None:
@@ -171,8 +171,8 @@ class Progress:
             wanted = self.capacity.workers * len(running)
             room = f"{self.capacity.slots}{f' of {wanted}' if wanted > self.capacity.slots else ''} workers"
             parts.append(f"{waiting} waiting: the cluster has room for {room}")
-        if named and (decoded := decoding_words(self.decoding())):
-            parts.append(decoded)
+        if named and (preparing := self.preparing()) is not None:
+            parts.append(_words(preparing))
         if self.best and named:
             parts.append(f"best {self.best[0]:.4g} ({self.best[1]})")
         if (left := self.seconds_left()) is not None:
@@ -201,16 +201,42 @@ def _table(standing: Standing, *, narrow: bool) -> Table:
     return table
 
 
-def decoding_words(decoding: Decoding) -> str:
-    """How many images are decoded, and how many will be; nothing where none are yet on this machine, or all are."""
-    if decoding is None or not 0 < decoding[0] < decoding[1]:
-        return ""
-    return f"{decoding[0]:,} of {decoding[1]:,} images decoded"
+@contextmanager
+def telling(name: str, preparing: Callable[[], Preparing], *, interval_seconds: float = 15.0) -> Iterator[None]:
+    """While the block runs, print now and then how far what a run reads is prepared, where that has changed.
+
+    Args:
+        name: that the lines begin with.
+        preparing: see `Progress`; it is asked in a thread.
+        interval_seconds: between two lines.
+    """
+    ended = threading.Event()
+
+    def tell() -> None:
+        told = None
+        while not ended.wait(interval_seconds):
+            if (found := preparing()) is not None and found != told:
+                print(f"{name}: {_words(found)}", flush=True)
+                told = found
+
+    thread = threading.Thread(target=tell, name="telling", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
-def _decoding_row(words: str, done: int, total: int, *, narrow: bool) -> RenderableType:
-    table = Table.grid(padding=(0, 1))
-    table.add_row(_name(f"  {words}"), *([] if narrow else [ProgressBar(total=total, completed=done, width=20)]))
+def _words(preparing: tuple[int, int, str]) -> str:
+    done, total, what = preparing
+    return f"{done:,} of {total:,} {what}"
+
+
+def _preparing_row(preparing: tuple[int, int, str], *, narrow: bool) -> RenderableType:
+    table, (done, total, _) = Table.grid(padding=(0, 1)), preparing
+    bar = [] if narrow else [ProgressBar(total=total, completed=done, width=20)]
+    table.add_row(_name(f"  {_words(preparing)}"), *bar)
     return table
 
 

@@ -14,6 +14,7 @@ from curriculum_search.loading import UserError
 from curriculum_search.runs.executor import run_jobs
 from curriculum_search.runs.groups import Groups
 from curriculum_search.runs.job import Exhausted, Job, JobSource, Outcome, Status
+from curriculum_search.runs.progress import telling
 from curriculum_search.search.arms import NO_CURRICULUM, baseline
 from curriculum_search.search.design import Size
 from curriculum_search.search.study import StudyFile
@@ -69,7 +70,8 @@ def measure(file: StudyFile, size: Size, *, concurrency: int, root: Path, cache_
     experiment = file.experiment(baseline(NO_CURRICULUM, file.base), file.study.seed, small=size == "small")
     with temporary_folder(root) as folder:
         steps = _FewSteps(file, experiment, folder, cache_dir, min(concurrency, _MOST_AT_ONCE))
-        run_jobs(steps, resources=experiment.resources, limit=concurrency, scratch=folder / "tune", groups=groups)
+        with telling(file.study.name, experiment.preparing()):
+            run_jobs(steps, resources=experiment.resources, limit=concurrency, scratch=folder / "tune", groups=groups)
     return steps.measured()
 
 

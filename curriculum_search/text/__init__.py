@@ -2,15 +2,15 @@
 
 from curriculum_search.text.encoder import Encoded, LoadedTextEncoder, TextEncoder
 from curriculum_search.text.encoders import CLIPText, SentenceEncoder, T5Text
-from curriculum_search.text.store import EncodedCaptions, encoded_once
+from curriculum_search.text.store import CaptionFile, EncodedCaptions
 
 __all__ = [
     "CLIPText",
+    "CaptionFile",
     "Encoded",
     "EncodedCaptions",
     "LoadedTextEncoder",
     "SentenceEncoder",
     "T5Text",
     "TextEncoder",
-    "encoded_once",
 ]

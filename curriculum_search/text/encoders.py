@@ -30,6 +30,7 @@ class _Pretrained(TextEncoder):
 
     max_tokens: int
 
+    _model_types: ClassVar[tuple[str, ...]]  # of the configs of what it takes
     _network: ClassVar[str]
     _options: ClassVar[dict[str, Any]] = {}
 
@@ -54,7 +55,13 @@ class _Pretrained(TextEncoder):
         try:
             width = self._width(config)
         except KeyError as error:
-            raise ValueError(f"{self._what}: {self._folder()} holds a {config.get('model_type')}") from error
+            held = config.get("model_type")
+            others = [kind for kind, other in TextEncoder.kinds().items() if held in getattr(other, "_model_types", ())]
+            advice = f", or text_encoder.kind: {others[0]}, which takes a {held}" if others else ""
+            raise ValueError(
+                f"{self._what}: {self._folder()} holds a {held}, and this kind takes a {self._model_types[0]}: give "
+                f"the path of one{advice}"
+            ) from error
         limit = self._longest(config)
         if limit is not None and self.max_tokens > limit:
             raise ValueError(f"max_tokens of {self._what} must be at most {limit}, not {self.max_tokens}")
@@ -98,6 +105,7 @@ class CLIPText(_Pretrained):
     path: str
     max_tokens: int = 77
 
+    _model_types: ClassVar[tuple[str, ...]] = ("clip", "clip_text_model")
     _network: ClassVar[str] = "CLIPTextModel"
 
     def _folder(self) -> Path:
@@ -111,7 +119,7 @@ class CLIPText(_Pretrained):
 
     def _text(self, config: dict[str, Any]) -> dict[str, Any]:
         """The part of the config that is the text encoder's, where it is that of a whole CLIP."""
-        if config.get("model_type") not in ("clip", "clip_text_model"):
+        if config.get("model_type") not in self._model_types:
             raise KeyError
         defaults = {"hidden_size": 512, "max_position_embeddings": 77}  # which a config may leave out
         return {**defaults, **config.get("text_config", config)}
@@ -136,6 +144,7 @@ class T5Text(_Pretrained):
     path: str
     max_tokens: int = 120
 
+    _model_types: ClassVar[tuple[str, ...]] = ("t5",)
     _network: ClassVar[str] = "T5EncoderModel"
 
     def _folder(self) -> Path:
@@ -164,6 +173,7 @@ class SentenceEncoder(_Pretrained):
     path: str | None = None
     max_tokens: int = 64
 
+    _model_types: ClassVar[tuple[str, ...]] = ("bert",)
     _network: ClassVar[str] = "BertModel"
     _options: ClassVar[dict[str, Any]] = {"add_pooling_layer": False}
 
@@ -179,7 +189,7 @@ class SentenceEncoder(_Pretrained):
         return folder_of(str(Path(spec.origin).parent / "model"), self._what)
 
     def _width(self, config: dict[str, Any]) -> int:
-        if config.get("model_type") != "bert":
+        if config.get("model_type") not in self._model_types:
             raise KeyError
         return int(config["hidden_size"])
 

@@ -5,15 +5,15 @@ Only files of safetensors are read, which cannot run code.
 
 import hashlib
 import json
-import re
 import warnings
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from curriculum_search.hub import fetched, first_line, is_name
+
 _CONFIG = "config.json"
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")  # of what lies on the hub
 _FETCHED = ("*.json", "*.txt", "*.model", "*.safetensors")
 _SAMPLE_BYTES = 2**20
 
@@ -30,9 +30,13 @@ def folder_of(path: str, what: str) -> Path:
     """
     folder = Path(path).expanduser()
     if not folder.is_dir():
-        if not _NAME.fullmatch(path):
+        if not is_name(path):
             raise FileNotFoundError(f"{what}: {path} does not exist (looked for {folder.absolute()})")
-        folder = _fetched(path, what)
+        check_library()
+        try:
+            folder = fetched(path, _FETCHED)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{what}: {error}") from error
     if not (folder / _CONFIG).is_file():
         raise FileNotFoundError(f"{what}: {path} has no {_CONFIG}: it is not the folder of a network of transformers")
     if not list(folder.glob("*.safetensors")):
@@ -112,22 +116,4 @@ def _read(what: str, folder: Path, read: Any) -> Any:
         with warnings.catch_warnings(action="ignore"):
             return read()
     except Exception as error:  # Whatever damaged files bring about, of several libraries.
-        raise ValueError(f"{what}: {folder} cannot be read ({_first_line(error)})") from error
-
-
-@lru_cache
-def _fetched(name: str, what: str) -> Path:
-    check_library()
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_FETCHED)))
-    except Exception as error:  # Whatever a missing network or name brings about, of several libraries.
-        raise FileNotFoundError(
-            f"{what}: {name} is no folder, and cannot be had from the hub ({_first_line(error)}); give the folder of "
-            "one that is there"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ValueError(f"{what}: {folder} cannot be read ({first_line(error)})") from error

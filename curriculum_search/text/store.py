@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from curriculum_search.atomic import replacing
 from curriculum_search.caches import kept_in
+from curriculum_search.lock import locked
 from curriculum_search.tensor_file import TensorFile, allocate_tensors, open_tensors
 from curriculum_search.text.encoder import TextEncoder
 
@@ -52,80 +54,87 @@ class EncodedCaptions:
         return tokens, mask, self._pooled[rows]
 
 
-def encoded_once(
-    captions: Sequence[str],
-    encoder: TextEncoder,
-    folder: Path | None,
-    device: torch.device,
-    told: Callable[[int], None] = lambda done: None,
-) -> EncodedCaptions:
-    """The captions' encodings, from the file in `folder` that was made of these captions by this encoder, or anew.
+class CaptionFile:
+    """The file in which some captions, and after them the empty one, are encoded, or will be by whoever reads it first.
 
-    A file of other captions or of another encoder has another name; one that is damaged is written again.
+    Its name says which captions are in it and which encoder they went through: others have a file of their own.  Of
+    several processes that want it at once one encodes, and the others wait.
 
     Args:
         captions: to encode.
         encoder: encodes them.
         folder: of such files; None: ``captions`` in what CURRICULUM_SEARCH_CACHE names, or in its default.
-        device: on which they are encoded.
-        told: hears now and then how many captions are encoded.
 
     Raises:
-        ValueError, FileNotFoundError: the encoder is not there, or gives what is not finite.
+        ValueError, FileNotFoundError: the encoder is not there.
     """
-    words = {
-        "format": _FORMAT,
-        "captions": hashlib.sha256(json.dumps(list(captions)).encode()).hexdigest(),
-        "count": len(captions),
-        "encoder": encoder.identity(),
-        "settings": encoder.to_dict(),
-    }
-    digest = hashlib.sha256(f"{words['captions']} {words['encoder']} {_FORMAT}".encode()).hexdigest()[:16]
-    path = kept_in(folder, "captions") / f"captions-{digest}.safetensors"
-    if not _is_whole(path, words):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as partial:
-            _write(partial, [*captions, ""], encoder, device, words, told)
-    return EncodedCaptions(open_tensors(path))
 
+    def __init__(self, captions: Sequence[str], encoder: TextEncoder, folder: Path | None) -> None:
+        self._captions, self._encoder = captions, encoder
+        self._words = {
+            "format": _FORMAT,
+            "captions": hashlib.sha256(json.dumps(list(captions)).encode()).hexdigest(),
+            "count": len(captions),
+            "encoder": encoder.identity(),
+            "settings": encoder.to_dict(),
+        }
+        digest = hashlib.sha256(f"{self._words['captions']} {self._words['encoder']} {_FORMAT}".encode()).hexdigest()
+        self._path = kept_in(folder, "captions") / f"captions-{digest[:16]}.safetensors"
+        self._under_way = self._path.with_suffix(".encoding")  # there while, and in it how many captions by now
 
-def _is_whole(path: Path, words: dict[str, Any]) -> bool:
-    try:
-        known = json.loads(open_tensors(path).metadata[_PROVENANCE])
-    except (OSError, ValueError, KeyError):
-        return False
-    return all(known.get(name) == words[name] for name in ("format", "captions", "encoder"))
+    def done(self) -> int | None:
+        """How many captions a process, be it another one, has encoded so far; None: none is at it."""
+        try:
+            return int(self._under_way.read_text())
+        except (OSError, ValueError):
+            return None
 
+    def read(self, device: torch.device) -> EncodedCaptions:
+        """The encodings, which are made on `device` if they are not there, or the file is damaged.
 
-def _write(
-    path: Path,
-    captions: Sequence[str],
-    encoder: TextEncoder,
-    device: torch.device,
-    words: dict[str, Any],
-    told: Callable[[int], None],
-) -> None:
-    loaded = encoder.load(device)
-    starts = range(0, len(captions), _LOOKED_AT_AT_ONCE)
-    lengths = np.concatenate([loaded.lengths(captions[start : start + _LOOKED_AT_AT_ONCE]) for start in starts])
-    ends = np.cumsum(lengths, dtype=np.int64)
-    shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
-        "ends": (np.int64, (len(captions),)),
-        "pooled": (np.float32, (len(captions), encoder.pooled_width)),
-        "tokens": (np.float16, (int(ends[-1]), encoder.width)),
-    }
-    arrays = allocate_tensors(path, shapes, {_PROVENANCE: json.dumps(words)})
-    arrays["ends"][:] = ends
-    order = np.argsort(lengths, kind="stable")  # captions of one length have no padding between them
-    for start in range(0, len(order), _AT_ONCE):
-        rows = order[start : start + _AT_ONCE]
-        found = loaded.encode([captions[row] for row in rows])
-        tokens = found.tokens.to("cpu", torch.float16)
-        if not bool(torch.isfinite(tokens).all()):
-            raise ValueError(f"text encoder: {captions[rows[0]]!r}, or one after it, gives what float16 cannot hold")
-        for row, values, here in zip(rows.tolist(), tokens, found.mask.cpu(), strict=True):
-            arrays["tokens"][ends[row] - lengths[row] : ends[row]] = values[here].numpy()
-        arrays["pooled"][rows] = found.pooled.cpu().numpy()
-        told(min(start + _AT_ONCE, len(order)))
-    for array in arrays.values():
-        array.flush()  # type: ignore[attr-defined]
+        Raises:
+            ValueError, FileNotFoundError: the encoder is not there, or gives what is not finite.
+        """
+        if not self._is_whole():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(self._under_way, seconds=math.inf):  # Where there are no locks, each encodes for itself.
+                if not self._is_whole():
+                    with replacing(self._path) as partial:
+                        self._write(partial, [*self._captions, ""], device)
+                self._under_way.unlink(missing_ok=True)  # Whoever has waited for it finds the captions.
+        return EncodedCaptions(open_tensors(self._path))
+
+    def _is_whole(self) -> bool:
+        try:
+            known = json.loads(open_tensors(self._path).metadata[_PROVENANCE])
+        except (OSError, ValueError, KeyError):
+            return False
+        return all(known.get(name) == self._words[name] for name in ("format", "captions", "encoder"))
+
+    def _write(self, path: Path, captions: Sequence[str], device: torch.device) -> None:
+        loaded = self._encoder.load(device)
+        starts = range(0, len(captions), _LOOKED_AT_AT_ONCE)
+        lengths = np.concatenate([loaded.lengths(captions[start : start + _LOOKED_AT_AT_ONCE]) for start in starts])
+        ends = np.cumsum(lengths, dtype=np.int64)
+        shapes: dict[str, tuple[Any, tuple[int, ...]]] = {
+            "ends": (np.int64, (len(captions),)),
+            "pooled": (np.float32, (len(captions), self._encoder.pooled_width)),
+            "tokens": (np.float16, (int(ends[-1]), self._encoder.width)),
+        }
+        arrays = allocate_tensors(path, shapes, {_PROVENANCE: json.dumps(self._words)})
+        arrays["ends"][:] = ends
+        order = np.argsort(lengths, kind="stable")  # captions of one length have no padding between them
+        for start in range(0, len(order), _AT_ONCE):
+            rows = order[start : start + _AT_ONCE]
+            found = loaded.encode([captions[row] for row in rows])
+            tokens = found.tokens.to("cpu", torch.float16)
+            if not bool(torch.isfinite(tokens).all()):
+                raise ValueError(
+                    f"text encoder: {captions[rows[0]]!r}, or one after it, gives what float16 cannot hold"
+                )
+            for row, values, here in zip(rows.tolist(), tokens, found.mask.cpu(), strict=True):
+                arrays["tokens"][ends[row] - lengths[row] : ends[row]] = values[here].numpy()
+            arrays["pooled"][rows] = found.pooled.cpu().numpy()
+            self._under_way.write_text(str(min(start + _AT_ONCE, len(order))))
+        for array in arrays.values():
+            array.flush()  # type: ignore[attr-defined]

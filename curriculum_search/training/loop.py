@@ -78,6 +78,7 @@ def train(experiment: Experiment, session: Session, cache_dir: Path) -> Training
 
     # What to learn from.
     images = experiment.data.load()
+    images.conditions.prepare()
     process, weighting = experiment.process, experiment.weighting
     random = StepRandom(
         seed=experiment.seed,

@@ -13,7 +13,7 @@ from support.autoencoder import save_autoencoder
 from support.captioned import save_bert, write_captioned_digits
 from support.runner import Runner, tiny_experiment
 
-from curriculum_search.commands.encode import encode_images
+from curriculum_search.commands.encode import _Bar, encode_images
 from curriculum_search.conditions import Captions
 from curriculum_search.data import (
     PROVENANCE,
@@ -201,3 +201,31 @@ def test_the_command_reads_its_line_and_says_a_mistake_once(tmp_path: Path) -> N
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "encoder must be of kind vae to encode images" in done.stderr
+
+
+def test_a_log_has_a_line_every_so_often_with_the_speed_and_the_time_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("curriculum_search.commands.encode.time.monotonic", lambda: now[0])
+    with _Bar(total=10_000, done=1_000) as bar:
+        for seconds, count in ((14.0, 280), (2.0, 40), (14.0, 280), (2.0, 40)):
+            now[0] += seconds
+            bar.advance(count)
+            bar.tick()
+    assert capsys.readouterr().out.splitlines() == [
+        "encode: 1,320 of 10,000 images, 20 a second, about 7 min left",
+        "encode: 1,640 of 10,000 images, 20 a second, about 7 min left",
+    ]
+
+
+def test_a_terminal_has_a_bar_and_no_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setattr("curriculum_search.commands.encode._LINE_SECONDS", 0.0)
+    with _Bar(total=1_000, done=100) as bar:
+        bar.advance(200)
+        bar.tick()
+    output = capsys.readouterr().out
+    assert "━" in output
+    assert "300/1000" in output
+    assert "a second" not in output

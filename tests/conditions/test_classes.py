@@ -10,7 +10,6 @@ from curriculum_search.conditions import (
     Unconditional,
     Unconditioned,
     class_indices,
-    count_classes,
 )
 
 X = torch.zeros(3, 1, 8, 8)
@@ -52,11 +51,6 @@ def test_no_labels_are_null_labels_one_for_each_image_on_its_device(null: int) -
 def test_a_condition_of_another_kind_is_no_class() -> None:
     with pytest.raises(TypeError, match="a Condition was given to a network of classes"):
         class_indices(Condition(), X, null=0)
-
-
-def test_models_are_told_the_number_of_classes() -> None:
-    assert count_classes(Classes(np.array([0, 4])), "dit") == 5
-    assert count_classes(Unconditioned(), "dit") == 0
 
 
 def test_a_reference_may_lack_labels_and_must_not_have_other_ones() -> None:

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 from support.captioned import captions_of_digits, save_bert
-from support.conditions import of_classes
 
-from curriculum_search.conditions import Captions, Unconditioned, captions_of
+from curriculum_search.conditions import Captions, Unconditioned
 from curriculum_search.data import DataOrder
 from curriculum_search.text import SentenceEncoder
 
@@ -69,11 +68,8 @@ def test_a_hidden_caption_is_still_there_for_the_network_that_knows_its_null(cap
 
 
 def test_other_conditions_are_refused_in_words(captions: Captions, encoder: SentenceEncoder, tmp_path: Path) -> None:
-    assert captions_of(captions, "pixart") is captions
     assert captions.words == "80 captions (2 an image, sentence encoder)"
     captions.check_reference(captions)
-    with pytest.raises(ValueError, match=r"model kind pixart is conditioned on captions, and the data have 3 classes"):
-        captions_of(of_classes(3), "pixart")
     with pytest.raises(ValueError, match="has no labels and the training images captions"):
         captions.check_reference(Unconditioned())
     with pytest.raises(ValueError, match="captions of another text encoder"):

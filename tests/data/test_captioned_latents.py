@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.captioned import captions_of_digits, save_bert, write_captioned_digits
-from support.latent_files import COUNT, lightning_dit
+from support.latent_files import COUNT, DEVIATIONS, MEANS, lightning_dit, u_vit_coco
 
 from curriculum_search.conditions import Captions, TextCondition
 from curriculum_search.data import CaptionedLatents, write_captions
@@ -77,6 +77,38 @@ def test_captions_that_do_not_fit_the_latents_are_named(
     else:
         document.write_text(content)
     with pytest.raises(ValueError, match=message):
+        source.check()
+
+
+def test_u_vits_latents_of_coco_have_the_captions_of_its_file_in_the_order_of_its_ids(
+    encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    ids = [100 - i for i in range(COUNT)]
+    content = {
+        "images": [{"id": i, "file_name": f"COCO_{i}.jpg"} for i in ids],
+        "annotations": [{"image_id": i, "caption": f"image {i}, {text}"} for text in ("one", "two") for i in ids],
+    }
+    document = tmp_path / "captions_train2014.json"
+    document.write_text(json.dumps(content))
+    source = CaptionedLatents(
+        path=u_vit_coco(tmp_path / "train"),
+        captions_path=str(document),
+        text_encoder=encoder,
+        encoded_path=str(tmp_path / "encoded"),
+    )
+    source.check()
+    latents = source.load()
+    values, condition = latents.read(np.array([3]))
+    np.testing.assert_allclose(values[0, 0], MEANS[3], rtol=1e-6)
+    np.testing.assert_allclose(values[0, 1], DEVIATIONS[3], rtol=1e-5)
+    first = 100 - COUNT + 1
+    assert latents.conditions.titles(condition) == (f"image {first + 3}, one",)
+    document.write_text(json.dumps({name: rows[:-1] for name, rows in content.items()}))
+    with pytest.raises(ValueError, match=rf"train2014.json: .*\(image_id {first}\)"):
+        source.check()
+    some = {"images": content["images"][:2], "annotations": content["annotations"][:2]}
+    document.write_text(json.dumps(some))
+    with pytest.raises(ValueError, match=rf"train2014.json: has captions of 2 images, and there are {COUNT} latents"):
         source.check()
 
 

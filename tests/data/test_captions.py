@@ -40,7 +40,13 @@ def test_coco_names_images_by_numbers(tmp_path: Path) -> None:
     images = [{"id": 9, "file_name": "a.png"}, {"id": 7, "file_name": "in/b.png"}]
     document.write_text(json.dumps({"images": images, "annotations": annotations}))
     assert coco_captions(document, NAMES) == [("B",), ("A cat.", "C")]
-    document.write_text(json.dumps({"images": images[:1], "annotations": annotations}))
+    assert coco_captions(document) == [("A cat.", "C"), ("B",)]  # by their numbers
+    document.write_text(
+        json.dumps({"images": images, "annotations": [*annotations, {"image_id": 999, "caption": "D"}]})
+    )
+    with pytest.raises(ValueError, match=r"captions.json: 1 of 3 captioned images are not there \(image_id 999\)"):
+        coco_captions(document, NAMES)
+    document.write_text(json.dumps({"images": images, "annotations": [{"caption": "D"}]}))
     with pytest.raises(ValueError, match=r"captions.json is not one of COCO's captions_\*.json"):
         coco_captions(document, NAMES)
 

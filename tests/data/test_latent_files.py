@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.latent_files import (
     COUNT,
+    DEVIATIONS,
     LABELS,
     MEAN_STD,
     MEANS,
@@ -15,6 +16,7 @@ from support.latent_files import (
     fast_dit,
     lightning_dit,
     u_vit,
+    u_vit_coco,
 )
 
 from curriculum_search.data.latent_files import PROVENANCE, find_latents, read_labels
@@ -56,6 +58,13 @@ def test_fast_dits_form_has_scaled_samples_in_the_order_of_their_numbers(tmp_pat
     assert (found.layout, found.scale) == ("sample", 0.18215)
     assert found.labels is not None
     assert found.labels.tolist() == LABELS.tolist()
+
+
+def test_u_vits_form_of_coco_has_means_and_log_variances_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    found = find_latents(Path(u_vit_coco(tmp_path / "a")))
+    moments = np.concatenate([MEANS, 2 * np.log(DEVIATIONS)], axis=1)
+    np.testing.assert_array_equal(found.rows.read(ALL), moments)
+    assert (found.layout, found.scale, found.labels) == ("mean_logvar", 1.0, None)
 
 
 def test_what_has_none_of_the_forms_is_told_what_they_are(tmp_path: Path) -> None:

@@ -106,9 +106,22 @@ def test_the_reference_is_images_where_some_are_named_and_else_the_latents(tmp_p
         (MEANS, {"layout": "mean_std"}, "has negative values, so they are no standard deviations; layout: mean_logvar"),
         (MEAN_STD, {"layout": "mean_logvar"}, "is all positive, as standard deviations are .* layout: mean_std"),
         (MEANS[:, :1], {"layout": "mean_std"}, "takes an even number of channels, mean and deviation, not 1"),
-        (MEANS[..., :3], {"layout": "sample"}, r"must be square floats \[C, H, H\], not float32 \[2, 4, 3\]"),
-        (MEANS.astype(np.int64), {"layout": "sample"}, "must be square floats"),
-        (np.where(MEANS > 3, np.nan, MEANS), {"layout": "sample"}, "there are latents that are not finite"),
+        (
+            MEANS[..., :3],
+            {"layout": "sample"},
+            r"square floats \[C, H, H\], not float32 \[2, 4, 3\]: crop the images to squares",
+        ),
+        (
+            MEANS.astype(np.uint8),
+            {"layout": "sample"},
+            r"must be square floats .*: these are images, .*\.kind array, folder or zip",
+        ),
+        (MEANS[:, 0], {"layout": "sample"}, "must be square floats .*: data.path is to have one such array for each"),
+        (
+            np.where(MEANS > 3, np.nan, MEANS),
+            {"layout": "sample"},
+            r"\d+ of 12 latents that were .* not finite, as number \d+: enc",
+        ),
     ],
 )
 def test_what_the_numbers_cannot_be_is_said(

@@ -52,7 +52,8 @@ def test_guidance_and_a_classifier_need_labels() -> None:
 
 def test_a_reference_of_another_resolution_is_named(digits: MemoryImages) -> None:
     large = Digits(resolution=16).load()
-    with pytest.raises(ValueError, match=r"training images have shape \(1, 8, 8\), the reference's \(1, 16, 16\)"):
+    message = r"training images have shape \(1, 8, 8\), the reference's \(1, 16, 16\): data\.resolution and .* \(data: "
+    with pytest.raises(ValueError, match=message):
         Evaluation().check(DDPM(), AtHand(digits, large))
 
 

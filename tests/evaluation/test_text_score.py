@@ -135,7 +135,9 @@ def test_what_does_not_fit_is_one_message_before_anything_starts(experiment: Exp
     prompted = dataclasses.replace(experiment.evaluation, prompts=("a", " "))
     with pytest.raises(ValueError, match="evaluation: prompts: line 2 is empty"):
         dataclasses.replace(experiment, evaluation=prompted).check()
-    with pytest.raises(ValueError, match=r"model: model kind dit is conditioned on classes or on nothing, .* 240 capt"):
+    with pytest.raises(
+        ValueError, match=r"model: model kind dit .* 240 captions .*; model kinds pixart and text_dit take"
+    ):
         dataclasses.replace(experiment, model=DiT(patch_size=4, hidden_size=16, depth=1, num_heads=2)).check()
     classes = Digits()
     with pytest.raises(ValueError, match="model: model kind pixart is conditioned on captions"):

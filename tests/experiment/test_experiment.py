@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.captioned import counted_encodings, save_bert, write_captioned_digits
 from torch import nn
 
+from curriculum_search.conditions import Captions
 from curriculum_search.curriculum import Curriculum, EasyToHard, Linear, NoOrder, Plateau
-from curriculum_search.data import Array, Digits
+from curriculum_search.data import Array, CaptionedFolder, CaptionedLatents, Digits, write_captions
 from curriculum_search.diffusion import EDM, DDIMSampler
 from curriculum_search.evaluation import (
     Classifier,
@@ -24,9 +26,14 @@ from curriculum_search.evaluation import (
     KernelDistance,
     Pixels,
     PrecisionRecall,
+    TextScore,
+    ValidationLoss,
+    WordsAndImages,
 )
 from curriculum_search.experiment import Cadence, Experiment, FunctionTrainer, Resources, Training, WorkerRange
-from curriculum_search.models import DiT
+from curriculum_search.models import DiT, PixArt
+from curriculum_search.models.encoders import Undecoded
+from curriculum_search.text import SentenceEncoder
 from curriculum_search.training import PlainSession, train
 
 BASE = Experiment()
@@ -177,6 +184,57 @@ def test_a_check_touches_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     BASE.check()
     assert list(tmp_path.iterdir()) == []
+
+
+def captioned(folder: Path) -> Experiment:
+    """A text-to-image model on images of digits and on others that are held out."""
+    encoder = SentenceEncoder(path=save_bert(folder / "bert"))
+    data = CaptionedFolder(
+        path=str(write_captioned_digits(folder / "train", 30)),
+        reference_path=str(write_captioned_digits(folder / "held-out", 12, start=30)),
+        text_encoder=encoder,
+        encoded_path=str(folder / "encoded"),
+    )
+    score = TextScore(extractor=WordsAndImages(), num_samples=10)
+    frechet = Frechet(extractor=Pixels(num_components=4), num_samples=10)
+    evaluation = Evaluation(evaluators=(frechet, score), final_evaluators=(), guidance_scale=2.0)
+    model = PixArt(hidden_size=16, depth=1, num_heads=2)
+    return Experiment(data=data, model=model, evaluation=evaluation)
+
+
+def test_a_check_encodes_no_caption_but_the_empty_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = counted_encodings(monkeypatch)
+    images = captioned(tmp_path)
+    assert isinstance(images.data, CaptionedFolder)
+    latents = np.random.default_rng(0).normal(size=(30, 4, 8, 8)).astype(np.float32)
+    np.save(tmp_path / "latents.npy", latents)
+    conditions = images.data.load().conditions
+    assert isinstance(conditions, Captions)
+    write_captions(tmp_path, conditions)
+    of_latents = CaptionedLatents(
+        path=str(tmp_path / "latents.npy"),
+        layout="sample",
+        reference_latents_path=str(tmp_path / "latents.npy"),
+        captions_path=str(tmp_path / "captions.json"),
+        text_encoder=images.data.text_encoder,
+        encoded_path=images.data.encoded_path,
+    )
+    evaluation = Evaluation(evaluators=(ValidationLoss(num_images=10),), final_evaluators=())
+    images.check()
+    replace(images, data=of_latents, encoder=Undecoded(), evaluation=evaluation).check()
+    assert counts == [1]
+
+
+def test_it_is_known_what_is_being_prepared(tmp_path: Path) -> None:
+    experiment = captioned(tmp_path)
+    preparing, images = experiment.preparing(), experiment.data.load()
+    assert preparing() is None
+    images.stored(np.arange(4))
+    assert preparing() == (4, 30, "images decoded")
+    images.read(np.arange(4))
+    (path,) = (tmp_path / "encoded").iterdir()
+    path.with_suffix(".encoding").write_text("9")
+    assert preparing() == (9, 60, "captions encoded")
 
 
 class Flat(DiT):

@@ -231,5 +231,5 @@ def test_impossible_fields_are_refused_by_name(fields: dict[str, Any], field: st
 
 
 def test_a_resolution_that_patches_do_not_tile_is_refused() -> None:
-    with pytest.raises(ValueError, match="patch_size must divide the resolution 10, and 4 does not"):
+    with pytest.raises(ValueError, match="patch_size must divide the resolution 10, and 4 does not; 1, 2, 5, 10 do"):
         DiT(patch_size=4).build(channels=1, out_channels=1, resolution=10, conditions=of_classes(0))

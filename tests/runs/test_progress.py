@@ -1,11 +1,13 @@
 """What the user sees while runs are under way."""
 
+import threading
+
 import pytest
 
 from curriculum_search.direction import Direction
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.job import Status
-from curriculum_search.runs.progress import Progress
+from curriculum_search.runs.progress import Progress, telling
 from curriculum_search.runs.record import LiveRun, RunRecord
 from curriculum_search.runs.result import RunResult
 
@@ -102,11 +104,9 @@ def test_without_a_direction_no_run_is_called_the_best(capsys: pytest.CaptureFix
     assert "best" not in capsys.readouterr().out
 
 
-def test_images_that_are_being_decoded_are_told_until_all_are(
-    now: list[float], capsys: pytest.CaptureFixture[str]
-) -> None:
-    found: list[tuple[int, int] | None] = [None, (0, 2000), (1234, 2000), (2000, 2000)]
-    progress = Progress("search", {}, objective="fd", direction=None, decoding=lambda: found[0])
+def test_what_is_being_prepared_is_told_until_all_is(now: list[float], capsys: pytest.CaptureFixture[str]) -> None:
+    found = [None, (1234, 5000, "captions encoded"), (1000, 2000, "images decoded"), None]
+    progress = Progress("search", {}, objective="fd", direction=None, preparing=lambda: found[0])
     with progress.under_way(1):
         for _ in range(4):
             now[0] += 60
@@ -115,7 +115,25 @@ def test_images_that_are_being_decoded_are_told_until_all_are(
     lines = capsys.readouterr().out.splitlines()[1:]
     assert [line.removeprefix("search: 0 of 0 runs done, 0 running") for line in lines] == [
         "",
-        "",
-        ", 1,234 of 2,000 images decoded",
+        ", 1,234 of 5,000 captions encoded",
+        ", 1,000 of 2,000 images decoded",
         "",
     ]
+
+
+def test_where_there_is_no_phase_it_is_told_while_a_block_runs_and_not_twice(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = threading.Event()
+    found = [(128, 500, "captions encoded"), (128, 500, "captions encoded"), (256, 500, "captions encoded"), None]
+
+    def preparing() -> tuple[int, int, str] | None:
+        if len(found) == 1:
+            asked.set()
+            return None
+        return found.pop(0)
+
+    with telling("data", preparing, interval_seconds=0.01):
+        assert asked.wait(10)
+    lines = ["data: 128 of 500 captions encoded", "data: 256 of 500 captions encoded"]
+    assert capsys.readouterr().out.splitlines() == lines

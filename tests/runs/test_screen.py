@@ -160,12 +160,12 @@ def test_an_error_is_told_below_the_lines_and_not_in_the_table(shown: Terminal) 
     assert not shown.screen.cursor.hidden
 
 
-def test_images_that_are_being_decoded_have_a_bar() -> None:
+def test_what_is_being_prepared_has_a_bar() -> None:
     with terminal() as shown:
-        shown.do("found = [(500, 1000)]")
-        shown.do("progress.decoding = lambda: found[0]")
+        shown.do("found = [(500, 1000, 'images decoded')]")
+        shown.do("progress.preparing = lambda: found[0]")
         shown.do("stack.enter_context(progress.under_way(2))")
         assert "  500 of 1,000 images decoded ━━━━━━━━━━╺━━━━━━━━━" in shown.lines()
-        shown.do("found[0] = (1000, 1000)")
+        shown.do("found[0] = None")
         shown.do("progress.show()")
         assert not any("decoded" in line for line in shown.lines())

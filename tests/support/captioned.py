@@ -1,15 +1,18 @@
 """Captioned images, and small text encoders with random weights in folders as transformers saves them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from PIL import Image
 
 from curriculum_search.conditions import Captions
 from curriculum_search.data import Digits, MemoryImages
-from curriculum_search.text import TextEncoder
+from curriculum_search.text import Encoded, TextEncoder
+from curriculum_search.text.encoders import _Loaded
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 WORDS = ("a", "the", "digit", "written", "by", "hand", *NAMES)
@@ -36,6 +39,19 @@ def captions_of_digits(encoder: TextEncoder, folder: Path, count: int = 40) -> C
     assert labels is not None
     names = [NAMES[label] for label in labels[:count]]
     return Captions([(f"the digit {name}", f"a {name} written by hand") for name in names], encoder, folder)
+
+
+def counted_encodings(patch: pytest.MonkeyPatch) -> list[int]:
+    """How many captions are encoded together, each time that some are, from now on."""
+    counts: list[int] = []
+    encode = _Loaded.encode
+
+    def counting(self: _Loaded, captions: Sequence[str]) -> Encoded:
+        counts.append(len(captions))
+        return encode(self, captions)
+
+    patch.setattr(_Loaded, "encode", counting)
+    return counts
 
 
 def _vocabulary(folder: Path) -> None:

@@ -75,3 +75,13 @@ def u_vit(path: Path) -> str:
         pair[:] = [row, int(label)]
         np.save(path / f"{number}.npy", pair, allow_pickle=True)
     return str(path)
+
+
+def u_vit_coco(path: Path) -> str:
+    """As extract_mscoco_feature.py of U-ViT writes it: moments, and beside them features of each caption."""
+    path.mkdir(parents=True)
+    for number, row in enumerate(np.concatenate([MEANS, 2 * np.log(DEVIATIONS)], axis=1)):
+        np.save(path / f"{number}.npy", row)
+        for caption in range(2):
+            np.save(path / f"{number}_{caption}.npy", np.zeros((77, 768), np.float32))
+    return str(path)

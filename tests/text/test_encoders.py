@@ -37,9 +37,18 @@ def test_clip_gives_the_last_layer_and_the_token_that_ends_the_caption(tmp_path:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda folder: CLIPText(path=save_bert(folder / "x")), "text encoder clip: .* holds a bert"),
-        (lambda folder: SentenceEncoder(path=save_t5(folder / "x")), "text encoder sentence: .* holds a t5"),
-        (lambda folder: T5Text(path=save_bert(folder / "x")), "text encoder t5: .* holds a bert"),
+        (
+            lambda folder: CLIPText(path=save_bert(folder / "x")),
+            r"text encoder clip: .* holds a bert, and this kind takes a clip: .*, or text_encoder\.kind: sentence",
+        ),
+        (
+            lambda folder: SentenceEncoder(path=save_t5(folder / "x")),
+            r"text encoder sentence: .* holds a t5, and this kind takes a bert: .*, or text_encoder\.kind: t5, which",
+        ),
+        (
+            lambda folder: T5Text(path=save_bert(folder / "x")),
+            r"text encoder t5: .* holds a bert, and this kind takes a t5: .*, or text_encoder\.kind: sentence, which",
+        ),
         (
             lambda folder: CLIPText(path=save_clip(folder / "x")),
             "text encoder clip must be at most 16, not 77",

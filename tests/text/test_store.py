@@ -1,14 +1,16 @@
 """Captions are encoded once, and found again only by the encoder that encoded them."""
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from support.captioned import save_bert
+from support.captioned import NAMES, counted_encodings, save_bert
 
-from curriculum_search.text import Encoded, EncodedCaptions, SentenceEncoder, encoded_once
+from curriculum_search.text import CaptionFile, Encoded, EncodedCaptions, SentenceEncoder
 from curriculum_search.text.encoders import _Loaded
 
 CPU = torch.device("cpu")
@@ -22,20 +24,11 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> SentenceEncoder:
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many captions were encoded together, each time that some were."""
-    counts: list[int] = []
-    encode = _Loaded.encode
-
-    def counting(self: _Loaded, captions: Sequence[str]) -> Encoded:
-        counts.append(len(captions))
-        return encode(self, captions)
-
-    monkeypatch.setattr(_Loaded, "encode", counting)
-    return counts
+    return counted_encodings(monkeypatch)
 
 
 def read(captions: tuple[str, ...], encoder: SentenceEncoder, folder: Path) -> EncodedCaptions:
-    return encoded_once(captions, encoder, folder, CPU)
+    return CaptionFile(captions, encoder, folder).read(CPU)
 
 
 def test_rows_are_the_captions_encodings_and_the_last_one_is_the_empty_caption(
@@ -72,7 +65,63 @@ def test_the_cache_is_where_the_environment_says(
     encoder: SentenceEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CURRICULUM_SEARCH_CACHE", str(tmp_path))
-    done: list[int] = []
-    encoded_once(CAPTIONS, encoder, None, CPU, done.append)
-    assert len(list((tmp_path / "captions").iterdir())) == 1
-    assert done == [4]
+    CaptionFile(CAPTIONS, encoder, None).read(CPU)
+    assert [path.suffix for path in (tmp_path / "captions").iterdir()] == [".safetensors"]
+
+
+def test_another_process_sees_how_many_are_encoded_by_now(
+    encoder: SentenceEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captions = [f"the digit {NAMES[i % 10]}" for i in range(300)]
+    watching, seen = CaptionFile(captions, encoder, tmp_path), list[int | None]()
+    encode = _Loaded.encode
+
+    def looking(self: _Loaded, together: Sequence[str]) -> Encoded:
+        seen.append(watching.done())
+        return encode(self, together)
+
+    monkeypatch.setattr(_Loaded, "encode", looking)
+    CaptionFile(captions, encoder, tmp_path).read(CPU)
+    assert seen == [None, 128, 256]
+    assert watching.done() is None
+
+
+READER = """
+import sys
+import numpy as np
+import torch
+sys.path.insert(0, "tests")
+from support.captioned import NAMES, counted_encodings
+from curriculum_search.text import CaptionFile, SentenceEncoder
+import pytest
+with pytest.MonkeyPatch.context() as patch:
+    counts = counted_encodings(patch)
+    captions = [f"the digit {NAMES[i % 10]}" for i in range(2000)]
+    file = CaptionFile(captions, SentenceEncoder(path=sys.argv[1]), sys.argv[2])
+    print("ready", flush=True)
+    sys.stdin.readline()
+    print(file.read(torch.device("cpu")).read(np.arange(2000))[2].sum(), sum(counts))
+"""
+
+
+def test_of_processes_that_begin_together_one_encodes_and_the_others_wait_for_it(
+    encoder: SentenceEncoder, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", READER, str(encoder.path), str(tmp_path / "encoded")]
+    readers = [
+        subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+        )
+        for _ in range(2)
+    ]
+    for reader in readers:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "ready\n"
+    for reader in readers:
+        assert reader.stdin is not None
+        reader.stdin.write("go\n")
+        reader.stdin.flush()
+    answers = [reader.communicate(timeout=120)[0].split() for reader in readers]
+    assert sorted(int(counts) for *_, counts in answers) == [0, 2001]
+    assert answers[0][0] == answers[1][0]
+    assert [path.suffix for path in (tmp_path / "encoded").iterdir()] == [".safetensors"]

@@ -220,14 +220,19 @@ def test_what_latents_cannot_do_is_said_before_the_run(latent: Experiment, store
     for extractor, words in ((Pixels(num_components=4), "extractor pixels looks at the reference's images"),):
         frechet = Frechet(extractor=extractor, num_samples=24)
         evaluation = dataclasses.replace(run.evaluation, evaluators=(frechet,))
-        with pytest.raises(ValueError, match=f"evaluation: evaluators.0: {words}, and latents 4x4 has latents"):
+        with pytest.raises(
+            ValueError, match=f"evaluation: evaluators.0: {words}, and latents 4x4 has .*: data.reference_path names"
+        ):
             dataclasses.replace(run, data=alone, evaluation=evaluation).check()
     learned = dataclasses.replace(run.evaluation, evaluators=(Frechet(num_samples=24),))
-    with pytest.raises(ValueError, match="extractor classifier learns from images, and latents 4x4 has latents"):
+    with pytest.raises(ValueError, match=r"extractor classifier .*, and latents 4x4 has latents: use .*reference_path"):
         dataclasses.replace(run, evaluation=learned).check()
     np.save(tmp_path / "large.npy", np.zeros((20, 16, 16), np.uint8))
     large = dataclasses.replace(stored, reference_path=str(tmp_path / "large.npy"))
-    with pytest.raises(ValueError, match=r"images have shape \(2, 4, 4\), the reference's are encoded to \(2, 8, 8\)"):
+    message = (
+        r"images have shape \(2, 4, 4\), the reference's are encoded to \(2, 8, 8\): data\.reference_resolution: 8 .*"
+    )
+    with pytest.raises(ValueError, match=f"{message}large.npy"):
         dataclasses.replace(run, data=large).check()
 
 
@@ -245,7 +250,9 @@ def test_an_encoder_that_does_not_fit_is_named_before_the_run(tiny: Make, encode
     color = VAE(path=save_autoencoder(tmp_path / "color", channels=3))
     with pytest.raises(ValueError, match=r"encoder: .*color takes images of 3 channels, and digits 8x8 has 1"):
         tiny(encoder=color, model=MODEL).check()
-    with pytest.raises(ValueError, match="model: patch_size must divide the resolution 4, and 8 does not"):
+    with pytest.raises(
+        ValueError, match=r"model: patch_size must divide the resolution 4, and 8 does not; 1, 2, 4 do \(data: digits\)"
+    ):
         tiny(encoder=encoder, model=dataclasses.replace(MODEL, patch_size=8)).check()
 
 

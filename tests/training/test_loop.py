@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -14,16 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from support.autoencoder import save_autoencoder
+from support.captioned import counted_encodings, save_bert, write_captioned_digits
 from support.conditions import shown
 from support.runner import Make, Runner, Step
 from torch.overrides import TorchFunctionMode
 
 from curriculum_search.conditions import Unconditional
 from curriculum_search.curriculum import Curriculum, EasyToHard, HardToEasy, Linear, NoOrder, Plateau, RandomOrder
-from curriculum_search.data import Array, Digits
+from curriculum_search.data import Array, CaptionedFolder, Digits, Latents, Prefetcher
 from curriculum_search.diffusion import DDPM, EDM, Flow, HeunSampler, Histogram, Uncertainty
 from curriculum_search.evaluation import Diverged
 from curriculum_search.experiment import Cadence
+from curriculum_search.models import DiT, PixArt
+from curriculum_search.models.encoders import VAE
+from curriculum_search.text import SentenceEncoder
 from curriculum_search.training import CHECKPOINT, GRID, PlainSession, Report
 from curriculum_search.training import checkpoint as checkpoints
 
@@ -301,24 +307,65 @@ def _inside(*paths: str) -> bool:
     return frame is not None
 
 
+def on_latents(folder: Path) -> dict[str, Any]:
+    """A run on latents that are stored with their deviations, and drawn anew at every step."""
+    encoder = VAE(path=save_autoencoder(folder / "vae"))
+    images = Digits().load().stored(np.arange(40))
+    np.save(folder / "images.npy", images[:, 0].numpy())
+    np.save(folder / "latents.npy", encoder.load(torch.device("cpu")).posterior(images).flatten(1, 2).numpy())
+    data = Latents(path=str(folder / "latents.npy"), layout="mean_std", reference_path=str(folder / "images.npy"))
+    return {"data": data, "encoder": encoder, "model": DiT(patch_size=2, hidden_size=16, depth=1, num_heads=2)}
+
+
+def on_captions(folder: Path) -> dict[str, Any]:
+    """A run on captions, whose tokens the network looks at."""
+    data = CaptionedFolder(
+        path=str(write_captioned_digits(folder / "train", 40)),
+        text_encoder=SentenceEncoder(path=save_bert(folder / "bert")),
+        encoded_path=str(folder / "encoded"),
+    )
+    return {"data": data, "model": PixArt(patch_size=4, hidden_size=16, depth=1, num_heads=2)}
+
+
 @pytest.mark.parametrize(
-    "fields",
+    "make",
     [
-        {"curriculum": Curriculum(num_clusters=4)},
-        {"curriculum": Curriculum(order=NoOrder())},
-        {"weighting": Uncertainty()},
+        lambda _: {"curriculum": Curriculum(num_clusters=4)},
+        lambda _: {"curriculum": Curriculum(order=NoOrder())},
+        lambda _: {"weighting": Uncertainty()},
+        on_latents,
+        on_captions,
     ],
-    ids=["linear", "no curriculum", "learned weights"],
+    ids=["linear", "no curriculum", "learned weights", "latents", "captions"],
 )
-def test_an_ordinary_step_never_waits_for_the_device(tiny: Make, runner: Runner, fields: dict[str, Any]) -> None:
-    counts = []
-    runner(tiny())  # computes the reference's statistics
+def test_an_ordinary_step_never_waits_for_the_device(
+    tiny: Make, runner: Runner, tmp_path: Path, make: Callable[[Path], dict[str, Any]]
+) -> None:
+    counts, fields = [], make(tmp_path)
+    settings = {"num_evaluations": 2, "microbatch_size": 8, "label_dropout": 0.1}
+    settings["horizontal_flip"] = make is not on_latents  # which cannot be mirrored
+    runner(tiny(**fields))  # computes the reference's statistics, and encodes captions
     for total_images in (160, 480):
-        training = {"total_images": total_images, "num_evaluations": 2, "horizontal_flip": True, "microbatch_size": 8}
         with CountWaits() as mode:
-            runner(tiny(**fields, training=training))
+            runner(tiny(**fields, training={**settings, "total_images": total_images}))
         counts.append(mode.count)
     assert counts[0] == counts[1] > 0  # three times the steps, and not one wait more
+
+
+def test_captions_are_encoded_before_the_clock_begins(
+    tiny: Make, runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts, begun = counted_encodings(monkeypatch), list[int]()
+    begin = Prefetcher.__init__
+
+    def beginning(self: Prefetcher, *arguments: Any, **fields: Any) -> None:
+        begun.append(sum(counts))
+        begin(self, *arguments, **fields)
+
+    monkeypatch.setattr(Prefetcher, "__init__", beginning)
+    runner(tiny(**on_captions(tmp_path)))
+    assert begun == [1 + 81]  # the empty one for the network, and all with the empty one
+    assert sum(counts) == 1 + 81
 
 
 def test_a_plateau_waits_for_the_device_once_a_window(tiny: Make, runner: Runner) -> None:

@@ -76,7 +76,8 @@ class Classifier(Extractor):
     def check(self, train: ImageSet, reference: ImageSet) -> None:
         if train.encoded:
             raise ValueError(
-                f"extractor classifier learns from images, and {train.name} has latents: use another extractor"
+                f"extractor classifier learns from images, and {train.name} has latents: use another extractor, "
+                "as pixels or inception, with images in data.reference_path"
             )
         num_classes = 0 if train.labels is None else len(np.unique(train.labels))
         if num_classes < 2:
@@ -190,8 +191,9 @@ def _layer(inputs: int, outputs: int, *, stride: int, dtype: torch.dtype) -> nn.
 
 def _labelled(images: ImageSet, indices: Any, device: torch.device) -> tuple[Tensor, Tensor]:
     assert images.labels is not None
-    pixels, _ = images.read(indices)
-    return to_float(pixels).to(device, torch.float64), torch.from_numpy(images.labels[indices]).to(device)
+    return to_float(images.stored(indices)).to(device, torch.float64), torch.from_numpy(images.labels[indices]).to(
+        device
+    )
 
 
 @contextmanager

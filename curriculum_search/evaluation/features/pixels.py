@@ -38,7 +38,10 @@ class Pixels(ComponentExtractor):
 
     def check(self, train: ImageSet, reference: ImageSet) -> None:
         if reference.encoded:
-            raise ValueError(f"extractor pixels looks at the reference's images, and {reference.name} has latents")
+            raise ValueError(
+                f"extractor pixels looks at the reference's images, and {reference.name} has latents: "
+                "data.reference_path names images to compare with"
+            )
         self.check_numbers(reference, "an image", "images")
 
     def load(self, sources: Sources) -> Features:
@@ -63,8 +66,7 @@ class _PixelFeatures(Features):
 
 def _parts(reference: ImageSet) -> Iterator[Tensor]:
     for start in range(0, len(reference), _BATCH):
-        images, _ = reference.read(np.arange(start, min(start + _BATCH, len(reference))))
-        yield flattened(images)
+        yield flattened(reference.stored(np.arange(start, min(start + _BATCH, len(reference)))))
 
 
 def flattened(images: Tensor) -> Tensor:

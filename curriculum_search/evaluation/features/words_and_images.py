@@ -70,7 +70,10 @@ class WordsAndImages(Extractor):
         for images in (train, reference):
             check_captions(images.conditions, images.name, self.label)
             if images.encoded:
-                raise ValueError(f"extractor {self.label} learns from images, and {images.name} has latents")
+                raise ValueError(
+                    f"extractor {self.label} learns from images, and {images.name} has latents: use another extractor, "
+                    "as clip, with images in data.reference_path"
+                )
 
     def load(self, sources: Sources) -> Features:
         self.check(sources.train, sources.reference)

@@ -86,3 +86,25 @@ class Encoder(Kinded):
             ValueError, FileNotFoundError: naming the file and what to change.
         """
         self.shape_of(images)
+
+    def check_reference(self, train: ImageSet, reference: ImageSet) -> None:
+        """Whether samples of a network that is trained on `train` can be compared with `reference`.
+
+        Raises:
+            ValueError: its images, or what the network would see of them, have another shape.
+        """
+        if train.encoded or reference.encoded:
+            ours, theirs = self.shape_of(train), self.shape_of(reference)
+        else:
+            ours, theirs = ((s.channels, s.resolution, s.resolution) for s in (train, reference))
+        if ours == theirs:
+            return
+        encoded = ""
+        if not train.encoded:
+            advice = "data.resolution and data.channels bring both to one, where they lie in files"
+        elif reference.encoded:
+            advice = "data.reference_latents_path is to name latents of the same shape"
+        else:
+            encoded, fitting = " are encoded to", reference.resolution * ours[1] / theirs[1]
+            advice = f"data.reference_resolution: {fitting:g} makes them as large as those that the latents are of"
+        raise ValueError(f"training images have shape {ours}, the reference's{encoded} {theirs}: {advice}")

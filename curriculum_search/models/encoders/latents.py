@@ -65,7 +65,7 @@ def check_latents(latents: LatentSet, shift: Tensor, scale: Tensor, *, draws: bo
         ValueError: it has not, so that scale, layout or the factor that the latents were stored with cannot be right.
     """
     chosen = np.unique(np.linspace(0, len(latents) - 1, _LOOKED_AT).astype(np.int64))
-    stored = latents.read(chosen)[0]
+    stored = latents.stored(chosen)
     noise = torch.randn(stored.shape[:1] + stored.shape[-3:], generator=torch.Generator().manual_seed(0))
     raw = drawn(stored, noise if draws else None)
     spread = float(((raw - shift) * scale).std())

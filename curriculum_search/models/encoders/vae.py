@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from curriculum_search.data import ImageSet, LatentSet, to_float, to_uint8
+from curriculum_search.hub import fetched, first_line, is_name
 from curriculum_search.models.encoders.base import Codec, Decoded, Encoder, Shape
 from curriculum_search.models.encoders.latents import (
     PerChannel,
@@ -23,7 +23,7 @@ from curriculum_search.models.encoders.latents import (
 )
 
 _CONFIG = "config.json"
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")  # of what lies on the hub
+_FETCHED = (_CONFIG, "*.safetensors", "*.safetensors.index.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,16 +167,27 @@ def _load(encoder: VAE, device: torch.device) -> Autoencoder:
 
 
 @lru_cache
-def _read_config(path: str) -> dict[str, Any]:
+def _folder(path: str) -> Path:
+    """The folder of an autoencoder: `path` itself, or that in which what the hub has under this name was put.
+
+    Raises:
+        ValueError, FileNotFoundError: it is not there, cannot be fetched, or diffusers is not.
+    """
     folder = Path(path).expanduser()
     if folder.is_dir():
-        if not (folder / _CONFIG).is_file():
-            raise FileNotFoundError(f"{path} has no {_CONFIG}: it is not the folder of an autoencoder of diffusers")
-        config = json.loads((folder / _CONFIG).read_text())
-    elif not _NAME.fullmatch(path):
+        return folder
+    if not is_name(path):
         raise FileNotFoundError(f"{path} does not exist (looked for {folder.absolute()})")
-    else:
-        config = _fetched(path, lambda autoencoder: autoencoder.load_config(path))
+    _diffusers()
+    return fetched(path, _FETCHED)
+
+
+@lru_cache
+def _read_config(path: str) -> dict[str, Any]:
+    file = _folder(path) / _CONFIG
+    if not file.is_file():
+        raise FileNotFoundError(f"{path} has no {_CONFIG}: it is not the folder of an autoencoder of diffusers")
+    config = json.loads(file.read_text())
     if config.get("_class_name") != "AutoencoderKL":
         raise ValueError(f"{path} is of class {config.get('_class_name')}, and encoder vae takes an AutoencoderKL")
     defaults = {"in_channels": 3, "latent_channels": 4, "block_out_channels": [64], "scaling_factor": 0.18215}
@@ -198,37 +209,24 @@ def _read(path: str) -> Any:
         ValueError, FileNotFoundError: it is not there, or its weights do not fit.
     """
     _read_config(path)
-    folder = Path(path).expanduser()
-    local = folder.is_dir()
-    autoencoder, info = _fetched(
-        path,
-        lambda autoencoder: autoencoder.from_pretrained(
-            str(folder) if local else path,
-            local_files_only=local,
+    library = _diffusers()
+    try:
+        autoencoder, info = library.AutoencoderKL.from_pretrained(
+            str(_folder(path)),
+            local_files_only=True,
             low_cpu_mem_usage=False,  # the other way needs a further library
             output_loading_info=True,
-        ),
-    )
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: the autoencoder cannot be read ({first_line(error)})") from error
     if odd := [*info["missing_keys"], *info["unexpected_keys"], *info["mismatched_keys"]]:
         raise ValueError(f"{path}: {len(odd)} of its weights do not fit its {_CONFIG}, as {odd[0]}")
     return autoencoder.eval().requires_grad_(False)
 
 
-def _fetched(path: str, read: Any) -> Any:
+def _diffusers() -> Any:
     try:
-        from diffusers import AutoencoderKL
+        import diffusers
     except ImportError as error:
         raise ValueError("encoder vae needs the diffusers library: pip install curriculum-search[vae]") from error
-    try:
-        return read(AutoencoderKL)
-    except (OSError, ValueError, RuntimeError) as error:
-        if Path(path).expanduser().is_dir():
-            raise ValueError(f"{path}: the autoencoder cannot be read ({_first_line(error)})") from error
-        raise FileNotFoundError(
-            f"{path} is no folder, and no such autoencoder can be had from the hub ({_first_line(error)}); "
-            "give the folder of one that is there"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return diffusers

@@ -62,7 +62,7 @@ class Phase(JobSource):
             store.live,
             objective=file.study.objective,
             direction=file.direction if show_best else None,
-            decoding=(file.small if self.size == "small" else file.base).decoding(),
+            preparing=(file.small if self.size == "small" else file.base).preparing(),
         )
         self._handed_out: dict[str, Run] = {}
         self._followers: dict[str, list[Run]] = {}

@@ -185,7 +185,7 @@ def test_what_is_no_autoencoder_is_said_before_anything_starts(tmp_path: Path, m
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(FileNotFoundError, match="nobody/no-vae is no folder, and no such autoencoder can be had from"):
+    with pytest.raises(FileNotFoundError, match="nobody/no-vae is no folder, and cannot be had from the hub"):
         VAE(path="nobody/no-vae").check(IMAGES)
 
 
