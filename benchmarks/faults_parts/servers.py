@@ -180,8 +180,8 @@ class RayCluster(Server):
 
     def drain_node_of(self, pid: int, seconds: float) -> None:
         """Tell Ray that the node that a worker is on goes away in some seconds, as clouds do; it does."""
-        from ray._raylet import GcsClient
-        from ray.core.generated.autoscaler_pb2 import DrainNodeReason
+        from ray._raylet import GcsClient  # type: ignore[attr-defined]
+        from ray.core.generated.autoscaler_pb2 import DrainNodeReason  # type: ignore[attr-defined]
 
         node = self._node_of(pid)
         reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
