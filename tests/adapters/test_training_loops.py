@@ -195,7 +195,7 @@ def test_each_codebase_gets_levels_as_it_counts_them(name: str) -> None:
     assert scipy.stats.kstest(torch.cat(levels[20:]).numpy(), ordinary.cdf).pvalue > 1e-3
 
 
-@pytest.mark.parametrize("name", OWN_LEVELS.keys() - {"k_diffusion"})
+@pytest.mark.parametrize("name", sorted(OWN_LEVELS.keys() - {"k_diffusion"}))
 def test_the_shift_of_a_search_is_in_their_levels(name: str) -> None:
     searched(Flow(shift=3.0))
     run = loop(name).train(stop=STEPS, resume=False)
