@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -69,7 +68,7 @@ class _Pretrained(TextEncoder):
 
     def load(self, device: torch.device) -> LoadedTextEncoder:
         self.check()
-        return _load(self, device)
+        return _Loaded(self, device)
 
     @property
     def _what(self) -> str:
@@ -220,11 +219,6 @@ class _Loaded(LoadedTextEncoder):
 
     def _tokens(self, captions: Sequence[str], **options: Any) -> Any:
         return self._tokeniser(list(captions), truncation=True, max_length=self._encoder.max_tokens, **options)
-
-
-@lru_cache(maxsize=1)  # a second one would only take memory
-def _load(encoder: _Pretrained, device: torch.device) -> _Loaded:
-    return _Loaded(encoder, device)
 
 
 def _mean(tokens: Tensor, mask: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Captions are encoded once, and found again only by the encoder that encoded them."""
 
+import gc
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -59,6 +60,12 @@ def test_they_are_encoded_once_and_anew_by_another_encoder_for_other_captions_an
     path.write_bytes(path.read_bytes()[:200])
     assert np.array_equal(read(CAPTIONS, encoder, tmp_path).read(np.array([0]))[2], first)
     assert encoded == [4, 3, 4, 4]
+
+
+def test_the_text_encoder_is_not_kept_in_memory_beside_the_training(encoder: SentenceEncoder, tmp_path: Path) -> None:
+    read(CAPTIONS, encoder, tmp_path)
+    gc.collect()
+    assert not [each for each in gc.get_objects() if isinstance(each, _Loaded)]
 
 
 def test_the_cache_is_where_the_environment_says(
