@@ -22,11 +22,14 @@ def main() -> None:
     from curriculum_search.cli import cache_root
     from curriculum_search.loading import PluginRunner
     from curriculum_search.search.reading import report_folder
+    from curriculum_search.search.results.figures import FIGURES
     from curriculum_search.storage import fetched, sent
 
     folder = fetched(arguments.study, cache_root())
     runner = PluginRunner(allowed=arguments.plugins)
     page = report_folder(folder, arguments.output, runner, figures=arguments.figures)
+    for figure in sorted((page.parent / FIGURES).iterdir()) if arguments.figures else ():
+        sent(figure)
     print(page if arguments.output else sent(page))
 
 

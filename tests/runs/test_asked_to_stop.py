@@ -126,7 +126,6 @@ def drain(node_id: str) -> None:
     assert accepted, why
 
 
-@pytest.mark.long
 def test_the_run_of_a_node_that_is_drained_is_saved_and_goes_on_on_another_without_losing_an_image(
     make_job: Callable[..., Job], cluster: Any
 ) -> None:

@@ -1,10 +1,13 @@
 """A study whose results are in a bucket, on a real S3 server and a real Ray cluster."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from support.s3_server import S3Server
-from support.workplace import Workplace
+from support.workplace import REPOSITORY, Workplace
 
 
 def told(out: str) -> list[str]:
@@ -42,3 +45,11 @@ def test_a_study_is_in_the_bucket_and_another_machine_says_the_same_of_it(
     (here,) = (tmp_path / "second/results").iterdir()
     assert {path.parent.name for path in here.glob("tiny/runs/*/result.json")} == runs
     assert not list(here.glob("tiny/runs/*/checkpoint.pt"))  # which nobody needs there
+
+    report = [sys.executable, str(REPOSITORY / "jobs" / "report.py"), s3.uri("labs/tiny"), "--figures"]
+    environment = {**os.environ, "CURRICULUM_SEARCH_CACHE": str(tmp_path / "third")}
+    done = subprocess.run(report, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.splitlines()[-1:]) == (0, [s3.uri("labs/tiny/report.html")]), done.stderr
+    drawn = s3.names("labs/tiny/figures")
+    assert {Path(name).suffix for name in drawn} == {".png", ".pdf", ".svg"}
+    assert names < s3.names("labs/tiny")
