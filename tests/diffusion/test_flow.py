@@ -43,6 +43,22 @@ def test_losses_are_those_of_sit(toy_images: tuple[Tensor, Tensor]) -> None:
     np.testing.assert_allclose(losses, [2.43758, 2.05339, 2.79092, 1.3485, 0.823294, 1.51773], rtol=1e-5)
 
 
+def test_losses_of_a_network_that_predicts_the_image_are_those_of_jit(toy_images: tuple[Tensor, Tensor]) -> None:
+    """JiT (arXiv 2511.13720) subtracts velocities, each a difference over the share of noise, which counts as at least
+    0.05; its time is 1 - t."""
+
+    def network(x: Tensor, time: Tensor, condition: Condition) -> Tensor:
+        return torch.sin(1.3 * x + time[:, None, None, None])
+
+    (images, noise), t = toy_images, torch.tensor([0.01, 0.04, 0.2, 0.5, 0.8, 0.99])
+    theirs = 1.0 - t[:, None, None, None]
+    z = theirs * images + (1.0 - theirs) * noise
+    share = (1.0 - theirs).clamp_min(0.05)
+    velocity, predicted = (images - z) / share, (network(z, t, Unconditional()) - z) / share
+    losses = Flow(prediction="x0").losses(network, images, t, noise, Unconditional())
+    torch.testing.assert_close(losses, (velocity - predicted).square().mean(dim=(1, 2, 3)), rtol=1e-4, atol=0)
+
+
 def test_at_the_ends_of_the_path_log_snr_is_finite() -> None:
     np.testing.assert_allclose(Flow().log_snr(np.array([0.0, 1.0])), [41.4465, -41.4465], rtol=1e-5)
 
