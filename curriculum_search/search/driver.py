@@ -1,13 +1,16 @@
 """A study from its file to its verdict: search, confirm, publish.  Run again, it goes on where it was."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from curriculum_search.atomic import write_whole
 from curriculum_search.loading import UserError
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
+from curriculum_search.runs.folder import RunFolder
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
 from curriculum_search.search.arms import STRETCHED, BaselineName, baseline
@@ -26,7 +29,7 @@ from curriculum_search.search.rehearsal import rehearse
 from curriculum_search.search.results.publish import StudyResult, publish
 from curriculum_search.search.results.tracked import show_study
 from curriculum_search.search.study import FINGERPRINT, JOURNAL, MEASURE, RESOLVED, StudyFile
-from curriculum_search.search.warm_start import check_warm_start, warm_start
+from curriculum_search.search.warm_start import check_warm_start, project, warm_start
 from curriculum_search.tracking import STUDY, Tracker
 
 
@@ -185,6 +188,7 @@ def open_searcher(folder: Path, file: StudyFile) -> Searcher:
             identity=lambda params: file.trial(params).key,
             directions=file.directions,
             seed=file.study.seed,
+            begun=lambda: _begun(folder, file),
         )
     except DamagedJournalError as error:
         raise UserError(
@@ -193,6 +197,16 @@ def open_searcher(folder: Path, file: StudyFile) -> Searcher:
         ) from error
     except ValueError as error:
         raise UserError(f"{file.path}: {error}") from error
+
+
+def _begun(folder: Path, file: StudyFile) -> Iterator[dict[str, Any]]:
+    """The configurations of the search whose runs have folders, as their configs say; no baseline and no named arm."""
+    others = {file.run(arm, file.study.seed, small=True).key for arm in (*file.baselines(small=True), *file.arms)}
+    for path in sorted((folder / "runs").glob("[!.]*")):
+        params, _ = project(file.space, RunFolder(path).read_experiment())
+        with suppress(ValueError):  # not one of this space
+            if path.name not in others and file.trial(params).key == path.name:
+                yield params
 
 
 def find_capacity(cluster: Cluster, file: StudyFile, size: Size) -> tuple[Capacity, int]:

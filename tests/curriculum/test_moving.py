@@ -141,7 +141,7 @@ def test_it_is_exported_and_followed_by_other_training_code(tmp_path: Path) -> N
         middle.append(float(((t > 0.25) & (t < 0.75)).float().mean()))
     assert np.mean(middle[:25]) == pytest.approx(0.728, abs=0.08)  # of a logit-normal
     assert np.mean(middle[25:]) == pytest.approx(0.5, abs=0.06)
-    with pytest.raises(ValueError, match="this curriculum's density moves: another cannot take its place, so leave density= away"):
+    with pytest.raises(ValueError, match="this curriculum's density moves: another cannot take its place"):
         SiTTimes(path, total_images=1000, density=LogitNormal())
 
 

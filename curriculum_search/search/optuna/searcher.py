@@ -10,7 +10,7 @@ import json
 import math
 import random
 import warnings
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -54,6 +54,7 @@ class Searcher:
         identity: Callable[[dict[str, Any]], str],
         directions: Sequence[Direction] = (Direction.MINIMIZE,),
         seed: int = 0,
+        begun: Callable[[], Iterable[Mapping[str, Any]]] = tuple,
     ) -> None:
         """Open the study `name` in the journal file `path`, or begin it.
 
@@ -65,6 +66,8 @@ class Searcher:
             identity: of a configuration; two with the same identity would train the same run.
             directions: one per objective.
             seed: of the sampler's random state (which also depends on the number of trials so far).
+            begun: gives the configurations whose training has begun: the last one's is among them, should the end of
+                the journal have been lost with its parameters.
 
         Raises:
             ValueError: the study exists with another space or other objectives.
@@ -72,6 +75,7 @@ class Searcher:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.space = space
         self._identity = identity
+        self._begun = begun
         self._journal = Journal(path)
         self._storage = optuna.storages.JournalStorage(self._journal)
         with _calm():
@@ -245,11 +249,15 @@ class Searcher:
         return self.space.define(partial(suggest, trial))
 
     def _interrupted(self, trial: FrozenTrial) -> dict[str, Any]:
-        """A RUNNING trial's parameters; the driver may have ended in the middle of sampling them."""
+        """A RUNNING trial's parameters; the driver may have ended in the middle of sampling them, or the machine before
+        the disk had them, be it that the training had begun."""
         params = self._params(trial)
         try:
             self.space.check(params)
         except ValueError:
+            lost = next((each for each in self._begun() if _agrees(each, params) and self._is_new(dict(each))), None)
+            if lost is not None:
+                self._storage.set_trial_system_attr(trial._trial_id, "fixed_params", encode(lost))
             with _calm():
                 return self._sample(optuna.Trial(self.study, trial._trial_id))
         return params

@@ -119,6 +119,22 @@ def test_a_trial_whose_sampling_was_interrupted_is_completed(tmp_path: Path) -> 
     SPACE.check(params)
 
 
+def test_a_trial_whose_parameters_the_journal_has_lost_has_those_of_the_run_that_has_begun(tmp_path: Path) -> None:
+    first = searcher(tmp_path)
+    asked = [first.ask() for _ in range(3)]
+    assert all(asked)
+    known, last = [trial[1] for trial in asked[:2] if trial], asked[2]
+    assert last is not None
+    journal = tmp_path / "study.journal"
+    before = journal.read_text()
+    while (lines := journal.read_text().splitlines(keepends=True)) and "param_name" in lines[-1]:
+        journal.write_text("".join(lines[:-1]))
+    assert len(journal.read_text()) < len(before)
+    again = searcher(tmp_path, begun=lambda: [*known, last[1]])
+    assert again.running()[-1] == last
+    assert searcher(tmp_path).running()[-1] == last  # for the journal has them again
+
+
 def test_the_same_training_is_never_handed_out_twice(tmp_path: Path) -> None:
     search = searcher(tmp_path, identity=lambda params: params["order"])
     orders = [asked[1]["order"] for asked in (search.ask(), search.ask(), search.ask()) if asked]

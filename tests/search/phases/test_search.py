@@ -49,6 +49,24 @@ def test_ordinary_training_gets_as_many_tries_as_any_order(workplace: Workplace,
     assert tries["false"]["none"] < max(tries["false"].values())
 
 
+def test_a_trial_whose_parameters_the_journal_has_lost_goes_on_with_the_run_that_has_begun(
+    workplace: Workplace, make_search: MakeSearch
+) -> None:
+    file = workplace.load("study.trials=6")
+    first = Theatre(make_search(file))
+    first.play(limit=4)
+    first.end = lambda job: None
+    begun = [job.key for job in first.play(limit=5)[-2:]]
+    journal = workplace.results / file.study.name / "study.journal"
+    lines = journal.read_text().splitlines(keepends=True)
+    # What the disk had when the machine lost its power: that the last trial is there, and half a line of what it is.
+    first_lost = max(i for i, line in enumerate(lines) if "param_name" in line and "param_name" not in lines[i - 1])
+    journal.write_text("".join(lines[:first_lost]) + lines[first_lost][:20])
+    again = Theatre(make_search(file))
+    again.end = lambda job: None
+    assert [job.key for job in again.play(limit=2)] == begun
+
+
 def test_after_a_restart_what_had_begun_comes_first_and_nothing_ended_comes_again(
     workplace: Workplace, make_search: MakeSearch
 ) -> None:
