@@ -1,6 +1,6 @@
 """Reading image files for training: images a second and memory of each process, beside torch's DataLoader.
 
-    .venv/bin/python benchmarks/data.py [--images 40000] [--processes 4] [--threads 2]
+    .venv/bin/python benchmarks/data.py [--images 40000] [--side 64] [--processes 4] [--threads 2]
 
 PNGs lie in an uncompressed zip, as EDM's dataset_tool writes it.  Several processes, as the workers of one run or
 trials that share a node, read all of it in one shuffled order, each its share of every batch: twice with ours, where
@@ -29,7 +29,7 @@ from torch.utils.data import DataLoader, Dataset
 from curriculum_search.data import DataOrder, ImageSet, Prefetcher, Zip, rank_slice
 from curriculum_search.data.images import Bytes
 
-BATCH, SIDE = 256, 64
+BATCH = 256
 CPU = torch.device("cpu")
 
 
@@ -37,6 +37,7 @@ def main() -> None:
     """Measure, and print a table; or be one of the processes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=40_000)
+    parser.add_argument("--side", type=int, default=64, help="of an image, in pixels")
     parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--threads", type=int, default=2, help="that decode, in each process")
     parser.add_argument("--read", nargs=3, metavar=("WHAT", "FOLDER", "RANK"), help=argparse.SUPPRESS)
@@ -47,10 +48,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write(folder / "set.zip", arguments.images)
-        decoded = arguments.images * 3 * SIDE**2 / 2**20
+        write(folder / "set.zip", arguments.images, arguments.side)
+        decoded = arguments.images * 3 * arguments.side**2 / 2**20
         print(
-            f"{arguments.images:,} images of {SIDE}x{SIDE}, {decoded:,.0f} MiB decoded; {arguments.processes} processes"
+            f"{arguments.images:,} images of {arguments.side}x{arguments.side}, {decoded:,.0f} MiB decoded; "
+            f"{arguments.processes} processes"
         )
         print(f"{'':<34}{'images/s, all':>15}{'own MiB, each':>15}")
         for title, what in (
@@ -158,21 +160,21 @@ def children(pid: int) -> list[int]:
     ]
 
 
-def write(path: Path, count: int) -> None:
+def write(path: Path, count: int, side: int) -> None:
     """Smooth random pictures, as PNG."""
     random = np.random.default_rng(0)
     with zipfile.ZipFile(path, "w") as archive:
         for number in range(count):
             stream = io.BytesIO()
-            Image.fromarray(picture(random)).save(stream, format="png")
+            Image.fromarray(picture(random, side)).save(stream, format="png")
             archive.writestr(f"{number // 1000:05d}/img{number:08d}.png", stream.getvalue())
         archive.writestr("dataset.json", json.dumps({"labels": None}))
 
 
-def picture(random: np.random.Generator) -> Bytes:
-    """uint8 [SIDE, SIDE, 3], of large spots."""
+def picture(random: np.random.Generator, side: int) -> Bytes:
+    """uint8 [side, side, 3], of large spots."""
     small = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    return np.asarray(Image.fromarray(small).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+    return np.asarray(Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC))
 
 
 if __name__ == "__main__":

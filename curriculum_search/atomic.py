@@ -66,7 +66,7 @@ def replacing(path: Path, num_bytes: int | None = None, *, former: Path | None =
     Raises:
         DiskFullError: there is no room for the file.
     """
-    _remove_orphans(path)
+    remove_orphans(path.parent, glob.escape(path.name))
     partial = path.with_name(f"{path.name}.{socket.gethostname()}.{os.getpid()}.partial")
     try:
         yield partial
@@ -124,14 +124,20 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _remove_orphans(path: Path) -> None:
-    """Remove what killed processes had written of `path`."""
-    for other in path.parent.glob(f"{glob.escape(path.name)}.*.partial"):
-        host, _, pid = other.name[len(path.name) + 1 : -len(".partial")].rpartition(".")
+def remove_orphans(folder: Path, name: str = "*") -> None:
+    """Remove what killed processes had written of the files of a name in a folder.
+
+    Args:
+        folder: where they are.
+        name: of the file that they would have become, as a pattern; "*": any.
+    """
+    end = f".{socket.gethostname()}"
+    for path in folder.glob(f"{name}.*.partial"):
+        writer, _, pid = path.name.removesuffix(".partial").rpartition(".")
         with suppress(OSError, ValueError):
-            here = host == socket.gethostname()
-            if (here and not _is_alive(int(pid))) or time.time() - other.stat().st_mtime > _ORPHANED_SECONDS:
-                other.unlink()
+            is_dead = writer.endswith(end) and not _is_alive(int(pid))
+            if is_dead or time.time() - path.stat().st_mtime > _ORPHANED_SECONDS:
+                path.unlink()
 
 
 def _is_alive(pid: int) -> bool:

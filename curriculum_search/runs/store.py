@@ -13,6 +13,7 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import Self
 
+from curriculum_search.atomic import remove_orphans
 from curriculum_search.direction import Direction
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
@@ -260,6 +261,7 @@ class RunStore:
         bring(folder.grid)
         self._track_grid(key)
         self._track_end(key, result)
+        remove_orphans(folder.path)
         folder.write_result(result)  # last: what is interrupted before has not ended, and ends again
         if not status.is_failure:
             folder.tidy()

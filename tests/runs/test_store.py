@@ -1,6 +1,8 @@
 """The runs of a command: one owner of what each has seen and how it ended, on disk, at work and in MLflow."""
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -210,6 +212,19 @@ def test_only_a_failure_is_forgotten(open_store: Open, end: Status) -> None:
         result = opened.result("key")
         assert result is not None
         assert result.status is end
+
+
+def test_half_a_checkpoint_of_a_process_that_was_killed_does_not_stay_beside_a_run_that_has_failed(
+    open_store: Open,
+) -> None:
+    store, _ = open_store()
+    job = store.start("key", SHORT, name="trial 0", tags={})
+    code = "import os, sys; from curriculum_search.atomic import replacing; from pathlib import Path\n"
+    code += "with replacing(Path(sys.argv[1])) as partial: partial.write_text('half'); os._exit(1)"
+    subprocess.run([sys.executable, "-c", code, job.run_dir / "checkpoint.pt"])
+    assert len(list(job.run_dir.glob("*.partial"))) == 1
+    store.ended("key", Outcome(status=Status.FAILED, reason="it said nothing for 180 minutes"))
+    assert not list(job.run_dir.glob("*.partial"))
 
 
 def test_what_is_under_way_when_the_command_ends_is_so_no_more(open_store: Open) -> None:
