@@ -84,6 +84,7 @@ class RunStore:
 
     def __enter__(self) -> Self:
         make_cache(self.cache_dir)
+        self._remove_orphans()
         if self.tracker.damage():
             for key in self.tracker.known_runs() & self.records.keys():
                 self._track_again(key)
@@ -93,6 +94,13 @@ class RunStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.abandon()
+        self._remove_orphans()
+
+    def _remove_orphans(self) -> None:
+        """Remove what killed processes had written of the runs' files, those of runs among them that nothing trains
+        again."""
+        for path in (self.root / "runs").glob("[!.]*"):
+            remove_orphans(path)
 
     def folder(self, key: str) -> RunFolder:
         """The folder of a run."""
@@ -261,7 +269,6 @@ class RunStore:
         bring(folder.grid)
         self._track_grid(key)
         self._track_end(key, result)
-        remove_orphans(folder.path)
         folder.write_result(result)  # last: what is interrupted before has not ended, and ends again
         if not status.is_failure:
             folder.tidy()

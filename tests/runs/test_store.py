@@ -214,17 +214,22 @@ def test_only_a_failure_is_forgotten(open_store: Open, end: Status) -> None:
         assert result.status is end
 
 
-def test_half_a_checkpoint_of_a_process_that_was_killed_does_not_stay_beside_a_run_that_has_failed(
+def test_half_a_checkpoint_of_a_process_that_was_killed_stays_neither_after_its_command_nor_in_the_next(
     open_store: Open,
 ) -> None:
-    store, _ = open_store()
-    job = store.start("key", SHORT, name="trial 0", tags={})
     code = "import os, sys; from curriculum_search.atomic import replacing; from pathlib import Path\n"
     code += "with replacing(Path(sys.argv[1])) as partial: partial.write_text('half'); os._exit(1)"
-    subprocess.run([sys.executable, "-c", code, job.run_dir / "checkpoint.pt"])
-    assert len(list(job.run_dir.glob("*.partial"))) == 1
-    store.ended("key", Outcome(status=Status.FAILED, reason="it said nothing for 180 minutes"))
+    store, _ = open_store()
+    with store:
+        job = store.start("key", SHORT, name="trial 0", tags={})
+        write_half = [sys.executable, "-c", code, str(job.run_dir / "checkpoint.pt")]
+        subprocess.run(write_half)
+        assert len(list(job.run_dir.glob("*.partial"))) == 1
+        store.ended("key", Outcome(status=Status.FAILED, reason="it said nothing for 180 minutes"))
     assert not list(job.run_dir.glob("*.partial"))
+    subprocess.run(write_half)  # by one that was still dying
+    with open_store()[0]:
+        assert not list(job.run_dir.glob("*.partial"))
 
 
 def test_what_is_under_way_when_the_command_ends_is_so_no_more(open_store: Open) -> None:
