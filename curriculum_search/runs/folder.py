@@ -313,6 +313,11 @@ class RunFolder:
         return good
 
 
+def run_folders(root: Path) -> list[RunFolder]:
+    """The folders of the runs of the study or command in `root`, by their keys; what is hidden there is none."""
+    return [RunFolder(path) for path in sorted((root / "runs").glob("[!.]*"))]
+
+
 def _ordinal(number: int) -> str:
     """1st, 2nd, 3rd, 4th, 11th, 21st."""
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curriculum_search.experiment import Experiment
-from curriculum_search.runs.folder import RunFolder
+from curriculum_search.runs.folder import RunFolder, run_folders
 from curriculum_search.runs.job import Status
 
 
@@ -86,8 +86,7 @@ class LiveRun:
 
 def recorded_runs(root: Path) -> Iterable[RunRecord]:
     """The runs of the study in `root` as their folders have them."""
-    for path in sorted((root / "runs").glob("[!.]*")):
-        folder = RunFolder(path)
+    for folder in run_folders(root):
         config = folder.read_experiment()
         resources = config.get("resources", {"workers": 1, "gpus_per_worker": 0.0})
         workers = resources["workers"]

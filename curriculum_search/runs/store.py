@@ -17,7 +17,7 @@ from curriculum_search.atomic import remove_orphans
 from curriculum_search.direction import Direction
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import UserError
-from curriculum_search.runs.folder import RunFolder
+from curriculum_search.runs.folder import RunFolder, run_folders
 from curriculum_search.runs.job import Job, Outcome, Status
 from curriculum_search.runs.record import LiveRun, RunRecord, gpus, read_record, recorded_runs
 from curriculum_search.runs.result import Curve, RunResult
@@ -99,8 +99,8 @@ class RunStore:
     def _remove_orphans(self) -> None:
         """Remove what killed processes had written of the runs' files, those of runs among them that nothing trains
         again."""
-        for path in (self.root / "runs").glob("[!.]*"):
-            remove_orphans(path)
+        for folder in run_folders(self.root):
+            remove_orphans(folder.path)
 
     def folder(self, key: str) -> RunFolder:
         """The folder of a run."""

@@ -10,7 +10,7 @@ from curriculum_search.loading import UserError
 from curriculum_search.runs.capacity import Capacity
 from curriculum_search.runs.cluster import Cluster
 from curriculum_search.runs.executor import run_jobs
-from curriculum_search.runs.folder import RunFolder
+from curriculum_search.runs.folder import run_folders
 from curriculum_search.runs.store import RunStore
 from curriculum_search.runs.workspace import workspace
 from curriculum_search.search.arms import STRETCHED, BaselineName, baseline
@@ -202,10 +202,11 @@ def open_searcher(folder: Path, file: StudyFile) -> Searcher:
 def _begun(folder: Path, file: StudyFile) -> Iterator[dict[str, Any]]:
     """The configurations of the search whose runs have folders, as their configs say; no baseline and no named arm."""
     others = {file.run(arm, file.study.seed, small=True).key for arm in (*file.baselines(small=True), *file.arms)}
-    for path in sorted((folder / "runs").glob("[!.]*")):
-        params, _ = project(file.space, RunFolder(path).read_experiment())
+    for run in run_folders(folder):
+        key = run.path.name
+        params, _ = project(file.space, run.read_experiment())
         with suppress(ValueError):  # not one of this space
-            if path.name not in others and file.trial(params).key == path.name:
+            if key not in others and file.trial(params).key == key:
                 yield params
 
 

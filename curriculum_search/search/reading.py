@@ -15,7 +15,7 @@ from typing import Any
 
 from curriculum_search.experiment import Experiment
 from curriculum_search.loading import PluginRunner, UserError, validated
-from curriculum_search.runs.folder import RunFolder
+from curriculum_search.runs.folder import RunFolder, run_folders
 from curriculum_search.runs.store import RunStore
 from curriculum_search.search.driver import open_searcher, trained_baselines
 from curriculum_search.search.ledger import Ledger
@@ -146,20 +146,20 @@ def report_folder(
 
 def _copy(folder: Path, copy: Path) -> float:
     """Copy what tells of a study; when any of it was last written to."""
-    runs = sorted((folder / "runs").glob("[!.]*"))
+    runs = run_folders(folder)
     copy.mkdir()
     for path in folder.iterdir():
         if path.suffix in _SUFFIXES:
             with suppress(FileNotFoundError, IsADirectoryError):
                 shutil.copyfile(path, copy / path.name)
     for run in runs:
-        RunFolder(run).copy_for_reading(copy / "runs" / run.name)
-    for name in next((names for run in runs if (names := RunFolder(run).read_experiment().get("plugins"))), ()):
+        run.copy_for_reading(copy / "runs" / run.path.name)
+    for name in next((names for run in runs if (names := run.read_experiment().get("plugins"))), ()):
         for home in runs:  # The study's own folder has its plug-ins only at the end.
-            if (home / name).is_file() and not (copy / name).exists():
+            if (home.path / name).is_file() and not (copy / name).exists():
                 (copy / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(home / name, copy / name)
-    signs = [folder / JOURNAL, *(RunFolder(run).log for run in runs)]
+                shutil.copyfile(home.path / name, copy / name)
+    signs = [folder / JOURNAL, *(run.log for run in runs)]
     return max((sign.stat().st_mtime for sign in signs if sign.exists()), default=0.0)
 
 
